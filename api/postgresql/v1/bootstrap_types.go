@@ -1,0 +1,329 @@
+package v1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// BootstrapConfiguration says where the data of a new Cluster comes from.
+//
+// +kubebuilder:validation:XValidation:rule="[has(self.initdb), has(self.recovery), has(self.pg_basebackup)].filter(x, x).size() == 1",message="spec.bootstrap: set exactly one of initdb, recovery and pg_basebackup"
+// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.bootstrap: is used once, at creation, and cannot change later; create a new Cluster"
+type BootstrapConfiguration struct {
+	// InitDB makes an empty database.
+	// +optional
+	InitDB *BootstrapInitDB `json:"initdb,omitempty"`
+
+	// Recovery restores a backup.
+	// +optional
+	Recovery *BootstrapRecovery `json:"recovery,omitempty"`
+
+	// PgBaseBackup copies a running server.
+	// +optional
+	PgBaseBackup *BootstrapPgBaseBackup `json:"pg_basebackup,omitempty"`
+}
+
+// BootstrapInitDB makes an empty database with an application's database and its owner.
+type BootstrapInitDB struct {
+	// Database for the application.
+	// +optional
+	// +kubebuilder:default=app
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="!(self in ['postgres', 'template0', 'template1'])",message="spec.bootstrap.initdb.database: postgres, template0 and template1 are PostgreSQL's own; choose another name"
+	Database string `json:"database,omitempty"`
+
+	// Owner of the database.
+	// +optional
+	// +kubebuilder:default=app
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('pg_') && !(self in ['postgres', 'streaming_replica'])",message="spec.bootstrap.initdb.owner: postgres, streaming_replica and names starting with pg_ are reserved; choose another name"
+	Owner string `json:"owner,omitempty"`
+
+	// Secret with the owner's username and password, in place of a generated <name>-app.
+	// +optional
+	Secret *LocalObjectReference `json:"secret,omitempty"`
+
+	// Encoding of the databases.
+	// +optional
+	// +kubebuilder:default=UTF8
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_]+$`
+	Encoding string `json:"encoding,omitempty"`
+
+	// Locale of the databases.
+	// +optional
+	// +kubebuilder:default=C
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_.@-]+$`
+	Locale string `json:"locale,omitempty"`
+
+	// LocaleCType in place of locale's.
+	// +optional
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_.@-]+$`
+	LocaleCType string `json:"localeCType,omitempty"`
+
+	// LocaleCollate in place of locale's.
+	// +optional
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_.@-]+$`
+	LocaleCollate string `json:"localeCollate,omitempty"`
+
+	// DataChecksums are on by default.
+	// +optional
+	// +kubebuilder:default=true
+	DataChecksums *bool `json:"dataChecksums,omitempty"`
+
+	// WalSegmentSize in MiB, a power of two.
+	// +optional
+	// +kubebuilder:default=16
+	// +kubebuilder:validation:Enum=1;2;4;8;16;32;64;128;256;512;1024
+	WalSegmentSize int32 `json:"walSegmentSize,omitempty"`
+
+	// PostInitSQL runs as superuser in the database postgres, once.
+	// +optional
+	// +kubebuilder:validation:MaxItems=100
+	// +listType=atomic
+	PostInitSQL []string `json:"postInitSQL,omitempty"`
+
+	// PostInitApplicationSQL runs as superuser in the application's database, once.
+	// +optional
+	// +kubebuilder:validation:MaxItems=100
+	// +listType=atomic
+	PostInitApplicationSQL []string `json:"postInitApplicationSQL,omitempty"`
+}
+
+// BootstrapPgBaseBackup copies a running server, which must accept replication connections.
+type BootstrapPgBaseBackup struct {
+	// Source is the name of an entry of externalClusters.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Source string `json:"source"`
+
+	// Database whose owner's password we manage; none if empty.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Database string `json:"database,omitempty"`
+
+	// Owner whose password we manage.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Owner string `json:"owner,omitempty"`
+
+	// Secret with the owner's username and password.
+	// +optional
+	Secret *LocalObjectReference `json:"secret,omitempty"`
+}
+
+// BootstrapRecovery restores a backup into a new Cluster.
+//
+// +kubebuilder:validation:XValidation:rule="[has(self.backup), has(self.source)].filter(x, x).size() == 1",message="spec.bootstrap.recovery: set exactly one of backup and source"
+type BootstrapRecovery struct {
+	// Backup object to restore.
+	// +optional
+	Backup *LocalObjectReference `json:"backup,omitempty"`
+
+	// Source is the name of an entry of externalClusters.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	Source string `json:"source,omitempty"`
+
+	// RecoveryTarget: the end of the archive if empty.
+	// +optional
+	RecoveryTarget *RecoveryTarget `json:"recoveryTarget,omitempty"`
+}
+
+// RecoveryTarget is the moment to recover to.
+type RecoveryTarget struct {
+	// TargetTime, in UTC where it names no zone.
+	// +optional
+	TargetTime string `json:"targetTime,omitempty"`
+	// +optional
+	TargetLSN string `json:"targetLSN,omitempty"`
+	// +optional
+	TargetXID string `json:"targetXID,omitempty"`
+	// +optional
+	TargetName string `json:"targetName,omitempty"`
+	// +optional
+	TargetTLI string `json:"targetTLI,omitempty"`
+	// +optional
+	TargetImmediate *bool `json:"targetImmediate,omitempty"`
+	// +optional
+	Exclusive *bool `json:"exclusive,omitempty"`
+}
+
+// ExternalCluster is a PostgreSQL server outside this Cluster.
+type ExternalCluster struct {
+	// Name to refer to it by.
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+
+	// ConnectionParameters are libpq's keywords, such as host, port, user, dbname and sslmode.
+	// +kubebuilder:validation:MaxProperties=50
+	// +kubebuilder:validation:XValidation:rule="!('password' in self) && !('passfile' in self)",message="spec.externalClusters[].connectionParameters: keep the password in a Secret and name it in password"
+	// +kubebuilder:validation:XValidation:rule="'host' in self",message="spec.externalClusters[].connectionParameters: host is required"
+	ConnectionParameters map[string]string `json:"connectionParameters"`
+
+	// Password of the user.
+	// +optional
+	Password *corev1.SecretKeySelector `json:"password,omitempty"`
+
+	// SSLCert is the client certificate.
+	// +optional
+	SSLCert *corev1.SecretKeySelector `json:"sslCert,omitempty"`
+
+	// SSLKey is the client certificate's key.
+	// +optional
+	SSLKey *corev1.SecretKeySelector `json:"sslKey,omitempty"`
+
+	// SSLRootCert is the CA of the server.
+	// +optional
+	SSLRootCert *corev1.SecretKeySelector `json:"sslRootCert,omitempty"`
+}
+
+// BackupConfiguration of a Cluster. Accepted and reported as waiting (condition ContinuousArchiving) by releases that
+// cannot archive yet.
+//
+// +kubebuilder:validation:XValidation:rule="!(has(self.objectStore) && has(self.barmanObjectStore))",message="spec.backup: objectStore and barmanObjectStore are two spellings of the same; keep one"
+type BackupConfiguration struct {
+	// ObjectStore to archive to.
+	// +optional
+	ObjectStore *ObjectStore `json:"objectStore,omitempty"`
+
+	// BarmanObjectStore is the spelling of existing manifests for objectStore.
+	// +optional
+	BarmanObjectStore *ObjectStore `json:"barmanObjectStore,omitempty"`
+
+	// RetentionPolicy such as 30d, 4w or 6m.
+	// +optional
+	// +kubebuilder:validation:Pattern=`^[1-9][0-9]*[dwm]$`
+	RetentionPolicy string `json:"retentionPolicy,omitempty"`
+}
+
+// ObjectStore is a place for backups and WAL.
+type ObjectStore struct {
+	// DestinationPath such as s3://bucket/path. Required to archive anywhere.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1000
+	DestinationPath string `json:"destinationPath,omitempty"`
+
+	// EndpointURL of an S3-compatible store.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1000
+	EndpointURL string `json:"endpointURL,omitempty"`
+
+	// S3Credentials for the store.
+	// +optional
+	S3Credentials *S3Credentials `json:"s3Credentials,omitempty"`
+
+	// Encryption on the server's side, such as AES256 or aws:kms.
+	// +optional
+	Encryption string `json:"encryption,omitempty"`
+
+	// Wal is how segments are archived.
+	// +optional
+	Wal *ObjectStoreTransfer `json:"wal,omitempty"`
+
+	// Data is how base backups are made.
+	// +optional
+	Data *ObjectStoreTransfer `json:"data,omitempty"`
+}
+
+// S3Credentials are references to the keys, or the workload's own identity.
+type S3Credentials struct {
+	// +optional
+	AccessKeyID *corev1.SecretKeySelector `json:"accessKeyId,omitempty"`
+	// +optional
+	SecretAccessKey *corev1.SecretKeySelector `json:"secretAccessKey,omitempty"`
+	// +optional
+	Region *corev1.SecretKeySelector `json:"region,omitempty"`
+	// +optional
+	SessionToken *corev1.SecretKeySelector `json:"sessionToken,omitempty"`
+	// +optional
+	InheritFromIAMRole bool `json:"inheritFromIAMRole,omitempty"`
+}
+
+// ObjectStoreTransfer is compression and parallelism of a transfer.
+type ObjectStoreTransfer struct {
+	// +optional
+	// +kubebuilder:validation:Enum=none;gzip;zstd;bzip2;snappy;lz4;xz
+	Compression string `json:"compression,omitempty"`
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	MaxParallel int32 `json:"maxParallel,omitempty"`
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	Jobs int32 `json:"jobs,omitempty"`
+	// +optional
+	Encryption string `json:"encryption,omitempty"`
+}
+
+// ClusterTerm is the record of who leads a Cluster: the only arbiter between instances. It is written by the instances
+// themselves, by compare-and-swap, and by the operator once, when it is created. No user role may write it.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:categories=caretaker
+// +kubebuilder:printcolumn:name="Term",type=integer,JSONPath=`.spec.term`
+// +kubebuilder:printcolumn:name="Primary",type=string,JSONPath=`.spec.primary.name`
+// +kubebuilder:printcolumn:name="Timeline",type=integer,JSONPath=`.spec.timeline`
+// +kubebuilder:printcolumn:name="Established",type=boolean,JSONPath=`.spec.established`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type ClusterTerm struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Spec is the record.
+	Spec ClusterTermSpec `json:"spec"`
+}
+
+// ClusterTermList is a list of ClusterTerms.
+//
+// +kubebuilder:object:root=true
+type ClusterTermList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []ClusterTerm `json:"items"`
+}
+
+// ClusterTermSpec is the record of a term.
+//
+// +kubebuilder:validation:XValidation:rule="self.term >= oldSelf.term",message="spec.term: terms only grow"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.systemID) || (has(self.systemID) && self.systemID == oldSelf.systemID)",message="spec.systemID: a Cluster keeps its system identifier"
+// +kubebuilder:validation:XValidation:rule="self.term > oldSelf.term || !has(oldSelf.primary) || (has(self.primary) && self.primary.memberID == oldSelf.primary.memberID)",message="spec.primary: another primary needs a higher term"
+type ClusterTermSpec struct {
+	// Term grows with each change of primary; 0 until the first primary has initialized its data.
+	// +kubebuilder:validation:Minimum=0
+	Term int64 `json:"term"`
+
+	// Bootstrap is the name of the pod that may initialize the data while term is 0.
+	// +optional
+	Bootstrap string `json:"bootstrap,omitempty"`
+
+	// Primary of this term.
+	// +optional
+	Primary *TermHolder `json:"primary,omitempty"`
+
+	// Timeline that the primary writes.
+	// +optional
+	Timeline int64 `json:"timeline,omitempty"`
+
+	// Established: the primary has committed its first record in this term.
+	// +optional
+	Established bool `json:"established,omitempty"`
+
+	// SystemID is PostgreSQL's system identifier, a decimal number.
+	// +optional
+	SystemID string `json:"systemID,omitempty"`
+}
+
+// TermHolder identifies a primary: the volume by member ID, the process by pod UID.
+type TermHolder struct {
+	// MemberID is made with each new volume and lives on it.
+	// +kubebuilder:validation:MinLength=1
+	MemberID string `json:"memberID"`
+	// Name of the pod.
+	Name string `json:"name"`
+	// PodUID of the pod that holds the term.
+	// +optional
+	PodUID string `json:"podUID,omitempty"`
+}

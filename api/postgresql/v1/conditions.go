@@ -1,0 +1,62 @@
+package v1
+
+// Condition types of a Cluster. Ready, Reconciling and Stalled follow the kstatus conventions.
+const (
+	// ConditionReady is True when every wanted instance serves and nothing is left to do.
+	ConditionReady = "Ready"
+	// ConditionReconciling is present, and True, while something is under way.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is present, and True, when nothing will happen until the user acts.
+	ConditionStalled = "Stalled"
+	// ConditionContinuousArchiving says whether WAL reaches the archive; present where spec.backup asks for it.
+	ConditionContinuousArchiving = "ContinuousArchiving"
+	// ConditionPodMonitor says whether the wanted PodMonitor could be made; present where it is asked for.
+	ConditionPodMonitor = "PodMonitorAvailable"
+	// ConditionPaused is present, and True, while reconciliation is paused by annotation.
+	ConditionPaused = "Paused"
+	// ConditionHibernated is present, and True, while the Cluster sleeps by annotation.
+	ConditionHibernated = "Hibernated"
+)
+
+// Reasons of the conditions, one word for each cause.
+const (
+	ReasonReady                  = "Ready"
+	ReasonInvalidParameters      = "InvalidParameters"
+	ReasonInvalidHBA             = "InvalidHBA"
+	ReasonInvalidImage           = "InvalidImage"
+	ReasonUnsupportedVersion     = "UnsupportedVersion"
+	ReasonMajorVersionChange     = "MajorVersionChange"
+	ReasonFeatureNotAvailable    = "FeatureNotAvailable"
+	ReasonRecordMissing          = "RecordMissing"
+	ReasonVolumeMissing          = "PrimaryVolumeMissing"
+	ReasonInvalidCertificate     = "InvalidCertificate"
+	ReasonSecretMissing          = "SecretMissing"
+	ReasonInvalidService         = "InvalidService"
+	ReasonStorageNotExpandable   = "StorageNotExpandable"
+	ReasonObjectConflict         = "ObjectConflict"
+	ReasonImagePullFailed        = "ImagePullFailed"
+	ReasonCreatingVolumes        = "CreatingVolumes"
+	ReasonInitializing           = "Initializing"
+	ReasonBootstrapFailed        = "BootstrapFailed"
+	ReasonStartingInstances      = "StartingInstances"
+	ReasonCloningReplicas        = "CloningReplicas"
+	ReasonInstanceUnhealthy      = "InstanceUnhealthy"
+	ReasonInstanceUnreachable    = "InstanceUnreachable"
+	ReasonInstanceUnschedulable  = "InstanceUnschedulable"
+	ReasonScalingDown            = "ScalingDown"
+	ReasonRollingUpdate          = "RollingUpdate"
+	ReasonWaitingForUser         = "WaitingForUser"
+	ReasonRestarting             = "RestartingPostgres"
+	ReasonConfiguring            = "ApplyingConfiguration"
+	ReasonExpandingVolumes       = "ExpandingVolumes"
+	ReasonHibernating            = "Hibernating"
+	ReasonHibernated             = "Hibernated"
+	ReasonWaking                 = "Waking"
+	ReasonPaused                 = "Paused"
+	ReasonNotPaused              = "NotPaused"
+	ReasonError                  = "Error"
+	ReasonPodMonitorMade         = "Made"
+	ReasonPodMonitorAPINotFound  = "APINotInstalled"
+	ReasonBackupNotConfigured    = "NotConfigured"
+	ReasonBackupDestinationEmpty = "DestinationMissing"
+)

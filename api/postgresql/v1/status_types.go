@@ -1,0 +1,125 @@
+package v1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ClusterStatus is the state of a Cluster as last seen. It holds facts and moments, not numbers that move by themselves.
+type ClusterStatus struct {
+	// ObservedGeneration is the generation that this status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// Instances that exist.
+	// +optional
+	Instances int32 `json:"instances"`
+
+	// ReadyInstances serve: the primary accepts writes, a replica streams.
+	// +optional
+	ReadyInstances int32 `json:"readyInstances"`
+
+	// Selector of the pods, for the scale subresource.
+	// +optional
+	Selector string `json:"selector,omitempty"`
+
+	// Primary is the name of the primary's pod.
+	// +optional
+	Primary string `json:"primary,omitempty"`
+
+	// Term of the primary.
+	// +optional
+	Term int64 `json:"term,omitempty"`
+
+	// TimelineID that the primary writes.
+	// +optional
+	TimelineID int64 `json:"timelineID,omitempty"`
+
+	// SystemID is PostgreSQL's system identifier.
+	// +optional
+	SystemID string `json:"systemID,omitempty"`
+
+	// Image that the instances run, or are moving to; pinned when the Cluster was created if the spec names none.
+	// +optional
+	Image string `json:"image,omitempty"`
+
+	// Major version of the data, pinned when it was initialized; 0 before.
+	// +optional
+	Major int32 `json:"major,omitempty"`
+
+	// Version of PostgreSQL on the primary.
+	// +optional
+	Version string `json:"version,omitempty"`
+
+	// Members is one entry for each instance.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Members []MemberStatus `json:"members,omitempty"`
+
+	// PendingRestart names parameters that wait for a restart.
+	// +optional
+	// +listType=set
+	PendingRestart []string `json:"pendingRestart,omitempty"`
+
+	// Certificates in use and when they end.
+	// +optional
+	// +listType=map
+	// +listMapKey=secret
+	Certificates []CertificateStatus `json:"certificates,omitempty"`
+
+	// Hibernated is since when no instance runs on the user's request.
+	// +optional
+	Hibernated *metav1.Time `json:"hibernated,omitempty"`
+
+	// Conditions: Ready, Reconciling, Stalled, and those of single features.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// MemberRole is what an instance is at the moment.
+type MemberRole string
+
+// The member roles.
+const (
+	RolePrimary MemberRole = "primary"
+	RoleReplica MemberRole = "replica"
+)
+
+// MemberStatus is the state of one instance.
+type MemberStatus struct {
+	// Name of the pod and of its volume.
+	Name string `json:"name"`
+	// MemberID lives on the volume.
+	// +optional
+	MemberID string `json:"memberID,omitempty"`
+	// Role: primary or replica; empty while unknown.
+	// +optional
+	Role MemberRole `json:"role,omitempty"`
+	// Ready: serves as its role should.
+	Ready bool `json:"ready"`
+	// State in one word, such as Running, Cloning, Unreachable.
+	// +optional
+	State string `json:"state,omitempty"`
+	// Message says what is waited for, or what is wrong and what to do.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// Node that the pod runs on.
+	// +optional
+	Node string `json:"node,omitempty"`
+	// Streaming is since when a replica has been streaming.
+	// +optional
+	Streaming *metav1.Time `json:"streaming,omitempty"`
+	// Version of PostgreSQL.
+	// +optional
+	Version string `json:"version,omitempty"`
+}
+
+// CertificateStatus is a certificate in use.
+type CertificateStatus struct {
+	// Secret that holds it.
+	Secret string `json:"secret"`
+	// NotAfter is when it ends.
+	NotAfter metav1.Time `json:"notAfter"`
+}

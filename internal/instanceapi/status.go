@@ -1,0 +1,96 @@
+package instanceapi
+
+import "time"
+
+// State is what an instance is doing, in one word.
+type State string
+
+// The states of an instance.
+const (
+	// StateWaiting: for the term record, for a primary to clone from, or for the lock on the volume.
+	StateWaiting State = "Waiting"
+	// StateInitializing: making the data of a new Cluster.
+	StateInitializing State = "Initializing"
+	// StateCloning: copying the primary's data.
+	StateCloning State = "Cloning"
+	// StateStarting: PostgreSQL is starting (crash recovery included).
+	StateStarting State = "Starting"
+	// StateRunning: PostgreSQL accepts connections.
+	StateRunning State = "Running"
+	// StateStopping: PostgreSQL is being stopped.
+	StateStopping State = "Stopping"
+	// StateFailed: cannot go on without help; Message says why and what to do.
+	StateFailed State = "Failed"
+)
+
+// Role of an instance, as the term record has it.
+type Role string
+
+// The roles. An instance that does not know its role yet reports an empty one.
+const (
+	RolePrimary Role = "primary"
+	RoleReplica Role = "replica"
+)
+
+// Status is what an instance says of itself.
+type Status struct {
+	// Instance is the pod's name.
+	Instance string `json:"instance"`
+	// PodUID of the pod.
+	PodUID string `json:"podUID"`
+	// MemberID lives on the volume.
+	MemberID string `json:"memberID,omitempty"`
+	// BinaryVersion of PID 1.
+	BinaryVersion string `json:"binaryVersion"`
+	// State in one word.
+	State State `json:"state"`
+	// Reason in CamelCase when State is Waiting or Failed, such as ImageMajorMismatch.
+	Reason string `json:"reason,omitempty"`
+	// Message for people: what is waited for, or what is wrong and what to do.
+	Message string `json:"message,omitempty"`
+	// Role as the term record has it.
+	Role Role `json:"role,omitempty"`
+	// Ready: serves as its role should. A replica is ready only while it streams (or replays all that it can get).
+	Ready bool `json:"ready"`
+	// Term that the instance knows.
+	Term int64 `json:"term,omitempty"`
+	// SystemID, TimelineID of the data.
+	SystemID   string `json:"systemID,omitempty"`
+	TimelineID int64  `json:"timelineID,omitempty"`
+	// Version of PostgreSQL's binaries, such as "17.5"; Major of them.
+	Version string `json:"version,omitempty"`
+	Major   int    `json:"major,omitempty"`
+	// StartedAt is when PostgreSQL was last started.
+	StartedAt *time.Time `json:"startedAt,omitempty"`
+	// Restarts counts how often PID 1 has started PostgreSQL again after a crash.
+	Restarts int `json:"restarts,omitempty"`
+	// ConfigHash is HashBytes of the configuration in force (written and loaded).
+	ConfigHash string `json:"configHash,omitempty"`
+	// ConfigErrors are what PostgreSQL said against the configuration.
+	ConfigErrors []string `json:"configErrors,omitempty"`
+	// PendingRestart are parameters whose new value waits for a restart, and "restart requested" for a nonce.
+	PendingRestart []PendingParameter `json:"pendingRestart,omitempty"`
+	// Streaming is since when a replica has been receiving WAL; nil if it does not.
+	Streaming *time.Time `json:"streaming,omitempty"`
+	// Replicas are the primary's view of its replicas.
+	Replicas []ReplicaStatus `json:"replicas,omitempty"`
+	// Progress of a clone, 0 to 100.
+	Progress *int `json:"progress,omitempty"`
+	// Now is the instance's clock.
+	Now time.Time `json:"now"`
+}
+
+// PendingParameter is a parameter whose new value waits for a restart.
+type PendingParameter struct {
+	Name string `json:"name"`
+	// Running is the value in force; Configured the one that waits.
+	Running    string `json:"running"`
+	Configured string `json:"configured"`
+}
+
+// ReplicaStatus is a row of pg_stat_replication of one of our members.
+type ReplicaStatus struct {
+	Instance  string `json:"instance"`
+	State     string `json:"state"`
+	SyncState string `json:"syncState"`
+}

@@ -1,0 +1,149 @@
+package naming
+
+import (
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+)
+
+// FieldOwner is the field manager of everything that the operator applies.
+const FieldOwner = "caretaker"
+
+// Labels and annotations of Caretaker.
+const (
+	LabelCluster  = "caretaker.dev/cluster"
+	LabelInstance = "caretaker.dev/instance"
+	LabelRole     = "caretaker.dev/role"
+	// LabelPostgreSQL is the label that existing manifests select a Cluster's pods by.
+	LabelPostgreSQL = "postgresql"
+
+	// AnnotationHibernate: "on" stops every instance and keeps the volumes.
+	AnnotationHibernate = "caretaker.dev/hibernate"
+	// AnnotationPaused: "true" stops reconciliation.
+	AnnotationPaused = "caretaker.dev/paused"
+	// AnnotationRestart: any new value restarts PostgreSQL on every instance, replicas first.
+	AnnotationRestart = "caretaker.dev/restart"
+	// AnnotationReload: any new value makes every instance read its configuration and secrets again.
+	AnnotationReload = "caretaker.dev/reload"
+	// AnnotationBootstrapFrom names the instance whose volume is to be trusted when the term record is missing.
+	AnnotationBootstrapFrom = "caretaker.dev/bootstrap-from"
+
+	// AnnotationPodSpecHash on a pod is the hash of what makes it outdated when it changes.
+	AnnotationPodSpecHash = "caretaker.dev/pod-spec-hash"
+	// AnnotationMemberID on a volume claim is the member that lives on the volume, once known.
+	AnnotationMemberID = "caretaker.dev/member-id"
+)
+
+// Roles, the values of LabelRole.
+const (
+	RolePrimary = "primary"
+	RoleReplica = "replica"
+)
+
+// Ports of an instance.
+const (
+	PortPostgreSQL = 5432
+	PortStatus     = 8000
+	PortMetrics    = 9187
+)
+
+// ReplicationUser is the PostgreSQL role that replicas stream as, and the common name of its client certificate, which
+// also opens the status server of an instance.
+const ReplicationUser = "streaming_replica"
+
+// ServiceReadWrite leads to the primary.
+func ServiceReadWrite(cluster string) string { return cluster + "-rw" }
+
+// ServiceReadOnly leads to the replicas.
+func ServiceReadOnly(cluster string) string { return cluster + "-ro" }
+
+// ServiceRead leads to any instance.
+func ServiceRead(cluster string) string { return cluster + "-r" }
+
+// ServiceMembers is the headless service that gives each instance a DNS name, ready or not.
+func ServiceMembers(cluster string) string { return cluster + "-members" }
+
+// SecretApp holds the application's credentials and connection strings.
+func SecretApp(cluster string) string { return cluster + "-app" }
+
+// SecretSuperuser holds the credentials of the user postgres, where asked for.
+func SecretSuperuser(cluster string) string { return cluster + "-superuser" }
+
+// SecretCA holds the Cluster's own CA and its key.
+func SecretCA(cluster string) string { return cluster + "-ca" }
+
+// SecretServer holds the server's certificate.
+func SecretServer(cluster string) string { return cluster + "-server" }
+
+// SecretReplication holds the client certificate of ReplicationUser.
+func SecretReplication(cluster string) string { return cluster + "-replication" }
+
+// ConfigMap holds the instances' configuration.
+func ConfigMap(cluster string) string { return cluster + "-postgresql" }
+
+// ServiceAccount of the Cluster's pods; also the name of its Role and RoleBinding.
+func ServiceAccount(cluster string) string { return cluster }
+
+// PodDisruptionBudget of a Cluster.
+func PodDisruptionBudget(cluster string) string { return cluster }
+
+// PodMonitor of a Cluster.
+func PodMonitor(cluster string) string { return cluster }
+
+// ClusterTerm is the name of a Cluster's term record.
+func ClusterTerm(cluster string) string { return cluster }
+
+// Instance is the name of the pod with the given ordinal, and of its volume claim.
+func Instance(cluster string, ordinal int) string { return fmt.Sprintf("%s-%d", cluster, ordinal) }
+
+// Ordinal is the number of a Cluster's instance; false if the name is not of this Cluster.
+func Ordinal(cluster, instance string) (int, bool) {
+	suffix, found := strings.CutPrefix(instance, cluster+"-")
+	if !found {
+		return 0, false
+	}
+
+	n, err := strconv.Atoi(suffix)
+	if err != nil || n < 0 || strconv.Itoa(n) != suffix {
+		return 0, false
+	}
+
+	return n, true
+}
+
+// InstanceHost is the DNS name of an instance within the Kubernetes cluster.
+func InstanceHost(cluster, instance, namespace string) string {
+	return instance + "." + ServiceMembers(cluster) + "." + namespace + ".svc"
+}
+
+// SelectorLabels select every pod of a Cluster.
+func SelectorLabels(cluster string) map[string]string {
+	return map[string]string{LabelCluster: cluster}
+}
+
+// RoleSelectorLabels select the pods of a Cluster that have a role.
+func RoleSelectorLabels(cluster, role string) map[string]string {
+	return map[string]string{LabelCluster: cluster, LabelRole: role}
+}
+
+// CommonLabels are on every object of a Cluster.
+func CommonLabels(cluster string) map[string]string {
+	return map[string]string{
+		LabelCluster:                   cluster,
+		"app.kubernetes.io/name":       "postgresql",
+		"app.kubernetes.io/instance":   cluster,
+		"app.kubernetes.io/part-of":    cluster,
+		"app.kubernetes.io/managed-by": "caretaker",
+	}
+}
+
+// InstanceLabels are on the pod and the volume claim of an instance. The role label is the instance's own to set.
+func InstanceLabels(cluster, instance string) map[string]string {
+	labels := maps.Clone(CommonLabels(cluster))
+	labels[LabelInstance] = instance
+	labels[LabelPostgreSQL] = cluster
+	labels["app.kubernetes.io/component"] = "database"
+
+	return labels
+}
