@@ -14,9 +14,12 @@ const (
 	ConfigDir = "/caretaker/config"
 	// ConfigKey is the key, and the file, of the Config.
 	ConfigKey = "config.json"
+	// ServerCAKey is the CA bundle that the server's certificate is verified with; ClientCAKey the one for clients'
+	// certificates. They are keys of the same ConfigMap.
+	ServerCAKey = "server-ca.crt"
+	ClientCAKey = "client-ca.crt"
 
-	// CertificatesDir holds server/{tls.crt,tls.key}, ca/{server-ca.crt,client-ca.crt} and
-	// replication/{tls.crt,tls.key}, mounted from Secrets.
+	// CertificatesDir holds server/{tls.crt,tls.key} and replication/{tls.crt,tls.key}, mounted from Secrets.
 	CertificatesDir = "/caretaker/certificates"
 	// CredentialsDir holds app/{username,password} and superuser/{username,password}, mounted from Secrets; each is
 	// optional.
