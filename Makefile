@@ -1,0 +1,92 @@
+# Caretaker. `make help` lists the targets; KUBECONFIG=… points any of them at a cluster of your own.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X github.com/caretaker-dev/caretaker/internal/version.version=$(VERSION)
+GO_BUILD := CGO_ENABLED=0 go build -trimpath
+TOOL := go tool -modfile=$(CURDIR)/go.tools.mod
+MODULES := . devcluster images
+
+export PATH := $(CURDIR)/bin:$(PATH)
+
+##@ The two that matter
+
+.PHONY: quickstart
+quickstart: ## Install what is missing, start a cluster, end with a highly available PostgreSQL that answers SQL
+	@hack/quickstart.sh
+
+.PHONY: test
+test: ## All tests that fit in 40 minutes: unit, API server, end to end
+	@hack/test.sh
+
+.PHONY: test-all
+test-all: ## Everything, the long tests included
+	@CARETAKER_E2E_LONG=1 hack/test.sh
+
+##@ Development
+
+.PHONY: build
+build: bin/caretaker bin/caretaker-instance bin/devcluster bin/images ## Build every binary into bin/
+
+.PHONY: bin/caretaker bin/caretaker-instance bin/devcluster bin/images
+bin/caretaker bin/caretaker-instance:
+	@$(GO_BUILD) -ldflags '$(LDFLAGS)' -o $@ ./cmd/$(notdir $@)
+bin/devcluster:
+	@cd devcluster && $(GO_BUILD) -o ../$@ .
+bin/images:
+	@cd images && $(GO_BUILD) -o ../$@ .
+
+.PHONY: generate
+generate: ## Generate deep copies, CRDs, the chart's CRDs and the reference pages
+	@hack/generate.sh
+
+.PHONY: fmt
+fmt: ## Format the code
+	@$(TOOL) golangci-lint fmt ./...
+
+.PHONY: lint
+lint: ## Run the linters on every module
+	@hack/lint.sh
+
+.PHONY: verify
+verify: ## Tidy, generate and lint; fails if any of them changes a file
+	@hack/verify.sh
+
+.PHONY: unit
+unit: ## Unit tests only
+	@hack/test.sh unit
+
+.PHONY: test-api
+test-api: ## Tests against a real API server only
+	@hack/test.sh api
+
+.PHONY: test-e2e
+test-e2e: ## End-to-end tests only
+	@hack/test.sh e2e
+
+.PHONY: bench-apply
+bench-apply: ## Measure the time from apply to three ready instances
+	@hack/bench-apply.sh
+
+##@ The development cluster
+
+.PHONY: up
+up: bin/devcluster ## Start the development cluster (three nodes)
+	@bin/devcluster up
+
+.PHONY: down
+down: bin/devcluster ## Stop the development cluster and remove every trace of it
+	@bin/devcluster down
+
+.PHONY: status
+status: bin/devcluster ## Show the development cluster
+	@bin/devcluster status
+
+.PHONY: deploy
+deploy: ## Build the operator, load it, and install or upgrade the Helm chart
+	@hack/deploy.sh
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Which cluster the scripts talk to, and the tools they do it with. Sourced.
+# With KUBECONFIG set by the user it is the user's cluster; otherwise the development cluster of this checkout.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$ROOT" || exit 1
+export PATH="$ROOT/bin:$PATH"
+
+DEV_KUBECONFIG=$ROOT/.devcluster/kubeconfig
+NAMESPACE=${NAMESPACE:-caretaker-system}
+if [ -n "${KUBECONFIG:-}" ] && [ "$KUBECONFIG" != "$DEV_KUBECONFIG" ]; then
+  DEVCLUSTER=""
+else
+  DEVCLUSTER=yes
+  export KUBECONFIG=$DEV_KUBECONFIG
+fi
+
+# The PostgreSQL majors that there are development images of; the first is the default.
+POSTGRES_MAJORS=(17 15 18)
+
+helm() { go tool -modfile="$ROOT/go.tools.mod" helm "$@"; }
+
+need_go() {
+  command -v go >/dev/null || {
+    echo "Go is missing. Install Go 1.26 or newer and put it on PATH." >&2
+    exit 1
+  }
+}
+
+# Debian's packages that building needs before any tool of ours can run.
+need_packages() {
+  local missing=() pair
+  for pair in gcc:gcc pkg-config:pkg-config git:git; do
+    command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+  done
+  [ ${#missing[@]} -eq 0 ] && return 0
+  command -v apt-get >/dev/null || {
+    echo "Missing: ${missing[*]}. This machine has no apt-get, so please install them yourself." >&2
+    exit 1
+  }
+  echo "installing Debian packages: ${missing[*]}"
+  apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+images_dir() { echo "$ROOT/dist/images"; }
+postgres_image() { echo "caretaker.local/postgresql:$1"; }
