@@ -1,0 +1,99 @@
+package recipe
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+)
+
+// Postgres is the user that the official image and Debian both call postgres,
+// with the official image's ids.
+func Postgres() User {
+	return User{Name: "postgres", UID: 999, GID: 999, Home: "/var/lib/postgresql"}
+}
+
+// PostgreSQLMajors are the major versions that Debian has, the newest last.
+func PostgreSQLMajors() []int { return []int{15, 17, 18} }
+
+// PostgreSQL is the server, client and contrib modules of one major version.
+func PostgreSQL(major int) (Recipe, error) {
+	suites := map[int]string{15: "bookworm", 17: "trixie", 18: "forky"}
+	suite, ok := suites[major]
+	if !ok {
+		return Recipe{}, fmt.Errorf("Debian has no PostgreSQL %d; choose one of %v", major, PostgreSQLMajors())
+	}
+	number := strconv.Itoa(major)
+	lib := "usr/lib/postgresql/" + number
+	return Recipe{
+		Name:     "postgresql",
+		Track:    number,
+		Suite:    suite,
+		Packages: slices.Concat([]string{"postgresql-" + number}, basePackages(), []string{"less", "procps", "netbase", "tzdata"}),
+		// Debian's cluster scripts manage what the instance manager manages
+		// here; the just-in-time compiler would bring 130 MB of LLVM.
+		Omit: slices.Concat(scripting(), []string{
+			"postgresql-common", "postgresql-client-common", "ssl-cert", "locales", "libc-l10n",
+			"libllvm14", "libllvm19", "libllvm20", "libllvm21", "libllvm22", "sensible-utils", "libjson-perl",
+		}),
+		Drop: slices.Concat(documentation(), []string{
+			"usr/share/postgresql/" + number + "/man", lib + "/lib/llvmjit*", lib + "/lib/bitcode", lib + "/lib/pgxs",
+		}),
+		LinkPrograms: lib + "/bin",
+		User:         Postgres(),
+		Dirs: map[string]int64{
+			"var/lib/postgresql": 0o755,
+			// Any uid may put its socket here.
+			"run/postgresql": 0o1777,
+		},
+		Env:        []string{"PG_MAJOR=" + number, "PG_VERSION=$VERSION"},
+		Path:       "/" + lib + "/bin",
+		Command:    []string{"postgres"},
+		StopSignal: "SIGINT",
+	}, nil
+}
+
+// Operator is what lies below the operator's own programs: the certificates
+// that object stores and webhooks are checked with, and the user.
+func Operator() Recipe {
+	return Recipe{
+		Name:     "caretaker",
+		Track:    "dev",
+		Suite:    "trixie",
+		Packages: []string{"ca-certificates"},
+		Omit:     scripting(),
+		Drop:     append(documentation(), "usr/sbin", "usr/share/ca-certificates", "etc/ca-certificates"),
+		User:     User{Name: "caretaker", UID: 65532, GID: 65532, Home: "/"},
+	}
+}
+
+// basePackages are enough of a system for `sh -c`, a look around with kubectl
+// exec, and programs that check certificates.
+func basePackages() []string {
+	return []string{
+		"base-files", "bash", "ca-certificates", "coreutils", "dash", "findutils",
+		"grep", "gzip", "hostname", "libc-bin", "ncurses-base", "sed", "tar",
+	}
+}
+
+// scripting is what only packages' maintainer scripts need. They do not run.
+func scripting() []string {
+	return []string{
+		"adduser", "base-passwd", "debconf", "debianutils", "dpkg", "init-system-helpers", "install-info",
+		"login", "login.defs", "lsb-base", "openssl", "passwd", "perl", "perl-base", "readline-common",
+		"systemd", "sysvinit-utils", "ucf", "usr-is-merged", "usrmerge",
+	}
+}
+
+// documentation is what people read elsewhere, and services that no container
+// starts.
+func documentation() []string {
+	return []string{
+		"usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian", "usr/share/bug",
+		"usr/share/bash-completion", "usr/share/apport", "usr/share/menu", "usr/share/pixmaps", "usr/share/gdb",
+		"usr/share/common-licenses", "usr/share/debianutils", "usr/share/base-files", "usr/share/polkit-1",
+		"usr/lib/systemd", "usr/lib/sysctl.d", "usr/lib/tmpfiles.d", "usr/lib/sysusers.d",
+		"etc/init.d", "etc/cron.*", "etc/logrotate.d", "etc/default", "etc/apt", "etc/dpkg", "etc/skel", "etc/motd",
+		"etc/issue*", "etc/update-motd.d", "etc/sysctl.d", "etc/profile.d", "etc/opt", "etc/ca-certificates",
+		"var/cache/*", "var/log/*", "var/lib/dpkg", "boot", "home/*", "media", "mnt", "srv", "opt",
+	}
+}
