@@ -132,7 +132,7 @@ func sensitiveValue(major int, name string, settings map[string]string) int {
 	}
 	p := variants[len(variants)-1]
 	for _, text := range []string{settings[name], p.Boot} {
-		if value, err := parseQuantity(text, p.Unit); err == nil {
+		if value, err := p.number(text); err == nil {
 			return int(value)
 		}
 	}

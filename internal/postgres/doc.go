@@ -3,8 +3,7 @@
 //
 // It is pure: text and values in, text and values out. No I/O, no clock, no context.
 //
-// The parameter tables are taken from real servers' pg_settings and are never
-// edited by hand. To regenerate parameters.tsv, see gen/main.go:
-//
-//	go run ./internal/postgres/gen 14=/opt/pg14/bin … 19=/opt/pg19/bin
+// The parameter tables (parameters.tsv) are taken from real servers' pg_settings and never
+// edited by hand. To renew them, run gen/dump.sh with each major's newest minor, then
+// gen/main.go, as their comments say. 19's table is of its first release candidate.
 package postgres

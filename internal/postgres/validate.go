@@ -68,7 +68,7 @@ func (v validator) check(name, value string) string {
 			return "is fixed when the server is built or its data directory is made: remove it"
 		}
 		if message = p.checkValue(value); message == "" {
-			return belowFloor(name, value)
+			return p.belowFloor(value)
 		}
 	}
 	return message
@@ -168,10 +168,10 @@ func floorOf(name string) (least float64, reason string) {
 	}
 }
 
-func belowFloor(name, value string) string {
-	least, reason := floorOf(name)
-	if number, err := parseNumber(value); reason != "" && err == nil && number < least {
-		return fmt.Sprintf("%q is too low: use %s or more, since %s", value, strconv.FormatFloat(least, 'f', -1, 64), reason)
+func (p Parameter) belowFloor(value string) string {
+	least, reason := floorOf(p.Name)
+	if number, err := p.number(value); reason != "" && err == nil && number < least {
+		return fmt.Sprintf("%q is too low: use %s or more, since %s", value, humanQuantity(least, p.Unit), reason)
 	}
 	return ""
 }

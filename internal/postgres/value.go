@@ -102,12 +102,6 @@ func parseQuantity(text, base string) (float64, error) {
 	return 0, errBadUnit
 }
 
-// parseInteger is parseQuantity rounded to a whole number of the base unit.
-func parseInteger(text, base string) (float64, error) {
-	value, err := parseQuantity(text, base)
-	return math.RoundToEven(value), err
-}
-
 // parseNumber takes C's notation: decimal, with fraction and exponent, hexadecimal (0x1F)
 // and octal (017).
 func parseNumber(text string) (float64, error) {
@@ -152,6 +146,15 @@ func numberLength(text string) int {
 	return i
 }
 
+// number reads a value of an integer or real parameter, in its base unit.
+func (p Parameter) number(value string) (float64, error) {
+	number, err := parseQuantity(value, p.Unit)
+	if p.Type == "integer" {
+		number = math.RoundToEven(number)
+	}
+	return number, err
+}
+
 // checkValue says what is wrong with a value of the parameter; "" when nothing is.
 func (p Parameter) checkValue(value string) string {
 	switch p.Type {
@@ -163,11 +166,8 @@ func (p Parameter) checkValue(value string) string {
 		if !p.takesEnum(value) {
 			return fmt.Sprintf("%q is not one of its values: use %s", value, strings.Join(p.Values(), ", "))
 		}
-	case "integer":
-		number, err := parseInteger(value, p.Unit)
-		return p.checkNumber(value, number, err)
-	case "real":
-		number, err := parseQuantity(value, p.Unit)
+	case "integer", "real":
+		number, err := p.number(value)
 		return p.checkNumber(value, number, err)
 	}
 	return ""
@@ -218,13 +218,14 @@ func unitNames(units []unit) string {
 	return strings.Join(list, ", ")
 }
 
-// humanQuantity writes a bound in the largest unit that it fills, with at most one decimal:
-// 1073741823 of 8kB is "8TB". Special values, 0 and below, stay as they are.
+// humanQuantity writes a bound in the largest unit that it fills, with at most one decimal,
+// rounded down so that it is allowed itself: 2147483647 ms is "24.8d". Special values, 0 and
+// below, stay as they are.
 func humanQuantity(value float64, base string) string {
 	units, size := unitsFor(base)
 	for _, u := range units {
-		if scaled := value * size / u.size; scaled >= 0.95 {
-			return strconv.FormatFloat(math.Round(scaled*10)/10, 'f', -1, 64) + u.name
+		if scaled := value * size / u.size; scaled >= 1 {
+			return strconv.FormatFloat(math.Floor(scaled*10)/10, 'f', -1, 64) + u.name
 		}
 	}
 	return strconv.FormatFloat(value, 'f', -1, 64)
