@@ -22,7 +22,7 @@ const usage = `Usage:
   images postgresql --major 15|17|18 --out FILE.tar [--like official|cnpg] [--variant NAME] [--tag NAME]…
 
 Common flags:
-  --tag NAME      name the image so (repository:tag) and not by its version; may be repeated
+  --tag NAME      a further name for the image (repository:tag); may be repeated
   --refresh       ask the Debian mirror for newer packages although the cache has the image
   --cache DIR     default: caretaker/images in the user's cache directory
   --mirror URL    default: the Debian mirror of this machine's apt sources
@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	opts.builder.Progress = build.NewProgress(stdout, clock.RealClock{})
-	if err := os.MkdirAll(filepath.Dir(opts.output.File), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(opts.output.File), 0o750); err != nil {
 		return fmt.Errorf("creating the output's directory: %w", err)
 	}
 	switch args[0] {

@@ -109,7 +109,7 @@ func extractKeyring(ctx context.Context, packages []debian.Package, dir, to stri
 	if err != nil {
 		return err
 	}
-	defer tree.Close()
+	defer func() { _ = tree.Close() }()
 	for _, pkg := range packages {
 		if err := pkg.Contents(ctx, tree.AddTar); err != nil {
 			return err
@@ -123,7 +123,7 @@ func extractKeyring(ctx context.Context, packages []debian.Package, dir, to stri
 	if err != nil {
 		return fmt.Errorf("reading the keys: %w", err)
 	}
-	if err := os.WriteFile(to, text, 0o644); err != nil {
+	if err := os.WriteFile(to, text, 0o600); err != nil {
 		return fmt.Errorf("placing the keys: %w", err)
 	}
 	return nil

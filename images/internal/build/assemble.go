@@ -122,7 +122,7 @@ func addProgramLinks(tree *rootfs.Tree, dir string) {
 
 // writeTree writes the tree to a file.
 func writeTree(tree *rootfs.Tree, name string) error {
-	file, err := os.Create(name)
+	file, err := os.Create(name) //nolint:gosec // in a temporary directory of ours
 	if err != nil {
 		return fmt.Errorf("creating a layer: %w", err)
 	}

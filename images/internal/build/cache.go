@@ -46,7 +46,7 @@ func OpenCache(dir string) (*Cache, error) {
 		return nil, fmt.Errorf("finding the cache directory: %w", err)
 	}
 	for _, sub := range []string{"apt", "layers", "recipes", "locks"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o750); err != nil {
 			return nil, fmt.Errorf("creating the cache: %w", err)
 		}
 	}
@@ -56,7 +56,7 @@ func OpenCache(dir string) (*Cache, error) {
 // lock keeps other processes away from what name stands for until the returned
 // function is called. The kernel frees it if the process dies.
 func (c *Cache) lock(name string, waiting func()) (unlock func() error, err error) {
-	file, err := os.OpenFile(filepath.Join(c.Dir, "locks", name), os.O_CREATE|os.O_RDWR, 0o644)
+	file, err := os.OpenFile(filepath.Join(c.Dir, "locks", name), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // in the cache
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock: %w", err)
 	}
@@ -97,7 +97,7 @@ func (c *Cache) findAny(recipeName string) (record, bool) {
 }
 
 func (c *Cache) read(file string) (record, bool) {
-	text, err := os.ReadFile(file)
+	text, err := os.ReadFile(file) //nolint:gosec // in the cache
 	if err != nil {
 		return record{}, false
 	}
@@ -116,7 +116,7 @@ func (c *Cache) keep(recipeKey string, made record) error {
 		return fmt.Errorf("noting the build: %w", err)
 	}
 	file := filepath.Join(c.Dir, "recipes", recipeKey+".json")
-	if err := os.WriteFile(file+".new", text, 0o644); err != nil {
+	if err := os.WriteFile(file+".new", text, 0o600); err != nil {
 		return fmt.Errorf("noting the build: %w", err)
 	}
 	return os.Rename(file+".new", file)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/v1"
 
@@ -16,7 +18,7 @@ import (
 // Output is where an image goes.
 type Output struct {
 	File string
-	// Names replace the image's own names (repository:tag), if there are any.
+	// Names (repository:tag) are added to the image's own.
 	Names []string
 }
 
@@ -37,9 +39,7 @@ func (b *Builder) PostgreSQL(ctx context.Context, from recipe.Recipe, variant re
 		defer remove()
 		layers = append(layers, layer)
 	}
-	if len(to.Names) == 0 {
-		to.Names = from.Names(base.Version, variant.Suffix())
-	}
+	to.Names = append(from.Names(base.Version, variant.Suffix()), to.Names...)
 	return b.write(to, config, layers)
 }
 
@@ -71,7 +71,7 @@ func smallLayer(fill func(*rootfs.Tree) error) (layer *oci.Layer, remove func(),
 	if err != nil {
 		return nil, nil, err
 	}
-	defer tree.Close()
+	defer func() { _ = tree.Close() }()
 	if err := fill(tree); err != nil {
 		return nil, nil, err
 	}
@@ -89,6 +89,8 @@ func (b *Builder) write(to Output, config v1.Config, layers []*oci.Layer) error 
 	if err != nil {
 		return err
 	}
+	slices.Sort(to.Names)
+	to.Names = slices.Compact(to.Names)
 	digest, err := oci.WriteArchive(to.File, image, to.Names)
 	if err != nil {
 		return err
@@ -97,8 +99,6 @@ func (b *Builder) write(to Output, config v1.Config, layers []*oci.Layer) error 
 	if err != nil {
 		return fmt.Errorf("reading the image archive: %w", err)
 	}
-	for _, name := range to.Names {
-		b.Progress.Printf("image %s  %s  %d MB  %s", name, digest, info.Size()/1e6, to.File)
-	}
+	b.Progress.Printf("image %s  %s  %d MB  %s", strings.Join(to.Names, " "), digest, info.Size()/1e6, to.File)
 	return nil
 }

@@ -145,12 +145,12 @@ func (b *Builder) writeLayer(ctx context.Context, from recipe.Recipe, packages [
 	if err != nil {
 		return fmt.Errorf("creating a temporary directory in the cache: %w", err)
 	}
-	defer os.RemoveAll(temporary)
+	defer func() { _ = os.RemoveAll(temporary) }()
 	tree, err := assemble(ctx, from, packages, temporary)
 	if err != nil {
 		return err
 	}
-	defer tree.Close()
+	defer func() { _ = tree.Close() }()
 	layer := filepath.Join(temporary, "layer.tar")
 	if err := writeTree(tree, layer); err != nil {
 		return err

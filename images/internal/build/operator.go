@@ -37,14 +37,13 @@ func (b *Builder) Operator(ctx context.Context, programs Programs, to Output) er
 		return err
 	}
 	defer remove()
-	if len(to.Names) == 0 {
-		digest, err := layer.Digest()
-		if err != nil {
-			return err
-		}
-		// The second tag tells builds apart.
-		to.Names = []string{recipe.Domain + from.Name + ":" + from.Track, recipe.Domain + from.Name + ":" + digest.Hex[:12]}
+	digest, err := layer.Digest()
+	if err != nil {
+		return err
 	}
+	// The second tag tells builds apart.
+	name := recipe.Domain + from.Name
+	to.Names = append(to.Names, name+":"+from.Track, name+":"+digest.Hex[:12])
 	return b.write(to, operatorConfig(from), []*oci.Layer{base.Layer, layer})
 }
 
@@ -72,7 +71,7 @@ func addProgram(tree *rootfs.Tree, name, program string) error {
 	if err != nil {
 		return fmt.Errorf("opening a program for the image: %w", err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	return tree.AddFile(name, 0o755, rootfs.Owner{}, file)
 }
 
@@ -93,7 +92,7 @@ func checkStatic(program string) error {
 	if err != nil {
 		return fmt.Errorf("%s is not a Linux program (build it first): %w", program, err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	if slices.ContainsFunc(file.Progs, func(segment *elf.Prog) bool { return segment.Type == elf.PT_INTERP }) {
 		return fmt.Errorf("%s %w", program, ErrNotStatic)
 	}

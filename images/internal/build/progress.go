@@ -22,5 +22,5 @@ func NewProgress(out io.Writer, passive clock.PassiveClock) *Progress {
 
 // Printf prints one line.
 func (p *Progress) Printf(format string, args ...any) {
-	fmt.Fprintf(p.out, "%5.1fs  %s\n", p.clock.Since(p.start).Seconds(), fmt.Sprintf(format, args...))
+	_, _ = fmt.Fprintf(p.out, "%5.1fs  %s\n", p.clock.Since(p.start).Seconds(), fmt.Sprintf(format, args...))
 }

@@ -61,7 +61,7 @@ func Architecture(ctx context.Context) (string, error) {
 // installed already, so neither they nor their dependencies are chosen.
 func (a *Archive) Prepare(omit []string) error {
 	for _, dir := range []string{"lists/partial", "archives/partial"} {
-		if err := os.MkdirAll(filepath.Join(a.Dir, dir), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(a.Dir, dir), 0o750); err != nil {
 			return fmt.Errorf("preparing apt's directories: %w", err)
 		}
 	}
@@ -212,7 +212,7 @@ func (p Package) verify() error {
 	if err != nil {
 		return fmt.Errorf("package %s was not downloaded: %w", p.Name, err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	sum := sha256.New()
 	if _, err := io.Copy(sum, file); err != nil {
 		return fmt.Errorf("reading package %s: %w", p.Name, err)
@@ -225,7 +225,7 @@ func (p Package) verify() error {
 
 // Contents calls read with the package's files as a tar stream.
 func (p Package) Contents(ctx context.Context, read func(io.Reader) error) error {
-	cmd := exec.CommandContext(ctx, "dpkg-deb", "--fsys-tarfile", p.Path)
+	cmd := exec.CommandContext(ctx, "dpkg-deb", "--fsys-tarfile", p.Path) //nolint:gosec // the path is our own
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	stdout, err := cmd.StdoutPipe()
@@ -246,7 +246,7 @@ func (p Package) Contents(ctx context.Context, read func(io.Reader) error) error
 
 // run starts one of apt's programs on this archive's own configuration.
 func (a *Archive) run(ctx context.Context, program string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, program, args...)
+	cmd := exec.CommandContext(ctx, program, args...) //nolint:gosec // apt's programs, with names from the recipes
 	cmd.Env = append(os.Environ(), "APT_CONFIG="+filepath.Join(a.Dir, "apt.conf"), "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive")
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output

@@ -70,7 +70,7 @@ func readSources(etcApt fs.FS) ([]Source, error) {
 	return sources, nil
 }
 
-// parseListSources reads the one-line format: deb [options] uri suite component…
+// parseListSources reads the one-line format: deb [options] uri suite components.
 func parseListSources(text string) []Source {
 	var sources []Source
 	for line := range strings.Lines(text) {

@@ -42,7 +42,7 @@ func WriteArchive(file string, image v1.Image, names []string) (v1.Hash, error) 
 	if err != nil {
 		return v1.Hash{}, fmt.Errorf("creating the image archive: %w", err)
 	}
-	defer os.Remove(temporary.Name())
+	defer func() { _ = os.Remove(temporary.Name()) }()
 	writer := &archiveWriter{tar: tar.NewWriter(temporary), seen: map[string]bool{}}
 	err = errors.Join(writer.write(image, index, names), writer.tar.Close(), temporary.Chmod(0o644), temporary.Close())
 	if err != nil {
@@ -82,11 +82,11 @@ func indexOf(image v1.Image, digest v1.Hash, names []string) ([]byte, error) {
 
 // readIndex returns index.json of an archive that WriteArchive made, or nil.
 func readIndex(name string) []byte {
-	file, err := os.Open(name)
+	file, err := os.Open(name) //nolint:gosec // the output file that the user names
 	if err != nil {
 		return nil
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	reader := tar.NewReader(file)
 	for range 2 {
 		header, err := reader.Next()
@@ -183,7 +183,7 @@ func (w *archiveWriter) addLayer(layer v1.Layer) error {
 	if err != nil {
 		return err
 	}
-	defer content.Close()
+	defer func() { _ = content.Close() }()
 	return w.copy(blobPath(hash), size, content)
 }
 

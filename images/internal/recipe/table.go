@@ -20,7 +20,7 @@ func PostgreSQL(major int) (Recipe, error) {
 	suites := map[int]string{15: "bookworm", 17: "trixie", 18: "forky"}
 	suite, ok := suites[major]
 	if !ok {
-		return Recipe{}, fmt.Errorf("Debian has no PostgreSQL %d; choose one of %v", major, PostgreSQLMajors())
+		return Recipe{}, fmt.Errorf("there is no PostgreSQL %d in Debian; choose one of %v", major, PostgreSQLMajors())
 	}
 	number := strconv.Itoa(major)
 	lib := "usr/lib/postgresql/" + number

@@ -149,14 +149,17 @@ func (t *Tree) AddLink(name, target string) {
 
 // Remove takes out every path that match selects, and whatever lies below it.
 func (t *Tree) Remove(match func(name string) bool) {
-	removed := map[string]bool{}
-	// A parent comes before what lies below it.
-	for _, name := range t.Paths() {
-		if removed[path.Dir(name)] || match(name) {
-			removed[name] = true
-			delete(t.entries, name)
+	removed := map[string]bool{".": false}
+	var isRemoved func(name string) bool
+	isRemoved = func(name string) bool {
+		result, known := removed[name]
+		if !known {
+			result = match(name) || isRemoved(path.Dir(name))
+			removed[name] = result
 		}
+		return result
 	}
+	maps.DeleteFunc(t.entries, func(name string, _ *entry) bool { return isRemoved(name) })
 }
 
 // RemoveEmptyDirs takes out directories that an earlier Remove left empty.
