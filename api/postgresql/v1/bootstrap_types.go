@@ -136,16 +136,22 @@ type RecoveryTarget struct {
 	// TargetTime, in UTC where it names no zone.
 	// +optional
 	TargetTime string `json:"targetTime,omitempty"`
+	// TargetLSN to stop at, such as 16/B374D848.
 	// +optional
 	TargetLSN string `json:"targetLSN,omitempty"`
+	// TargetXID is the transaction to stop at.
 	// +optional
 	TargetXID string `json:"targetXID,omitempty"`
+	// TargetName is a restore point made with pg_create_restore_point.
 	// +optional
 	TargetName string `json:"targetName,omitempty"`
+	// TargetTLI is the timeline to follow: a number, latest (the default) or current.
 	// +optional
 	TargetTLI string `json:"targetTLI,omitempty"`
+	// TargetImmediate stops as soon as the backup is consistent.
 	// +optional
 	TargetImmediate *bool `json:"targetImmediate,omitempty"`
+	// Exclusive stops just before the target in place of just after it.
 	// +optional
 	Exclusive *bool `json:"exclusive,omitempty"`
 }
@@ -230,29 +236,38 @@ type ObjectStore struct {
 
 // S3Credentials are references to the keys, or the workload's own identity.
 type S3Credentials struct {
+	// AccessKeyID in a Secret.
 	// +optional
 	AccessKeyID *corev1.SecretKeySelector `json:"accessKeyId,omitempty"`
+	// SecretAccessKey in a Secret.
 	// +optional
 	SecretAccessKey *corev1.SecretKeySelector `json:"secretAccessKey,omitempty"`
+	// Region in a Secret.
 	// +optional
 	Region *corev1.SecretKeySelector `json:"region,omitempty"`
+	// SessionToken in a Secret.
 	// +optional
 	SessionToken *corev1.SecretKeySelector `json:"sessionToken,omitempty"`
+	// InheritFromIAMRole uses the pod's own workload identity.
 	// +optional
 	InheritFromIAMRole bool `json:"inheritFromIAMRole,omitempty"`
 }
 
 // ObjectStoreTransfer is compression and parallelism of a transfer.
 type ObjectStoreTransfer struct {
+	// Compression of what is stored.
 	// +optional
 	// +kubebuilder:validation:Enum=none;gzip;zstd;bzip2;snappy;lz4;xz
 	Compression string `json:"compression,omitempty"`
+	// MaxParallel is how many transfers run at a time.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	MaxParallel int32 `json:"maxParallel,omitempty"`
+	// Jobs is how many files are transferred at a time.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	Jobs int32 `json:"jobs,omitempty"`
+	// Encryption on the server's side, such as AES256 or aws:kms.
 	// +optional
 	Encryption string `json:"encryption,omitempty"`
 }

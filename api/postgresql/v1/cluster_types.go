@@ -245,14 +245,17 @@ type LocalObjectReference struct {
 
 // EmbeddedMetadata is labels and annotations for objects made by us.
 type EmbeddedMetadata struct {
+	// Labels to add.
 	// +optional
 	Labels map[string]string `json:"labels,omitempty"`
+	// Annotations to add.
 	// +optional
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
 // ServiceAccountTemplate is the metadata of the Cluster's ServiceAccount.
 type ServiceAccountTemplate struct {
+	// Metadata to add.
 	// +optional
 	Metadata EmbeddedMetadata `json:"metadata,omitempty"`
 }
@@ -457,8 +460,10 @@ type ServiceTemplateMetadata struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name"`
+	// Labels to add.
 	// +optional
 	Labels map[string]string `json:"labels,omitempty"`
+	// Annotations to add.
 	// +optional
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
