@@ -6,3 +6,5 @@ source "$(dirname "$0")/cluster.sh"
 tool() { go tool -modfile="$ROOT/go.tools.mod" "$@"; }
 
 tool controller-gen object paths=./api/...
+tool controller-gen crd paths=./api/... output:crd:dir=config/crd
+tool crd-ref-docs --source-path=api --config=hack/crd-ref-docs/config.yaml --renderer=markdown --output-path=docs/reference/api.md --max-depth=20 >/dev/null
