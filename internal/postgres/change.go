@@ -93,6 +93,7 @@ func RestartOrder(major int, before, after map[string]string) RestartPlan {
 			shrunk[name] = strconv.Itoa(from)
 		}
 	}
+	const why = "a standby must never have less than its primary"
 	up, down := names(grown), names(shrunk)
 	switch {
 	case len(grown) > 0 && len(shrunk) > 0:
@@ -101,18 +102,18 @@ func RestartOrder(major int, before, after map[string]string) RestartPlan {
 				{Order: OrderStandbysFirst, Settings: shrunk},
 				{Order: OrderPrimaryFirst},
 			},
-			Reason: up + " grows and " + down + " shrinks: a standby must never have less than its primary, " +
-				"so first what grows, standbys first; then what shrinks, primary first",
+			Reason: "increase of " + up + ", decrease of " + down + ": " + why +
+				"; so first the increase, standbys first, then the decrease, primary first",
 		}
 	case len(grown) > 0:
 		return RestartPlan{
 			Steps:  []RestartStep{{Order: OrderStandbysFirst}},
-			Reason: up + " grows: standbys first, since a standby must never have less than its primary",
+			Reason: "increase of " + up + ": standbys first; " + why,
 		}
 	case len(shrunk) > 0:
 		return RestartPlan{
 			Steps:  []RestartStep{{Order: OrderPrimaryFirst}},
-			Reason: down + " shrinks: the primary first, since a standby must never have less than its primary",
+			Reason: "decrease of " + down + ": primary first; " + why,
 		}
 	default:
 		return RestartPlan{Steps: []RestartStep{{Order: OrderAny}}}

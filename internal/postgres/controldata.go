@@ -73,11 +73,12 @@ func ParseControlData(output string) (ControlData, error) {
 		BackupStart:            p.lsn("Backup start location"),
 		BackupEnd:              p.lsn("Backup end location"),
 		WALSegmentBytes:        int64(p.number("Bytes per WAL segment")), //nolint:gosec // at most 1 GiB
-		DataChecksums:          p.number("Data page checksum version") != 0,
-		WALLogHints:            p.text("wal_log_hints setting") == "on",
-		WALLevel:               p.text("wal_level setting"),
-		ControlVersion:         int(p.number("pg_control version number")), //nolint:gosec // a small number
-		CatalogVersion:         int(p.number("Catalog version number")),    //nolint:gosec // a date
+		// 2 and 3, from PostgreSQL 19 on, are checksums being switched on or off.
+		DataChecksums:  p.number("Data page checksum version") == 1,
+		WALLogHints:    p.text("wal_log_hints setting") == "on",
+		WALLevel:       p.text("wal_level setting"),
+		ControlVersion: int(p.number("pg_control version number")), //nolint:gosec // a small number
+		CatalogVersion: int(p.number("Catalog version number")),    //nolint:gosec // a date
 		Settings: map[string]string{
 			"max_connections":           p.text("max_connections setting"),
 			"max_worker_processes":      p.text("max_worker_processes setting"),
