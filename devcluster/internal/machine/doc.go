@@ -1,0 +1,3 @@
+// Package machine finds out whether this machine can run a cluster, and installs the
+// Debian packages that one needs.
+package machine

@@ -1,0 +1,2 @@
+// Package pki makes the cluster's certificates and keys, as kubeadm would.
+package pki

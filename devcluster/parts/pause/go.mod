@@ -1,0 +1,3 @@
+module github.com/caretaker-dev/caretaker/devcluster/parts/pause
+
+go 1.26.0
