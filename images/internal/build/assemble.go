@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"strings"
 
@@ -118,13 +117,4 @@ func addProgramLinks(tree *rootfs.Tree, dir string) {
 	if zone := "usr/share/zoneinfo/Etc/UTC"; present[zone] {
 		tree.AddLink("etc/localtime", "/"+zone)
 	}
-}
-
-// writeTree writes the tree to a file.
-func writeTree(tree *rootfs.Tree, name string) error {
-	file, err := os.Create(name) //nolint:gosec // in a temporary directory of ours
-	if err != nil {
-		return fmt.Errorf("creating a layer: %w", err)
-	}
-	return errors.Join(tree.Write(file), file.Close())
 }

@@ -15,6 +15,7 @@ import (
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
+	"github.com/caretaker-dev/caretaker/images/internal/oci"
 	"github.com/caretaker-dev/caretaker/images/internal/recipe"
 	"github.com/caretaker-dev/caretaker/images/internal/rootfs"
 )
@@ -32,7 +33,11 @@ func testCache(t *testing.T) *Cache {
 func putLayer(t *testing.T, cache *Cache, recipeKey, version string, built time.Time) {
 	t.Helper()
 	layer := recipeKey + "-layer"
-	if err := os.WriteFile(cache.layerPath(layer), make([]byte, 1024), 0o600); err != nil {
+	empty := func(to io.Writer) error {
+		_, err := to.Write(make([]byte, 1024))
+		return err
+	}
+	if err := oci.WriteLayer(cache.layerPath(layer), empty); err != nil {
 		t.Fatal(err)
 	}
 	if err := cache.keep(recipeKey, record{Layer: layer, Version: version, Built: built}); err != nil {

@@ -17,7 +17,7 @@ import (
 // Cache is a directory that outlives checkouts:
 //
 //	apt/<suite>/          apt's lists and downloaded packages
-//	layers/<key>.tar      finished layers
+//	layers/<key>.tar.zst  finished layers
 //	recipes/<recipe>.json which layer a recipe gave last
 type Cache struct {
 	Dir string
@@ -73,7 +73,7 @@ func (c *Cache) lock(name string, waiting func()) (unlock func() error, err erro
 
 // layerPath is where the layer with the given key lies.
 func (c *Cache) layerPath(key string) string {
-	return filepath.Join(c.Dir, "layers", key+".tar")
+	return filepath.Join(c.Dir, "layers", key+".tar.zst")
 }
 
 // find returns what the recipe gave last, if the layer is still there.

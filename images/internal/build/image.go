@@ -75,8 +75,8 @@ func smallLayer(fill func(*rootfs.Tree) error) (layer *oci.Layer, remove func(),
 	if err := fill(tree); err != nil {
 		return nil, nil, err
 	}
-	file := filepath.Join(temporary, "layer.tar")
-	if err := writeTree(tree, file); err != nil {
+	file := filepath.Join(temporary, "layer.tar.zst")
+	if err := oci.WriteLayer(file, tree.Write); err != nil {
 		return nil, nil, err
 	}
 	layer, err = oci.OpenLayer(file)

@@ -20,7 +20,7 @@ import (
 
 // format counts changes of this package that make other layers of the same
 // recipe and packages.
-const format = 1
+const format = 2
 
 // Builder makes images.
 type Builder struct {
@@ -151,8 +151,8 @@ func (b *Builder) writeLayer(ctx context.Context, from recipe.Recipe, packages [
 		return err
 	}
 	defer func() { _ = tree.Close() }()
-	layer := filepath.Join(temporary, "layer.tar")
-	if err := writeTree(tree, layer); err != nil {
+	layer := filepath.Join(temporary, "layer.tar.zst")
+	if err := oci.WriteLayer(layer, tree.Write); err != nil {
 		return err
 	}
 	if err := os.Rename(layer, to); err != nil {

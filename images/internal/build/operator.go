@@ -37,7 +37,7 @@ func (b *Builder) Operator(ctx context.Context, programs Programs, to Output) er
 		return err
 	}
 	defer remove()
-	digest, err := layer.Digest()
+	digest, err := layer.DiffID()
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func addPrograms(tree *rootfs.Tree, programs Programs) error {
 }
 
 func addProgram(tree *rootfs.Tree, name, program string) error {
-	file, err := os.Open(program)
+	file, err := os.Open(program) //nolint:gosec // the program that the user names
 	if err != nil {
 		return fmt.Errorf("opening a program for the image: %w", err)
 	}

@@ -27,12 +27,8 @@ func testImage(t *testing.T, files ...string) v1.Image {
 		if err := tree.AddFile(name, 0o644, rootfs.Owner{}, bytes.NewReader([]byte(name))); err != nil {
 			t.Fatal(err)
 		}
-		var content bytes.Buffer
-		if err := tree.Write(&content); err != nil {
-			t.Fatal(err)
-		}
-		file := filepath.Join(t.TempDir(), "layer.tar")
-		if err := os.WriteFile(file, content.Bytes(), 0o600); err != nil {
+		file := filepath.Join(t.TempDir(), "layer.tar.zst")
+		if err := WriteLayer(file, tree.Write); err != nil {
 			t.Fatal(err)
 		}
 		layer, err := OpenLayer(file)

@@ -28,7 +28,7 @@ func NewImage(config v1.Config, layers ...*Layer) (v1.Image, error) {
 	for _, layer := range layers {
 		image, err = mutate.Append(image, mutate.Addendum{
 			Layer:     layer,
-			MediaType: types.OCIUncompressedLayer,
+			MediaType: types.OCILayerZStd,
 			History:   v1.History{Created: v1.Time{Time: rootfs.Epoch()}, CreatedBy: "caretaker images"},
 		})
 		if err != nil {
