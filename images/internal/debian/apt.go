@@ -248,8 +248,10 @@ func (p Package) Contents(ctx context.Context, read func(io.Reader) error) error
 
 // run starts one of apt's programs on this archive's own configuration.
 func (a *Archive) run(ctx context.Context, program string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, program, args...) //nolint:gosec // apt's programs, with names from the recipes
-	cmd.Env = append(os.Environ(), "APT_CONFIG="+filepath.Join(a.Dir, "apt.conf"), "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive")
+	// Unlike $APT_CONFIG, this file is read after the machine's configuration.
+	config := "--config-file=" + filepath.Join(a.Dir, "apt.conf")
+	cmd := exec.CommandContext(ctx, program, append([]string{config}, args...)...) //nolint:gosec // apt's programs, with names from the recipes
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive")
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Run(); err != nil {
