@@ -412,7 +412,7 @@ type ManagedServices struct {
 	// DisabledDefaultServices are not made. The read-write service cannot be disabled.
 	// +optional
 	// +kubebuilder:validation:MaxItems=2
-	// +kubebuilder:validation:items:Enum=ro;r
+	// +kubebuilder:validation:XValidation:rule="self.all(s, s != 'rw')",message="spec.managed.services.disabledDefaultServices: the read-write service cannot be left out; remove rw"
 	// +listType=set
 	DisabledDefaultServices []ServiceSelectorType `json:"disabledDefaultServices,omitempty"`
 
