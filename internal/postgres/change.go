@@ -85,7 +85,7 @@ type RestartPlan struct {
 func RestartOrder(major int, before, after map[string]string) RestartPlan {
 	grown, shrunk := map[string]string{}, map[string]string{}
 	for _, name := range standbySensitive() {
-		from, to := sensitiveValue(major, name, before), sensitiveValue(major, name, after)
+		from, to := valueOf(major, name, before), valueOf(major, name, after)
 		switch {
 		case to > from:
 			grown[name] = strconv.Itoa(to)
@@ -124,9 +124,9 @@ func names(settings map[string]string) string {
 	return strings.Join(slices.Sorted(maps.Keys(settings)), ", ")
 }
 
-// sensitiveValue reads a sensitive parameter as PostgreSQL would, with its default where
+// valueOf reads a number as PostgreSQL would, with its default where
 // it is missing or wrong.
-func sensitiveValue(major int, name string, settings map[string]string) int {
+func valueOf(major int, name string, settings map[string]string) int {
 	variants := loadCatalog().variants(major, name)
 	if len(variants) == 0 {
 		return 0
@@ -147,7 +147,7 @@ func StandbyFloor(major int, configured, controlData map[string]string) map[stri
 	floor := map[string]string{}
 	for _, name := range standbySensitive() {
 		theirs, err := strconv.Atoi(controlData[name])
-		if err == nil && theirs > sensitiveValue(major, name, configured) {
+		if err == nil && theirs > valueOf(major, name, configured) {
 			floor[name] = strconv.Itoa(theirs)
 		}
 	}

@@ -101,7 +101,7 @@ func hbaCases() []hbaCase {
 		{rule: "host all all 10.0.0.1 ffff:: md5", want: "10.0.0.1 has no length"},
 		{rule: "host all all 10.0.0.1 255.255.255.255", want: "has no method"},
 		{rule: "host all all 10.0.0.0/33 md5", want: `"10.0.0.0/33" is not an address range: want one like 10.0.0.0/8`},
-		{rule: "host all all 10.0.0/8 md5", want: `"10.0.0/8" is not an address range`},
+		{rule: "host all all 10.0.0/8 md5", want: `"10.0.0/8" is not an address range`, strict: true},
 		{rule: "host all all 10.0.0.256 md5", want: `"10.0.0.256" is not an address`, strict: true},
 		{rule: "host all all * md5", want: `"*" is neither an address nor a host name: use all`, strict: true},
 		{rule: "host all all 10.0.0.0/8,10.1.0.0/16 md5", want: "has more than one address"},

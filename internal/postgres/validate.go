@@ -176,26 +176,40 @@ func (p Parameter) belowFloor(value string) string {
 	return ""
 }
 
+// maxBackends is the most processes a server can have, MAX_BACKENDS in its source.
+const maxBackends = 1<<18 - 1
+
 // checkTogether holds the rules between parameters that keep a server from starting.
 func (v validator) checkTogether(params map[string]string) []Problem {
 	major := v.major
 	if major == 0 {
 		major = MaxMajor
 	}
-	total := sensitiveValue(major, "max_connections", params)
-	kept := 0
-	for _, name := range []string{"superuser_reserved_connections", "reserved_connections"} {
-		kept += sensitiveValue(major, name, params)
+	workers := "autovacuum_worker_slots"
+	if major < 18 {
+		workers = "autovacuum_max_workers"
 	}
-	if kept < total {
+	sum := func(names ...string) int {
+		total := 0
+		for _, name := range names {
+			total += valueOf(major, name, params)
+		}
+		return total
+	}
+	connections := sum("max_connections")
+	kept := sum("superuser_reserved_connections", "reserved_connections")
+	problem := Problem{Name: "max_connections", Value: params["max_connections"]}
+	switch {
+	case kept >= connections:
+		problem.Message = fmt.Sprintf("%d connections, but superuser_reserved_connections and reserved_connections keep %d: "+
+			"raise it, or lower those", connections, kept)
+	case connections+1+sum(workers, "max_worker_processes", "max_wal_senders") > maxBackends:
+		problem.Message = fmt.Sprintf("%d connections, with %s, max_worker_processes and max_wal_senders, "+
+			"are more processes than the %d of a server: lower it", connections, workers, maxBackends)
+	default:
 		return nil
 	}
-	return []Problem{{
-		Name:  "max_connections",
-		Value: params["max_connections"],
-		Message: fmt.Sprintf("%d connections, but superuser_reserved_connections and reserved_connections keep %d: "+
-			"raise it, or lower those", total, kept),
-	}}
+	return []Problem{problem}
 }
 
 // nearest finds the known name that a typing error is likely to have missed; "" when none is near.

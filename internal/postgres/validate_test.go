@@ -84,6 +84,10 @@ func TestValidate(t *testing.T) {
 		}, want: []string{
 			"max_connections: 20 connections, but superuser_reserved_connections and reserved_connections keep 20: raise it, or lower those",
 		}},
+		"too many processes": {major: 17, params: map[string]string{"max_connections": "262143"}, want: []string{
+			"max_connections: 262143 connections, with autovacuum_max_workers, max_worker_processes and max_wal_senders, " +
+				"are more processes than the 262143 of a server: lower it",
+		}},
 		"major unknown: what any takes": {params: map[string]string{
 			"old_snapshot_threshold": "1h", "io_method": "worker", "wal_compression": "zstd", "log_connections": "receipt",
 		}},
