@@ -158,7 +158,7 @@ func (s *Server) startDevcluster(ctx context.Context, root string) (string, erro
 	}
 
 	s.stop = func(ctx context.Context) error {
-		out, err := exec.CommandContext(ctx, program, "down", "--state", state).CombinedOutput()
+		out, err := exec.CommandContext(ctx, program, "down", "--dir", state).CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("devcluster down: %w\n%s", err, out)
 		}
@@ -169,7 +169,7 @@ func (s *Server) startDevcluster(ctx context.Context, root string) (string, erro
 	startCtx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 
-	out, err := exec.CommandContext(startCtx, program, "up", "--control-plane-only", "--state", state).CombinedOutput()
+	out, err := exec.CommandContext(startCtx, program, "up", "--control-plane-only", "--dir", state).CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("devcluster up --control-plane-only: %w\n%s", err, out)
 

@@ -1,0 +1,130 @@
+package kube
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+)
+
+// logLines is how much of each container's log a dump shows.
+const logLines = 60
+
+// Dump writes what a reader of a failed test wants to know of a namespace to the test's log.
+func (k *Kube) Dump(ctx context.Context, t *testing.T, namespace string) {
+	t.Helper()
+
+	var out strings.Builder
+
+	in := client.InNamespace(namespace)
+
+	var clusters postgresqlv1.ClusterList
+	if err := k.Client.List(ctx, &clusters, in); err != nil {
+		fmt.Fprintf(&out, "list clusters: %v\n", err)
+	}
+
+	for i := range clusters.Items {
+		cluster := &clusters.Items[i]
+		cluster.ManagedFields = nil
+		dumpYAML(&out, "Cluster "+cluster.Name, cluster)
+	}
+
+	var terms postgresqlv1.ClusterTermList
+	if err := k.Client.List(ctx, &terms, in); err != nil {
+		fmt.Fprintf(&out, "list term records: %v\n", err)
+	}
+
+	for i := range terms.Items {
+		dumpYAML(&out, "ClusterTerm "+terms.Items[i].Name, terms.Items[i].Spec)
+	}
+
+	k.dumpEvents(ctx, &out, namespace)
+	k.dumpPods(ctx, &out, namespace)
+
+	t.Log("namespace " + namespace + "\n" + out.String())
+}
+
+func dumpYAML(out *strings.Builder, title string, value any) {
+	content, err := yaml.Marshal(value)
+	if err != nil {
+		content = []byte(err.Error())
+	}
+
+	fmt.Fprintf(out, "--- %s\n%s", title, content)
+}
+
+func (k *Kube) dumpEvents(ctx context.Context, out *strings.Builder, namespace string) {
+	var events corev1.EventList
+	if err := k.Client.List(ctx, &events, client.InNamespace(namespace)); err != nil {
+		fmt.Fprintf(out, "list events: %v\n", err)
+	}
+
+	slices.SortFunc(events.Items, func(a, b corev1.Event) int {
+		return a.CreationTimestamp.Compare(b.CreationTimestamp.Time)
+	})
+
+	fmt.Fprintln(out, "--- events")
+
+	for _, event := range events.Items {
+		fmt.Fprintf(out, "%s %s %s/%s %s: %s (%d)\n", event.CreationTimestamp.UTC().Format("15:04:05"), event.Type,
+			event.InvolvedObject.Kind, event.InvolvedObject.Name, event.Reason, event.Message, max(event.Count, 1))
+	}
+}
+
+func (k *Kube) dumpPods(ctx context.Context, out *strings.Builder, namespace string) {
+	var pods corev1.PodList
+	if err := k.Client.List(ctx, &pods, client.InNamespace(namespace)); err != nil {
+		fmt.Fprintf(out, "list pods: %v\n", err)
+	}
+
+	slices.SortFunc(pods.Items, func(a, b corev1.Pod) int { return cmp.Compare(a.Name, b.Name) })
+
+	for _, pod := range pods.Items {
+		fmt.Fprintf(out, "--- pod %s on %s: %s %s\n", pod.Name, pod.Spec.NodeName, pod.Status.Phase, pod.Status.Message)
+
+		for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+			fmt.Fprintf(out, "container %s: ready %t, restarts %d, %s\n", status.Name, status.Ready, status.RestartCount, state(status.State))
+
+			if status.RestartCount > 0 {
+				fmt.Fprintf(out, "before: %s\n%s", state(status.LastTerminationState), k.log(ctx, pod, status.Name, true))
+			}
+
+			out.WriteString(k.log(ctx, pod, status.Name, false))
+		}
+	}
+}
+
+func state(s corev1.ContainerState) string {
+	switch {
+	case s.Waiting != nil:
+		return "waiting: " + s.Waiting.Reason + " " + s.Waiting.Message
+	case s.Terminated != nil:
+		return fmt.Sprintf("terminated: %s, exit code %d", s.Terminated.Reason, s.Terminated.ExitCode)
+	case s.Running != nil:
+		return "running since " + s.Running.StartedAt.UTC().Format(metav1.RFC3339Micro)
+	default:
+		return "unknown"
+	}
+}
+
+//nolint:revive // previous is Kubernetes' own switch
+func (k *Kube) log(ctx context.Context, pod corev1.Pod, container string, previous bool) string {
+	content, err := k.Clientset.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{
+		Container: container, Previous: previous, TailLines: ptr.To[int64](logLines),
+	}).DoRaw(ctx)
+	if err != nil {
+		return fmt.Sprintf("no log: %v\n", err)
+	}
+
+	return string(content)
+}
