@@ -3,6 +3,7 @@ package v1_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,10 +78,8 @@ func checkSchema(t *testing.T, path string, schema apiextensionsv1.JSONSchemaPro
 		t.Errorf("%s has no description: `kubectl explain` would be silent", path)
 	}
 
-	for _, prefix := range fromKubernetes {
-		if path == prefix {
-			return
-		}
+	if slices.Contains(fromKubernetes, path) {
+		return
 	}
 
 	if schema.Type == "array" {
