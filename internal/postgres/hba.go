@@ -30,6 +30,8 @@ type HBAInput struct {
 //  1. ours, which nothing may shadow: PID 1 over the socket, standbys by certificate;
 //  2. the user's;
 //  3. everyone else by password, scram-sha-256.
+//
+//nolint:dupword // "all" is a keyword of several columns
 func RenderHBA(in HBAInput) string {
 	var out strings.Builder
 	section := func(comment string, rules ...string) {

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+//nolint:dupword // "all" is a keyword of several columns
 func TestRenderHBA(t *testing.T) {
 	const ours = `# Written by Caretaker; changes made here are lost.
 # PID 1, over the socket.
@@ -150,6 +151,7 @@ func TestValidateHBA(t *testing.T) {
 	}
 }
 
+//nolint:dupword // a user may be called alike on both sides
 func TestValidateIdent(t *testing.T) {
 	tests := map[string]string{
 		`people "Ann Smith" ann`:      "",

@@ -29,7 +29,7 @@ func parseHex32(text string) (uint32, error) {
 		return 0, strconv.ErrRange
 	}
 	n, err := strconv.ParseUint(text, 16, 32)
-	return uint32(n), err //nolint:gosec // ParseUint keeps it within 32 bits
+	return uint32(n), err
 }
 
 // String is PostgreSQL's form.

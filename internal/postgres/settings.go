@@ -113,6 +113,7 @@ func Settings(in Input) map[string]string {
 // defaults are ours where PostgreSQL's would hurt failover or backup. The user may
 // change each of them.
 func defaults(in Input) map[string]string {
+	//nolint:gosec // password_encryption is the name of a method
 	return map[string]string{
 		"wal_level":             "replica",
 		"synchronous_commit":    "on",

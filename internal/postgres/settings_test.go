@@ -38,6 +38,7 @@ func TestEveryRenderedParameterIsOneOfItsMajor(t *testing.T) {
 }
 
 func TestSettingsOrder(t *testing.T) {
+	//nolint:gosec // password_encryption is the name of a method
 	tests := map[string]struct {
 		change func(*Input)
 		want   map[string]string

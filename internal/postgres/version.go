@@ -7,8 +7,9 @@ import (
 )
 
 const (
-	// MinMajor and MaxMajor bound the majors that are supported.
+	// MinMajor is the oldest major that is supported.
 	MinMajor = 14
+	// MaxMajor is the newest major that is supported.
 	MaxMajor = 19
 )
 

@@ -147,10 +147,10 @@ func TestKindsOfArchivedFiles(t *testing.T) {
 }
 
 func FuzzParseWALName(f *testing.F) {
-	f.Add("0000000100000016000000B3", int64(24))
-	f.Add("00000002000000000000003F", int64(26))
-	f.Fuzz(func(t *testing.T, name string, shift int64) {
-		segmentBytes := int64(1) << (20 + uint64(shift)%11)
+	f.Add("0000000100000016000000B3", uint8(4))
+	f.Add("00000002000000000000003F", uint8(6))
+	f.Fuzz(func(t *testing.T, name string, shift uint8) {
+		segmentBytes := mib << (shift % 11)
 		segment, err := ParseWALName(name, segmentBytes)
 		if err != nil {
 			return
@@ -187,8 +187,11 @@ func TestParseHistory(t *testing.T) {
 		lsn      LSN
 		want     bool
 	}{
-		{1, 0x3FFFFFF, true}, {1, 0x4000000, true}, {1, 0x4000001, false},
-		{2, 0x5000158, true}, {2, 0x5000159, false},
+		{1, 0x3FFFFFF, true},
+		{1, 0x4000000, true},
+		{1, 0x4000001, false},
+		{2, 0x5000158, true},
+		{2, 0x5000159, false},
 		{3, 0x9000000, true},
 		{4, 0x1, false},
 	}
