@@ -85,8 +85,12 @@ func (c *Cluster) applyDNS(ctx context.Context, client kubernetes.Interface) err
 			{Name: new("dns-tcp"), Protocol: new(corev1.ProtocolTCP), Port: new(port)},
 		},
 	}
-	_, err := client.CoreV1().Services(metav1.NamespaceSystem).Create(ctx, service, metav1.CreateOptions{})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
+	// That its address is taken comes before that the Service exists: ask first.
+	_, err := client.CoreV1().Services(metav1.NamespaceSystem).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		_, err = client.CoreV1().Services(metav1.NamespaceSystem).Create(ctx, service, metav1.CreateOptions{})
+	}
+	if err != nil {
 		return fmt.Errorf("service %s: %w", name, err)
 	}
 	_, err = client.DiscoveryV1().EndpointSlices(metav1.NamespaceSystem).Create(ctx, slice, metav1.CreateOptions{})

@@ -35,7 +35,7 @@ func needs(wholeCluster bool) []need {
 		{[]string{"nftables"}, program("nft")},
 		{[]string{"iptables"}, program("iptables")},
 		{[]string{"conntrack"}, program("conntrack")},
-		{[]string{"e2fsprogs"}, func() bool { return program("mkfs.ext4")() && program("resize2fs")() }},
+		{[]string{"xfsprogs"}, func() bool { return program("mkfs.xfs")() && program("xfs_growfs")() }},
 		{[]string{"util-linux", "mount"}, func() bool {
 			return program("nsenter")() && program("losetup")() && program("mount")()
 		}},

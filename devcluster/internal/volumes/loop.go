@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -13,6 +14,8 @@ import (
 // Runner runs a program on a node.
 type Runner func(args ...string) error
 
+// imageSuffix ends the names of files that have a file system in them. It is XFS: to
+// grow ext4 while it is in use takes CAP_SYS_RESOURCE, which not every root has.
 const imageSuffix = ".img"
 
 // loopMajor is the kernel's number for loop devices.
@@ -33,6 +36,44 @@ func MountAll(run Runner) error {
 	return nil
 }
 
+// create makes a volume. It may be called again for one that is there, or half made.
+func create(run Runner, name, kind string, size int64) error {
+	folder := filepath.Join(layout.NodeVolumes, name)
+	if kind != kindLoop {
+		return run("mkdir", "--parents", "--mode=0777", folder)
+	}
+	image := filepath.Join(layout.NodeImages, name+imageSuffix)
+	err := run("sh", "-euc", `[ -e "$1" ] && exit
+rm -f "$1.new"
+truncate --size="$2" "$1.new"
+# "Unsupported" is what mkfs calls anything below 300 MB.
+mkfs.xfs --unsupported -q -K -d agcount=1 -l size=16m "$1.new"
+mv "$1.new" "$1"`,
+		"sh", image, strconv.FormatInt(max(size, smallest), 10))
+	if err != nil {
+		return err
+	}
+	if err := mountLoop(run, name); err != nil {
+		return err
+	}
+	return run("chmod", "0777", folder)
+}
+
+// grow makes a volume's file, and the file system in it, larger.
+func grow(run Runner, name string, size int64) error {
+	image := filepath.Join(layout.NodeImages, name+imageSuffix)
+	if err := run("truncate", "--no-create", "--size=>"+strconv.FormatInt(size, 10), image); err != nil {
+		return err
+	}
+	return mountLoop(run, name)
+}
+
+// remove removes a volume of either kind.
+func remove(run Runner, name string) error {
+	return run("sh", "-euc", `if mountpoint -q "$2"; then umount "$2"; fi; rm -rf "$1" "$1.new" "$2"`,
+		"sh", filepath.Join(layout.NodeImages, name+imageSuffix), filepath.Join(layout.NodeVolumes, name))
+}
+
 // mountLoop mounts a volume's file system at the volume's folder, unless it is
 // mounted, and makes it as large as its file.
 func mountLoop(run Runner, name string) error {
@@ -42,7 +83,7 @@ func mountLoop(run Runner, name string) error {
 	return run("sh", "-euc", `mountpoint -q "$2" || { mkdir -p "$2"; mount -o loop "$1" "$2"; }
 device=$(losetup --noheadings --output NAME --associated "$1" | head -n 1)
 losetup --set-capacity "$device"
-resize2fs "$device"`, "sh", filepath.Join(layout.NodeImages, name+imageSuffix), filepath.Join(layout.NodeVolumes, name))
+xfs_growfs "$2"`, "sh", filepath.Join(layout.NodeImages, name+imageSuffix), filepath.Join(layout.NodeVolumes, name))
 }
 
 // ensureLoopDevices makes device files for a few more loop devices than are in use:
