@@ -2,6 +2,7 @@ package images
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -109,38 +110,34 @@ type Target struct {
 }
 
 // Has says whether the very image of the archive is there. What was loaded is written
-// down, and forgotten as soon as containerd does not list it any more.
+// down, and no longer believed when containerd does not list it.
 func (t Target) Has(ctx context.Context, archive *Archive) (bool, error) {
-	if len(archive.names) == 0 {
-		return false, nil
-	}
 	recorded, err := os.ReadFile(t.record(archive))
-	if err != nil {
+	if err != nil || string(recorded) != archive.fingerprint || len(archive.names) == 0 {
 		return false, nil //nolint:nilerr // No record: it was not loaded.
 	}
-	fingerprint, name, _ := strings.Cut(strings.TrimSpace(string(recorded)), " ")
-	if fingerprint != archive.fingerprint {
-		return false, nil
-	}
 	listed, err := t.run(ctx, "list", "--quiet")
-	return err == nil && strings.Contains("\n"+listed, "\n"+name+"\n"), err
+	if err != nil {
+		return false, err
+	}
+	for _, name := range archive.names {
+		// containerd completes a short name: docker.io/library/name:tag.
+		if !strings.Contains("\n"+listed, "\n"+name+"\n") && !strings.Contains(listed, "/"+name+"\n") {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // Load imports the archive.
 func (t Target) Load(ctx context.Context, archive *Archive) error {
-	output, err := t.run(ctx, "import", archive.path)
-	if err != nil {
+	if _, err := t.run(ctx, "import", archive.path); err != nil {
 		return err
 	}
-	if len(archive.names) == 0 {
-		return nil
-	}
-	// containerd tells under which full name it keeps the image.
-	name := strings.Fields(output + " -")[0]
 	if err := os.MkdirAll(filepath.Dir(t.record(archive)), 0o755); err != nil {
 		return fmt.Errorf("remembering what was loaded: %w", err)
 	}
-	if err := os.WriteFile(t.record(archive), []byte(archive.fingerprint+" "+name+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(t.record(archive), []byte(archive.fingerprint), 0o644); err != nil {
 		return fmt.Errorf("remembering what was loaded: %w", err)
 	}
 	return nil
@@ -153,9 +150,10 @@ func (t Target) record(archive *Archive) string {
 func (t Target) run(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, t.Ctr,
 		append([]string{"--address", t.Socket, "--namespace", "k8s.io", "images"}, args...)...)
-	output, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("ctr images %s: %w: %s", strings.Join(args, " "), err, output)
+	var output, complaints bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &complaints
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("ctr images %s: %w: %s", strings.Join(args, " "), err, complaints.String())
 	}
-	return string(output), nil
+	return output.String(), nil
 }
