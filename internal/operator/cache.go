@@ -1,0 +1,78 @@
+package operator
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+)
+
+// newScheme registers what the operator works with, and nothing else: every registered kind costs memory.
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+
+	for _, add := range []func(*runtime.Scheme) error{
+		postgresqlv1.AddToScheme,
+		corev1.AddToScheme,
+		rbacv1.AddToScheme,
+		policyv1.AddToScheme,
+		storagev1.AddToScheme,
+		addMeta,
+	} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("register API kinds: %w", err)
+		}
+	}
+
+	return scheme, nil
+}
+
+func addMeta(scheme *runtime.Scheme) error {
+	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
+
+	return nil
+}
+
+// cacheOptions: of the kinds that others have too, only our own objects are kept in memory, and of no object the
+// managed fields.
+func cacheOptions(namespaces []string) cache.Options {
+	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{"app.kubernetes.io/managed-by": "caretaker"})}
+	options := cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Pod{}:                   ours,
+			&corev1.PersistentVolumeClaim{}: ours,
+			&corev1.Secret{}:                ours,
+			&corev1.ConfigMap{}:             ours,
+			&corev1.Service{}:               ours,
+			&corev1.ServiceAccount{}:        ours,
+			&rbacv1.Role{}:                  ours,
+			&rbacv1.RoleBinding{}:           ours,
+			&policyv1.PodDisruptionBudget{}: ours,
+		},
+	}
+
+	if len(namespaces) > 0 {
+		options.DefaultNamespaces = make(map[string]cache.Config, len(namespaces))
+		for _, namespace := range namespaces {
+			options.DefaultNamespaces[namespace] = cache.Config{}
+		}
+	}
+
+	return options
+}
+
+// clientOptions: storage classes are read now and then, by name; a cache would need the right to watch them all.
+func clientOptions() client.Options {
+	return client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&storagev1.StorageClass{}}}}
+}

@@ -1,0 +1,108 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+
+	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+)
+
+const (
+	// crdPoll is how often to look for CRDs that are not installed yet; crdReminder how often to say so.
+	crdPoll     = time.Second
+	crdReminder = 30 * time.Second
+)
+
+// Kinds looks whether the API server serves the operator's kinds.
+type Kinds struct {
+	client rest.Interface
+}
+
+// NewKinds makes a Kinds for a connection.
+func NewKinds(config *rest.Config) (*Kinds, error) {
+	client, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the API server: %w", err)
+	}
+
+	return &Kinds{client: client.RESTClient()}, nil
+}
+
+// Served is nil if the API server answers and serves every kind. The error says what is missing and what to do.
+func (k *Kinds) Served(ctx context.Context) error {
+	version := postgresqlv1.GroupVersion.String()
+	resources := &metav1.APIResourceList{}
+
+	err := k.client.Get().AbsPath("/apis/" + version).Do(ctx).Into(resources)
+	if apierrors.IsNotFound(err) {
+		return &missingKindsError{kinds: []string{"clusters", "clusterterms"}}
+	}
+
+	if err != nil {
+		return fmt.Errorf("ask the API server for %s: %w", version, err)
+	}
+
+	var missing []string
+
+	for _, plural := range []string{"clusters", "clusterterms"} {
+		if !slices.ContainsFunc(resources.APIResources, func(r metav1.APIResource) bool { return r.Name == plural }) {
+			missing = append(missing, plural)
+		}
+	}
+
+	if len(missing) > 0 {
+		return &missingKindsError{kinds: missing}
+	}
+
+	return nil
+}
+
+// missingKindsError: CRDs are not installed.
+type missingKindsError struct {
+	kinds []string
+}
+
+func (e *missingKindsError) Error() string {
+	return fmt.Sprintf("the API server does not serve %s of %s: install the CRDs, with the chart (crds.install=true) or with kubectl apply --server-side -f config/crd",
+		strings.Join(e.kinds, " and "), postgresqlv1.GroupVersion)
+}
+
+// waitServed returns once the kinds are served. A chart may start the operator a moment before its CRDs are there, and
+// an API server may be away: neither is a reason to crash.
+func (k *Kinds) waitServed(ctx context.Context, clk clock.Clock, logger logr.Logger) error {
+	var reminded time.Time
+
+	for {
+		attempt, cancel := context.WithTimeout(ctx, probeTimeout)
+		err := k.Served(attempt)
+
+		cancel()
+
+		if err == nil {
+			return nil
+		}
+
+		if now := clk.Now(); now.Sub(reminded) >= crdReminder {
+			logger.Error(nil, "Waiting for the API: "+err.Error(), "retryEvery", crdPoll.String())
+
+			reminded = now
+		}
+
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-clk.After(crdPoll):
+		}
+	}
+}

@@ -1,0 +1,46 @@
+package operator
+
+import (
+	"math"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+)
+
+// memoryShare of the container's limit is left to Go, in percent; the rest is for what its runtime does not count.
+const memoryShare = 90
+
+// limitMemory makes the garbage collector work harder near the container's limit rather than be killed at it. GOMEMLIMIT
+// in the environment has precedence. It returns the limit in bytes, 0 if there is none.
+func limitMemory() int64 {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return debug.SetMemoryLimit(-1)
+	}
+
+	for _, file := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+
+		if limit := memoryLimit(string(content)); limit > 0 {
+			debug.SetMemoryLimit(limit)
+
+			return limit
+		}
+	}
+
+	return 0
+}
+
+// memoryLimit is our share of what a cgroup allows; 0 if it allows anything: "max" in version 2, a number beyond any
+// machine in version 1.
+func memoryLimit(content string) int64 {
+	limit, err := strconv.ParseInt(strings.TrimSpace(content), 10, 64)
+	if err != nil || limit <= 0 || limit > math.MaxInt64/4096 {
+		return 0
+	}
+
+	return limit / 100 * memoryShare
+}
