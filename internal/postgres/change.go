@@ -22,9 +22,8 @@ const (
 
 // ChangeKind says what a change of the parameter needs in that major (0: in any).
 func ChangeKind(major int, name string) Change {
-	variants := loadCatalog().variants(major, strings.ToLower(name))
 	kind := ChangeUnknown
-	for _, p := range variants {
+	for _, p := range variants(major, name) {
 		switch p.Context {
 		case "postmaster":
 			return ChangeRestart
@@ -127,11 +126,10 @@ func names(settings map[string]string) string {
 // valueOf reads a number as PostgreSQL would, with its default where
 // it is missing or wrong.
 func valueOf(major int, name string, settings map[string]string) int {
-	variants := loadCatalog().variants(major, name)
-	if len(variants) == 0 {
+	p, ok := Lookup(major, name)
+	if !ok {
 		return 0
 	}
-	p := variants[len(variants)-1]
 	for _, text := range []string{settings[name], p.Boot} {
 		if value, err := p.number(text); err == nil {
 			return int(value)

@@ -70,6 +70,7 @@ type hbaCase struct {
 	strict bool
 }
 
+//nolint:dupword // "all" is a keyword of several columns
 func hbaCases() []hbaCase {
 	return []hbaCase{
 		{rule: "host all all 10.0.0.0/8 md5"},
@@ -134,6 +135,7 @@ func hbaCases() []hbaCase {
 	}
 }
 
+//nolint:dupword // "all" is a keyword of several columns
 func TestValidateHBA(t *testing.T) {
 	for _, tc := range hbaCases() {
 		t.Run(tc.rule, func(t *testing.T) {
@@ -177,6 +179,7 @@ func TestValidateIdent(t *testing.T) {
 	}
 }
 
+//nolint:dupword // "all" is a keyword of several columns
 func TestLineProblemNamesTheLine(t *testing.T) {
 	problems := ValidateHBA(17, []string{"host all all all md5", "host all"})
 	if len(problems) != 1 || problems[0].String() != "line 2 (host all): has 2 fields, "+

@@ -105,6 +105,7 @@ func (s realServer) query(t *testing.T, query string, args ...string) string {
 	return string(text)
 }
 
+//nolint:dupword // "all" is a keyword of several columns
 func TestServerStartsWithOurConfiguration(t *testing.T) {
 	s := newRealServer(t)
 	certificate, key := selfSigned(t)
@@ -166,6 +167,7 @@ func TestServerAgreesOnValues(t *testing.T) {
 		"client_min_messages":          {"debug", "debug2", "notice", "loud"},
 		"wal_compression":              {"on", "off", "pglz", "1", "gzip"},
 		"backslash_quote":              {"safe_encoding", "on", "true", "maybe"},
+		"ssl_min_protocol_version":     {"TLSv1.2", "tlsv1.3", "SSLv3"},
 		"max_slot_wal_keep_size":       {"-1", "1GB", "-2", "10"},
 		"log_rotation_size":            {"0", "2097151kB", "2GB", "4TB"},
 		"io_method":                    {"worker", "magic"},

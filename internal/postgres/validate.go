@@ -24,7 +24,7 @@ func (p Problem) String() string {
 // Validate checks a manifest's parameters against that major's own table, sorted by name.
 // Major 0, not known yet, takes what any supported major takes.
 func Validate(major int, params map[string]string) []Problem {
-	v := validator{major: major, catalog: loadCatalog(), reserved: reservedByName()}
+	v := validator{major: major, reserved: reservedByName()}
 	byKey := map[string]string{}
 	var problems []Problem
 	for _, name := range slices.Sorted(maps.Keys(params)) {
@@ -46,7 +46,6 @@ func Validate(major int, params map[string]string) []Problem {
 
 type validator struct {
 	major    int
-	catalog  catalog
 	reserved map[string]Reserved
 }
 
@@ -58,12 +57,12 @@ func (v validator) check(name, value string) string {
 	if strings.ContainsRune(value, 0) {
 		return "holds a NUL character: remove it"
 	}
-	variants := v.catalog.variants(v.major, name)
-	if len(variants) == 0 {
+	found := variants(v.major, name)
+	if len(found) == 0 {
 		return v.unknown(name)
 	}
 	message := ""
-	for _, p := range variants {
+	for _, p := range found {
 		if p.Context == "internal" {
 			return "is fixed when the server is built or its data directory is made: remove it"
 		}
@@ -94,7 +93,7 @@ func (v validator) unknown(name string) string {
 	if renamed, since := renamedParameter(name); renamed != "" {
 		return fmt.Sprintf("was renamed in PostgreSQL %d: use %s", since, renamed)
 	}
-	if all := v.catalog.variants(0, name); len(all) > 0 {
+	if all := variants(0, name); len(all) > 0 {
 		oldest, newest := all[0], all[len(all)-1]
 		switch {
 		case v.major > newest.to:
@@ -215,12 +214,10 @@ func (v validator) checkTogether(params map[string]string) []Problem {
 // nearest finds the known name that a typing error is likely to have missed; "" when none is near.
 func (v validator) nearest(name string) string {
 	best, bestDistance := "", max(2, len(name)/4)+1
-	for _, candidate := range slices.Sorted(maps.Keys(v.catalog)) {
-		if len(v.catalog.variants(v.major, candidate)) == 0 {
-			continue
-		}
-		if d := editDistance(name, candidate); d < bestDistance {
-			best, bestDistance = v.catalog[candidate][0].Name, d
+	for row := range rows(v.major) {
+		candidate, _, _ := strings.Cut(row, "\t")
+		if d := editDistance(name, strings.ToLower(candidate)); d < bestDistance {
+			best, bestDistance = candidate, d
 		}
 	}
 	return best

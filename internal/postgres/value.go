@@ -175,12 +175,11 @@ func (p Parameter) checkValue(value string) string {
 
 // takesEnum compares without case, and knows PostgreSQL's unlisted spellings.
 func (p Parameter) takesEnum(value string) bool {
-	value = strings.ToLower(value)
 	values := p.Values()
-	if slices.Contains(values, value) {
+	if slices.ContainsFunc(values, func(known string) bool { return strings.EqualFold(known, value) }) {
 		return true
 	}
-	switch value {
+	switch strings.ToLower(value) {
 	case "true", "false", "yes", "no", "1", "0":
 		return slices.Contains(values, "on") && slices.Contains(values, "off")
 	case "debug":
