@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/user"
+	"runtime/debug"
+	"strconv"
+
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+
+	"github.com/caretaker-dev/caretaker/internal/instance"
+	"github.com/caretaker-dev/caretaker/internal/instance/layout"
+	"github.com/caretaker-dev/caretaker/internal/instance/logging"
+	"github.com/caretaker-dev/caretaker/internal/instance/term"
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+	"github.com/caretaker-dev/caretaker/internal/naming"
+	"github.com/caretaker-dev/caretaker/internal/postgres"
+	"github.com/caretaker-dev/caretaker/internal/version"
+)
+
+const (
+	// memoryLimit is soft: the collector works harder near it. PID 1 shares the container's memory with PostgreSQL.
+	memoryLimit = 24 << 20
+	// gcPercent trades a little CPU for a small heap.
+	gcPercent = 50
+)
+
+func newInstanceCommand() *cobra.Command {
+	var isVerbose bool
+
+	cmd := &cobra.Command{
+		Use:   "instance",
+		Short: "Be PID 1 of a database pod",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			debug.SetMemoryLimit(memoryLimit)
+			debug.SetGCPercent(gcPercent)
+
+			level := slog.LevelInfo
+			if isVerbose {
+				level = slog.LevelDebug
+			}
+
+			return runInstance(cmd.Context(), level)
+		},
+	}
+	cmd.Flags().BoolVar(&isVerbose, "verbose", false, "log at debug level too")
+
+	return cmd
+}
+
+func runInstance(ctx context.Context, level slog.Level) error {
+	id, err := identity()
+	if err != nil {
+		return err
+	}
+
+	config, err := rest.InClusterConfig()
+	if err != nil {
+		return fmt.Errorf("find the Kubernetes API: %w (the pod needs its service account's token mounted)", err)
+	}
+
+	kube, err := term.NewKube(config, id.Namespace, id.Cluster, id.Instance)
+	if err != nil {
+		return err
+	}
+
+	output := logging.NewAsync(os.Stdout)
+	defer output.Close()
+
+	return instance.Run(ctx, instance.Options{
+		Cluster: id.Cluster, Instance: id.Instance, PodUID: os.Getenv(instanceapi.EnvPodUID),
+		BinaryVersion: version.String(), OSUser: osUser(),
+		Path: os.Getenv("PATH"), Env: os.Environ(),
+		Layout: layout.Default(), Clock: clock.RealClock{},
+		Log: logging.New(output, level, id), ServerLog: logging.New(os.Stdout, level, id),
+		Term: kube, Labels: kube,
+		Peer: func(name string) (string, int) {
+			return naming.InstanceHost(id.Cluster, name, id.Namespace), naming.PortPostgreSQL
+		},
+	})
+}
+
+func identity() (logging.Identity, error) {
+	id := logging.Identity{
+		Cluster: os.Getenv(instanceapi.EnvCluster), Namespace: os.Getenv(instanceapi.EnvNamespace),
+		Instance: os.Getenv(instanceapi.EnvPodName),
+	}
+
+	for name, value := range map[string]string{
+		instanceapi.EnvCluster: id.Cluster, instanceapi.EnvNamespace: id.Namespace, instanceapi.EnvPodName: id.Instance,
+		instanceapi.EnvPodUID: os.Getenv(instanceapi.EnvPodUID),
+	} {
+		if value == "" {
+			return id, fmt.Errorf("the environment has no %s: this program is started by the operator's pods", name)
+		}
+	}
+
+	return id, nil
+}
+
+// osUser is the name of our uid in /etc/passwd, which PostgreSQL's peer authentication goes by.
+func osUser() string {
+	current, err := user.LookupId(strconv.Itoa(os.Getuid()))
+	if err != nil {
+		return postgres.Superuser
+	}
+
+	return current.Username
+}

@@ -1,0 +1,243 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/caretaker-dev/caretaker/internal/instance/pgbin"
+	"github.com/caretaker-dev/caretaker/internal/instance/provision"
+	"github.com/caretaker-dev/caretaker/internal/instance/server"
+	"github.com/caretaker-dev/caretaker/internal/instance/serverconf"
+	"github.com/caretaker-dev/caretaker/internal/instance/volume"
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+	"github.com/caretaker-dev/caretaker/internal/pgconn"
+	"github.com/caretaker-dev/caretaker/internal/postgres"
+)
+
+const (
+	// connectInterval is how often a starting server is tried.
+	connectInterval = 50 * time.Millisecond
+	// bootstrapStop is how long the server of the bootstrap may take to stop.
+	bootstrapStop = time.Minute
+	// defaultStartTimeout where the configuration names none.
+	defaultStartTimeout = time.Hour
+)
+
+// bootstrap makes the data of a new Cluster.
+type bootstrap struct {
+	r        *runner
+	programs *pgbin.Programs
+	config   instanceapi.Config
+	lock     *os.File
+}
+
+func (r *runner) startBootstrap(ctx context.Context) {
+	b := bootstrap{r: r, programs: r.programs, config: r.conf.Config(), lock: r.lock}
+
+	if err := r.measureVolume(); err != nil {
+		r.log.Warn("the volume's size is not known", "error", err)
+	}
+
+	r.setUpstream("")
+	r.start(ctx, DoBootstrap, b.run)
+}
+
+// run makes the data, populates them with a server that only we can reach, and gives them their real name at the end.
+func (b bootstrap) run(ctx context.Context) error {
+	dir, err := b.makeData(ctx)
+	if err != nil {
+		return errors.Join(err, volume.Abandon(b.r.layout.DataDir))
+	}
+
+	if err := b.populate(ctx, dir); err != nil {
+		return errors.Join(err, volume.Abandon(b.r.layout.DataDir))
+	}
+
+	return volume.Commit(b.r.layout.DataDir)
+}
+
+func (b bootstrap) makeData(ctx context.Context) (string, error) {
+	if in := b.config.Bootstrap.InitDB; in != nil {
+		b.r.view.say(instanceapi.StateInitializing, "", "making an empty database")
+		b.setSegment(int64(in.WalSegmentSizeMB) << 20)
+
+		return provision.InitDB(ctx, b.programs, b.r.layout.DataDir, *in, b.r.log.With("logger", "initdb"))
+	}
+
+	in := b.config.Bootstrap.PgBaseBackup
+	b.r.view.say(instanceapi.StateInitializing, "", "copying the external server "+in.Source)
+
+	external, err := b.external(*in)
+	if err != nil {
+		return "", err
+	}
+
+	dir, err := provision.BaseBackup(ctx, b.programs, external)
+	if err != nil {
+		return "", err
+	}
+
+	look, err := volume.Inspect(dir)
+	if err != nil {
+		return "", err
+	}
+
+	if look.Major != b.programs.Major {
+		return "", fmt.Errorf("the external server %s is PostgreSQL %d, the image is %d: use an image of major version %d",
+			in.Source, look.Major, b.programs.Major, look.Major)
+	}
+
+	control, err := b.programs.ControlData(ctx, dir)
+	if err != nil {
+		return "", err
+	}
+
+	b.setSegment(control.WALSegmentBytes)
+
+	return dir, provision.Disown(dir)
+}
+
+func (b bootstrap) setSegment(bytes int64) {
+	b.r.conf.Set(func(in *serverconf.Input) { in.WALSegmentBytes = bytes })
+}
+
+// external describes the copy of an external server. Its key is copied to where only we can read it: libpq refuses one
+// that others can.
+func (b bootstrap) external(in instanceapi.PgBaseBackup) (provision.Copy, error) {
+	dir := filepath.Join(b.r.layout.ExternalDir, in.Source)
+	words := make([]string, 0, len(in.ConnectionParameters)+3)
+
+	for _, key := range sortedKeys(in.ConnectionParameters) {
+		words = append(words, provision.ConnWord(key, in.ConnectionParameters[key]))
+	}
+
+	for key, name := range map[string]string{"sslcert": "tls.crt", "sslkey": "tls.key", "sslrootcert": "ca.crt"} {
+		content, err := os.ReadFile(filepath.Join(dir, name)) //nolint:gosec // our own path
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+
+		if err != nil {
+			return provision.Copy{}, fmt.Errorf("read the certificates of %s: %w", in.Source, err)
+		}
+
+		target := filepath.Join(b.r.layout.TLSDir(), "external-"+name)
+		if err := volume.WriteFile(target, content, 0o600); err != nil {
+			return provision.Copy{}, err
+		}
+
+		words = append(words, provision.ConnWord(key, target))
+	}
+
+	var env []string
+
+	password, err := os.ReadFile(filepath.Join(dir, "password")) //nolint:gosec // our own path
+	if err == nil {
+		env = append(env, "PGPASSWORD="+string(password))
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return provision.Copy{}, fmt.Errorf("read the password of %s: %w", in.Source, err)
+	}
+
+	return provision.Copy{
+		ConnInfo: strings.Join(words, " "), Env: env, DataDir: b.r.layout.DataDir,
+		Progress: b.r.progress, Log: b.r.log.With("logger", "pg_basebackup"),
+	}, nil
+}
+
+// populate runs the new data's server, closed to everyone but us, and stops it again.
+func (b bootstrap) populate(ctx context.Context, dir string) error {
+	b.r.view.say(instanceapi.StateInitializing, "", "making roles and databases")
+	b.setPrivate(true)
+	defer b.setPrivate(false)
+
+	if err := b.r.conf.Start(); err != nil {
+		return err
+	}
+
+	// Until the data are whole nothing needs to survive a crash: everything is synced at once at the end.
+	err := b.r.server.Start(ctx, server.Start{
+		Programs: b.programs, DataDir: dir, ConfFile: b.r.layout.ConfFile(), Lock: b.lock,
+		Settings: []string{"fsync=off", "full_page_writes=off", "synchronous_commit=off"},
+	})
+	if err != nil {
+		return err
+	}
+
+	err = b.fill(ctx)
+
+	plan := server.StopPlan(0, bootstrapStop)
+	if err != nil {
+		plan = []server.Phase{{Signal: syscall.SIGQUIT, Wait: bootstrapStop / 12}}
+	}
+
+	err = errors.Join(err, b.r.server.Stop(ctx, plan))
+
+	exit, _, _ := b.r.server.TakeEnd()
+	if err == nil && !exit.OK() {
+		return fmt.Errorf("the new database's server did not stop in order: %s", exit)
+	}
+
+	return err
+}
+
+func (b bootstrap) setPrivate(private bool) { //nolint:revive // sets a field
+	b.r.conf.Set(func(in *serverconf.Input) { in.Private = private })
+}
+
+func (b bootstrap) fill(ctx context.Context) error {
+	connect := func(ctx context.Context, database string) (*pgx.Conn, error) {
+		return b.r.connectWhenUp(ctx, database)
+	}
+
+	if in := b.config.Bootstrap.InitDB; in != nil {
+		return provision.Populate(ctx, connect, *in)
+	}
+
+	conn, err := connect(ctx, postgres.Superuser)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the server is stopped next
+
+	return provision.Roles(ctx, conn)
+}
+
+// connectWhenUp connects over the socket as soon as the server that was just started accepts connections.
+func (r *runner) connectWhenUp(ctx context.Context, database string) (*pgx.Conn, error) {
+	limit := time.Duration(r.conf.Config().StartTimeout) * time.Second
+	if limit <= 0 {
+		limit = defaultStartTimeout
+	}
+
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+
+	for {
+		conn, err := pgconn.Connect(ctx, pgconn.Local(r.layout.SocketDir, r.layout.PostgresPort, database))
+		if err == nil {
+			return conn, nil
+		}
+
+		if !r.server.IsUp() {
+			return nil, fmt.Errorf("PostgreSQL ended at its start; it said: %s", r.server.LastWords())
+		}
+
+		if isFinal(err) {
+			return nil, err
+		}
+
+		select {
+		case <-r.clock.After(connectInterval):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("PostgreSQL does not accept connections within %s: %w", limit, err)
+		}
+	}
+}

@@ -1,0 +1,369 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"k8s.io/utils/clock"
+
+	"github.com/caretaker-dev/caretaker/internal/instance/credentials"
+	"github.com/caretaker-dev/caretaker/internal/instance/keeper"
+	"github.com/caretaker-dev/caretaker/internal/instance/serverconf"
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+	"github.com/caretaker-dev/caretaker/internal/pgconn"
+	"github.com/caretaker-dev/caretaker/internal/postgres"
+)
+
+const (
+	choreInterval = 2 * time.Second
+	choreTimeout  = 10 * time.Second
+	// filesInterval is how often mounted files are looked at; the kubelet takes up to a minute to change them anyway.
+	filesInterval = 5 * time.Second
+	// checkpointTimeout bounds the checkpoint before a stop, which makes the stop itself short.
+	checkpointTimeout = 30 * time.Second
+	// promoteTimeout is how long PostgreSQL's own promotion may take.
+	promoteTimeout = 60 * time.Second
+)
+
+// chores are what goes on beside a PostgreSQL that runs: slots, passwords, certificates, the pod's label.
+type chores struct {
+	r       *runner
+	session *pgconn.Session
+	clock   clock.WithTicker
+	log     *slog.Logger
+	kick    chan struct{}
+
+	mu sync.Mutex
+	// wantRole is the label to be set, setRole the one that was.
+	wantRole, setRole instanceapi.Role
+	labelKick         chan struct{}
+	// passwordsSet are what was applied last, so that a look costs nothing while nothing changes.
+	passwordsSet []keeper.Password
+	advanced     time.Time
+	lastError    string
+}
+
+func newChores(r *runner, session *pgconn.Session) *chores {
+	return &chores{
+		r: r, session: session, clock: r.clock, log: r.log.With("logger", "chores"),
+		kick: make(chan struct{}, 1), labelKick: make(chan struct{}, 1),
+	}
+}
+
+// run does the chores until the context ends.
+func (c *chores) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if status := c.r.view.get(); c.r.server.IsUp() && status.State == instanceapi.StateRunning {
+			c.note(c.pass(ctx, status.Role))
+		}
+
+		select {
+		case <-c.kick:
+		case <-c.clock.After(choreInterval):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// now asks for a pass at once.
+func (c *chores) now() {
+	select {
+	case c.kick <- struct{}{}:
+	default:
+	}
+}
+
+// note logs an error when it is new.
+func (c *chores) note(err error) {
+	text := ""
+	if err != nil && !errors.Is(err, pgconn.ErrSuspended) && !isCancelled(err) {
+		text = err.Error()
+	}
+
+	if text != "" && text != c.lastError {
+		c.log.Warn("a chore failed and is tried again", "error", err)
+	}
+
+	c.lastError = text
+}
+
+func (c *chores) pass(ctx context.Context, role instanceapi.Role) error {
+	ctx, cancel := context.WithTimeout(ctx, choreTimeout)
+	defer cancel()
+
+	health, err := c.r.monitor.Health(ctx)
+	if err != nil {
+		return err
+	}
+
+	config := c.r.conf.Config()
+	isPrimary := role == instanceapi.RolePrimary && !health.InRecovery
+
+	return c.session.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		if isPrimary {
+			if err := c.passwords(ctx, conn, config); err != nil {
+				return err
+			}
+		}
+
+		if err := c.slots(ctx, conn, config); err != nil || isPrimary || !config.Slots {
+			return err
+		}
+
+		return c.advance(ctx, conn)
+	})
+}
+
+func (c *chores) passwords(ctx context.Context, conn *pgx.Conn, config instanceapi.Config) error {
+	wanted, err := c.wantedPasswords(config)
+	if err != nil {
+		return err
+	}
+
+	if slices.Equal(wanted, c.passwordsSet) {
+		return nil
+	}
+
+	changed, err := keeper.EnsurePasswords(ctx, conn, wanted)
+	if len(changed) > 0 {
+		c.log.Info("set passwords", "roles", changed)
+	}
+
+	if err != nil {
+		return err
+	}
+
+	c.passwordsSet = wanted
+
+	return nil
+}
+
+// wantedPasswords: the application's owner has the password of its Secret; the superuser too, or none.
+func (c *chores) wantedPasswords(config instanceapi.Config) ([]keeper.Password, error) {
+	var wanted []keeper.Password
+
+	owner := ""
+
+	switch {
+	case config.Bootstrap.InitDB != nil:
+		owner = config.Bootstrap.InitDB.Owner
+	case config.Bootstrap.PgBaseBackup != nil:
+		owner = config.Bootstrap.PgBaseBackup.Owner
+	}
+
+	app, ok, err := credentials.Read(filepath.Join(c.r.layout.CredentialsDir, "app"))
+	if err != nil {
+		return nil, err
+	}
+
+	if ok && owner != "" {
+		wanted = append(wanted, keeper.Password{Role: owner, Password: app.Password})
+	}
+
+	superuser := keeper.Password{Role: postgres.Superuser}
+
+	if config.SuperuserAccess {
+		login, ok, err := credentials.Read(filepath.Join(c.r.layout.CredentialsDir, "superuser"))
+		if err != nil {
+			return nil, err
+		}
+
+		if !ok {
+			return wanted, nil
+		}
+
+		superuser.Password = login.Password
+	}
+
+	return append(wanted, superuser), nil
+}
+
+// slots: one for each other member.
+func (c *chores) slots(ctx context.Context, conn *pgx.Conn, config instanceapi.Config) error {
+	var wanted []string
+
+	if config.Slots {
+		for _, member := range config.Members {
+			if member != c.r.opts.Instance {
+				wanted = append(wanted, serverconf.SlotName(member))
+			}
+		}
+	}
+
+	change, err := keeper.EnsureSlots(ctx, conn, wanted)
+	if len(change.Drop)+len(change.Create) > 0 {
+		c.log.Info("changed replication slots", "created", change.Create, "dropped", change.Drop)
+	}
+
+	return err
+}
+
+// advanceInterval is how often a standby moves its slots.
+const advanceInterval = 5 * time.Second
+
+func (c *chores) advance(ctx context.Context, conn *pgx.Conn) error {
+	record := c.r.term.facts()
+	if record.Spec.Primary == nil || c.clock.Since(c.advanced) < advanceInterval {
+		return nil
+	}
+
+	host, port := c.r.opts.Peer(record.Spec.Primary.Name)
+
+	primary, err := c.r.connectReplica(ctx, serverconf.Upstream{Host: host, Port: port})
+	if err != nil {
+		return fmt.Errorf("ask the primary for its slots: %w", err)
+	}
+
+	slots, err := keeper.ListSlots(ctx, primary)
+
+	// Only read from; the server ends the backend either way.
+	_ = primary.Close(ctx)
+
+	if err != nil {
+		return err
+	}
+
+	c.advanced = c.clock.Now()
+
+	return keeper.AdvanceSlots(ctx, conn, slots,
+		serverconf.SlotName(c.r.opts.Instance), serverconf.SlotName(record.Spec.Primary.Name))
+}
+
+// checkpoint shortens the stop that follows.
+func (c *chores) checkpoint(ctx context.Context, isUp bool) { //nolint:revive // a state, not a switch
+	if !isUp {
+		return
+	}
+
+	ctx, cancel := context.WithTimeout(ctx, checkpointTimeout)
+	defer cancel()
+
+	err := c.session.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "CHECKPOINT")
+
+		return err
+	})
+	if err != nil {
+		c.log.Warn("no checkpoint before the stop, which takes longer for it", "error", err)
+	}
+}
+
+// promote makes a standby a primary; it returns when it accepts writes.
+func (c *chores) promote(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, promoteTimeout+choreTimeout)
+	defer cancel()
+
+	c.log.Info("promoting this standby")
+
+	return c.session.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		var done bool
+
+		err := conn.QueryRow(ctx, "SELECT pg_catalog.pg_promote(true, $1)", int(promoteTimeout.Seconds())).Scan(&done)
+		if err != nil {
+			return fmt.Errorf("promote: %w", err)
+		}
+
+		c.r.monitor.Forget()
+
+		if !done {
+			return fmt.Errorf("promote: PostgreSQL did not finish within %s", promoteTimeout)
+		}
+
+		return nil
+	})
+}
+
+// label asks for the pod's label to be set; it is tried until it is.
+func (c *chores) label(role instanceapi.Role) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	if c.wantRole == role {
+		return
+	}
+
+	c.wantRole = role
+
+	select {
+	case c.labelKick <- struct{}{}:
+	default:
+	}
+}
+
+// runLabels sets the pod's label whenever another is wanted.
+func (c *chores) runLabels(ctx context.Context) {
+	for ctx.Err() == nil {
+		var retry <-chan time.Time
+
+		c.mu.Lock()
+		want := c.wantRole
+		set := c.setRole
+		c.mu.Unlock()
+
+		if want != set {
+			if err := c.setLabel(ctx, want); err != nil {
+				c.log.Warn("the pod could not be labelled; it is tried again", "role", want, "error", err)
+				retry = c.clock.After(time.Second)
+			}
+		}
+
+		select {
+		case <-c.labelKick:
+		case <-retry:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (c *chores) setLabel(ctx context.Context, role instanceapi.Role) error {
+	ctx, cancel := context.WithTimeout(ctx, termTimeout)
+	defer cancel()
+
+	if err := c.r.opts.Labels.SetRole(ctx, string(role)); err != nil {
+		return err
+	}
+
+	c.mu.Lock()
+	c.setRole = role
+	c.mu.Unlock()
+	c.log.Info("labelled the pod", "role", role)
+
+	return nil
+}
+
+// runFiles follows the mounted certificates; passwords are read at each pass.
+func (c *chores) runFiles(ctx context.Context) {
+	said := ""
+
+	for ctx.Err() == nil {
+		changed, err := c.r.tls.Sync()
+
+		switch {
+		case err != nil && err.Error() != said:
+			said = err.Error()
+			c.log.Error("the certificates cannot be used; those from before stay in use", "error", err)
+		case err == nil:
+			said = ""
+		}
+
+		if changed && c.r.server.IsUp() {
+			c.log.Info("certificates changed; PostgreSQL reads them again")
+
+			if err := c.r.server.Reload(); err != nil {
+				c.log.Error("PostgreSQL could not be told to reload", "error", err)
+			}
+		}
+
+		select {
+		case <-c.clock.After(filesInterval):
+		case <-ctx.Done():
+		}
+	}
+}

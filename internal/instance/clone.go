@@ -1,0 +1,246 @@
+package instance
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	pgproto "github.com/jackc/pgx/v5/pgconn"
+
+	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/instance/keeper"
+	"github.com/caretaker-dev/caretaker/internal/instance/pgbin"
+	"github.com/caretaker-dev/caretaker/internal/instance/provision"
+	"github.com/caretaker-dev/caretaker/internal/instance/serverconf"
+	"github.com/caretaker-dev/caretaker/internal/instance/volume"
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+	"github.com/caretaker-dev/caretaker/internal/pgconn"
+	"github.com/caretaker-dev/caretaker/internal/postgres"
+)
+
+const (
+	// preflightTimeout bounds the questions to the primary before a clone.
+	preflightTimeout = 5 * time.Second
+	// preflightInterval is how often a primary that is not ready is asked again.
+	preflightInterval = 300 * time.Millisecond
+	// recloneEvery is the budget: more often than that, something else is wrong.
+	recloneEvery = time.Hour
+	recloneFile  = "recloned.json"
+)
+
+// notReadyError says that the primary cannot be cloned yet.
+type notReadyError struct{ err error }
+
+func (e *notReadyError) Error() string { return e.err.Error() }
+func (e *notReadyError) Unwrap() error { return e.err }
+
+// clone copies the primary.
+type clone struct {
+	r        *runner
+	programs *pgbin.Programs
+	spec     postgresqlv1.ClusterTermSpec
+	input    serverconf.Input
+	upstream serverconf.Upstream
+	// discard: there are data that must go first.
+	discard bool
+}
+
+func (r *runner) startClone(ctx context.Context, step Step, spec postgresqlv1.ClusterTermSpec) {
+	host, port := r.opts.Peer(spec.Primary.Name)
+	c := clone{
+		r: r, programs: r.programs, spec: spec, upstream: serverconf.Upstream{Host: host, Port: port},
+		discard: step.Do == DoReclone,
+	}
+	r.conf.Set(func(in *serverconf.Input) { c.input = *in })
+	r.view.change(func(s *instanceapi.Status) { s.Role = instanceapi.RoleReplica })
+	r.chores.label(instanceapi.RoleReplica)
+	r.start(ctx, step.Do, c.run)
+}
+
+func (c clone) run(ctx context.Context) error {
+	if err := c.preflight(ctx); err != nil {
+		return err
+	}
+
+	dataDir := c.r.layout.DataDir
+
+	if c.discard {
+		c.r.log.Warn("discarding the data to copy the primary anew", "primary", c.spec.Primary.Name)
+
+		if err := c.r.spendReclone(); err != nil {
+			return err
+		}
+
+		if err := volume.Discard(dataDir); err != nil {
+			return err
+		}
+	}
+
+	c.r.view.say(instanceapi.StateCloning, "", "copying the primary "+c.spec.Primary.Name)
+
+	backup := provision.Copy{
+		ConnInfo: serverconf.ConnInfo(c.input, c.upstream).String(),
+		DataDir:  dataDir, Progress: c.r.progress, Log: c.r.log.With("logger", "pg_basebackup"),
+	}
+	if c.input.Config.Slots {
+		backup.Slot = serverconf.SlotName(c.r.opts.Instance)
+	}
+
+	dir, err := provision.BaseBackup(ctx, c.programs, backup)
+	if err == nil {
+		err = volume.SetStandby(dir)
+	}
+
+	if err != nil {
+		return errors.Join(err, volume.Abandon(dataDir))
+	}
+
+	return volume.Commit(dataDir)
+}
+
+// preflight asks the primary whether it is the right system and ready to be copied: pg_basebackup would find out too,
+// but slowly and with poor words.
+func (c clone) preflight(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
+	defer cancel()
+
+	conn, err := c.r.connectReplica(ctx, c.upstream)
+	if err != nil {
+		return &notReadyError{err: fmt.Errorf("waiting for the primary %s: %w", c.spec.Primary.Name, err)}
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // only read from
+
+	var (
+		systemID   string
+		inRecovery bool
+	)
+
+	err = conn.QueryRow(ctx, `SELECT system_identifier::text, pg_catalog.pg_is_in_recovery()
+		FROM pg_catalog.pg_control_system()`).Scan(&systemID, &inRecovery)
+
+	switch {
+	case err != nil:
+		return fmt.Errorf("ask the primary %s who it is: %w", c.spec.Primary.Name, err)
+	case systemID != c.spec.SystemID:
+		return fmt.Errorf("the server at %s has the system identifier %s, the Cluster has %s: it is another database",
+			c.upstream.Host, systemID, c.spec.SystemID)
+	case inRecovery:
+		return &notReadyError{err: fmt.Errorf("waiting for %s to be a primary", c.spec.Primary.Name)}
+	case !c.input.Config.Slots:
+		return nil
+	}
+
+	slots, err := keeper.ListSlots(ctx, conn)
+	if err != nil {
+		return err
+	}
+
+	name := serverconf.SlotName(c.r.opts.Instance)
+	if !slices.ContainsFunc(slots, func(slot keeper.Slot) bool { return slot.Name == name && slot.Status != "lost" }) {
+		return &notReadyError{err: fmt.Errorf("waiting for the primary %s to make the replication slot %s", c.spec.Primary.Name, name)}
+	}
+
+	return nil
+}
+
+// connectReplica connects to another member as a replica does, for ordinary queries.
+func (r *runner) connectReplica(ctx context.Context, upstream serverconf.Upstream) (*pgx.Conn, error) {
+	config, err := r.tls.ReplicaConfig()
+	if err != nil {
+		return nil, err
+	}
+
+	return pgconn.Connect(ctx, pgconn.Params{
+		Host: upstream.Host, Port: upstream.Port, User: postgres.ReplicationUser, Database: postgres.Superuser,
+		TLS: config, ApplicationName: "caretaker " + r.opts.Instance,
+	})
+}
+
+// finishData takes the result of making data over, and says when the next attempt may begin.
+func (r *runner) finishData(ended *job) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	if ended.err == nil {
+		r.attempts = 0
+		r.clone.Error, r.clone.Reason, r.clone.RetryAt, r.clone.Lost = nil, "", time.Time{}, ""
+
+		return
+	}
+
+	if isCancelled(ended.err) {
+		return
+	}
+
+	var notReady *notReadyError
+	if errors.As(ended.err, &notReady) {
+		r.clone.Error, r.clone.Reason = ended.err, "WaitingForPrimary"
+		r.clone.RetryAt = r.clock.Now().Add(preflightInterval)
+
+		return
+	}
+
+	r.attempts++
+	pause := backoff(r.attempts)
+	r.clone.Reason = "CloneFailed"
+
+	if ended.kind == DoBootstrap {
+		// What the user wrote does not change by itself; an external server may come back.
+		pause, r.clone.Reason = max(10*time.Second, pause), "BootstrapFailed"
+	}
+
+	r.clone.Error, r.clone.RetryAt = ended.err, r.clock.Now().Add(pause)
+	r.log.Error("making the data failed", "step", ended.kind, "error", ended.err, "again", pause.String())
+}
+
+// recloned is the file that remembers the last time that data were thrown away.
+type recloned struct {
+	At time.Time `json:"at"`
+}
+
+// mayReclone: at most once an hour, also across restarts.
+func (r *runner) mayReclone() bool {
+	content, err := os.ReadFile(filepath.Join(r.layout.StateDir, recloneFile))
+	if err != nil {
+		return errors.Is(err, os.ErrNotExist)
+	}
+
+	var last recloned
+	if err := json.Unmarshal(content, &last); err != nil {
+		return false
+	}
+
+	return r.clock.Since(last.At) > recloneEvery
+}
+
+func (r *runner) spendReclone() error {
+	content, err := json.Marshal(recloned{At: r.clock.Now().UTC()})
+	if err != nil {
+		return fmt.Errorf("encode the time of a new clone: %w", err)
+	}
+
+	return volume.WriteFile(filepath.Join(r.layout.StateDir, recloneFile), content, 0o600)
+}
+
+func (r *runner) progress(percent int) {
+	r.view.change(func(s *instanceapi.Status) { s.Progress = &percent })
+}
+
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
+
+// isFinal says whether waiting will not make a connection succeed: PostgreSQL answered, and not that it is starting.
+func isFinal(err error) bool {
+	var answer *pgproto.PgError
+
+	const startingUp = "57P03"
+
+	return errors.As(err, &answer) && answer.Code != startingUp && !strings.HasPrefix(answer.Code, "53")
+}

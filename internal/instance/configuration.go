@@ -1,0 +1,197 @@
+package instance
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/caretaker-dev/caretaker/internal/instance/layout"
+	"github.com/caretaker-dev/caretaker/internal/instance/serverconf"
+	"github.com/caretaker-dev/caretaker/internal/instance/volume"
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+)
+
+// configuration holds what the operator asks for and turns it into PostgreSQL's files. The main loop sets what only it
+// knows (role, upstream, versions); a PUT brings a new Config at any time.
+type configuration struct {
+	layout layout.Layout
+	reload func() error
+
+	mu sync.Mutex
+	// input has the Config and everything else that is rendered.
+	input serverconf.Input
+	hash  string
+	err   error
+	// written is the hash of the Config that the files were made from and that PostgreSQL was told of.
+	written string
+	floor   map[string]string
+	// started is the restart nonce that PostgreSQL was started under.
+	started string
+}
+
+func newConfiguration(input serverconf.Input, reload func() error) *configuration {
+	return &configuration{
+		layout: input.Layout, input: input, reload: reload,
+		err: errors.New("the configuration has not been read yet"),
+	}
+}
+
+// Load reads the mounted Config.
+func (c *configuration) Load() error {
+	content, err := os.ReadFile(filepath.Join(c.layout.ConfigDir, instanceapi.ConfigKey))
+	if err != nil {
+		err = fmt.Errorf("read the configuration: %w", err)
+	} else {
+		err = c.take(content)
+	}
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	c.err = err
+
+	return err
+}
+
+// take makes an encoded Config the wanted one.
+func (c *configuration) take(encoded []byte) error {
+	var config instanceapi.Config
+	if err := json.Unmarshal(encoded, &config); err != nil {
+		return fmt.Errorf("decode the configuration: %w", err)
+	}
+
+	if config.Cluster == "" {
+		return errors.New("the configuration names no Cluster")
+	}
+
+	if config.Bootstrap.InitDB == nil && config.Bootstrap.PgBaseBackup == nil {
+		return errors.New("the configuration says nothing of bootstrap")
+	}
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	c.input.Config, c.hash, c.err = config, instanceapi.HashBytes(encoded), nil
+
+	return nil
+}
+
+// Put takes a Config over and applies it to the server, if it runs.
+func (c *configuration) Put(encoded []byte, isUp bool) error { //nolint:revive // a state, not a switch
+	before := c.Config().ReloadNonce
+
+	if err := c.take(encoded); err != nil {
+		return err
+	}
+
+	if !isUp {
+		return nil
+	}
+
+	return c.Apply(c.Config().ReloadNonce != before)
+}
+
+// Config that is wanted.
+func (c *configuration) Config() instanceapi.Config {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	return c.input.Config
+}
+
+// Err says why there is no Config.
+func (c *configuration) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	return c.err
+}
+
+// Set changes what is rendered besides the Config.
+func (c *configuration) Set(change func(*serverconf.Input)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	change(&c.input)
+}
+
+// Apply writes the files that differ, and reloads if any did, or if asked to.
+func (c *configuration) Apply(force bool) error { //nolint:revive // told apart by its callers' own conditions
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	changed, err := c.write()
+	if err != nil {
+		return err
+	}
+
+	if changed || force {
+		if err := c.reload(); err != nil {
+			return fmt.Errorf("reload the configuration: %w", err)
+		}
+	}
+
+	c.written = c.hash
+
+	return nil
+}
+
+// Start writes the files for a server that is about to start.
+func (c *configuration) Start() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	if _, err := c.write(); err != nil {
+		return err
+	}
+
+	c.written, c.started = c.hash, c.input.Config.RestartNonce
+
+	return nil
+}
+
+func (c *configuration) write() (bool, error) {
+	files := serverconf.Render(c.input)
+	changed := false
+
+	for path, content := range map[string]string{
+		c.layout.ConfFile(): files.Conf, c.layout.HBAFile(): files.HBA, c.layout.IdentFile(): files.Ident,
+	} {
+		wrote, err := volume.WriteFileIfChanged(path, []byte(content), 0o600)
+		if err != nil {
+			return false, err
+		}
+
+		changed = changed || wrote
+	}
+
+	c.floor = maps.Clone(files.Floor)
+
+	return changed, nil
+}
+
+// HasFloor says whether a parameter is held above what is configured, since this standby still needs it.
+func (c *configuration) HasFloor() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	return len(c.floor) > 0
+}
+
+// Applied is the hash of the Config in force, and what waits for a restart because one was asked for.
+func (c *configuration) Applied() (hash string, pending []instanceapi.PendingParameter) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	if wanted := c.input.Config.RestartNonce; wanted != c.started {
+		pending = append(pending, instanceapi.PendingParameter{
+			Name: "restart requested", Running: c.started, Configured: wanted,
+		})
+	}
+
+	return c.written, pending
+}

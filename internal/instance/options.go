@@ -1,0 +1,42 @@
+package instance
+
+import (
+	"context"
+	"log/slog"
+
+	"k8s.io/utils/clock"
+
+	"github.com/caretaker-dev/caretaker/internal/instance/layout"
+	"github.com/caretaker-dev/caretaker/internal/instance/term"
+)
+
+// Options are what an instance runs with.
+type Options struct {
+	// Cluster, Instance (the pod's name) and PodUID are who we are.
+	Cluster, Instance, PodUID string
+	// BinaryVersion of this program.
+	BinaryVersion string
+	// OSUser is the name that our uid has in /etc/passwd.
+	OSUser string
+	// Path is where programs are looked for first, Env what they are given.
+	Path string
+	Env  []string
+
+	Layout layout.Layout
+	Clock  clock.WithTicker
+	// Log is our own; ServerLog is for PostgreSQL's messages and may block.
+	Log, ServerLog *slog.Logger
+
+	// Term keeps the term record.
+	Term term.Store
+	// Labels labels the pod.
+	Labels Labeler
+	// Peer is where another member's PostgreSQL listens.
+	Peer func(instance string) (host string, port int)
+}
+
+// Labeler says to Kubernetes what role this instance has.
+type Labeler interface {
+	// SetRole labels the own pod; it may be called again with the same role.
+	SetRole(ctx context.Context, role string) error
+}

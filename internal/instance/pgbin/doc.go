@@ -1,0 +1,2 @@
+// Package pgbin finds PostgreSQL's programs in whatever image the container runs, and runs them.
+package pgbin

@@ -1,0 +1,197 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+)
+
+const (
+	// beatLimit is how long the main loop may take for one round before PID 1 counts as stuck.
+	beatLimit = 20 * time.Second
+	// streamingGrace is how long a replica stays ready without streaming: the primary restarts, the network blinks.
+	streamingGrace = 10 * time.Second
+)
+
+// stateOf is the state that a step puts the instance in; empty if a job says it.
+func stateOf(step Step) instanceapi.State {
+	switch step.Do {
+	case DoWait:
+		return instanceapi.StateWaiting
+	case DoFail:
+		return instanceapi.StateFailed
+	case DoStop, DoRestart:
+		return instanceapi.StateStopping
+	case DoAdopt, DoClaim, DoPromote, DoStartPrimary, DoStartStandby:
+		return instanceapi.StateStarting
+	case DoBootstrap, DoClone, DoReclone, DoKeep:
+		return ""
+	default:
+		return ""
+	}
+}
+
+// reportStep makes a decision visible, and logs it when it is new.
+func (r *runner) reportStep(facts Facts, step Step) {
+	r.view.change(func(s *instanceapi.Status) {
+		s.MemberID, s.Major, s.Term = facts.Member, facts.ImageMajor, facts.Record.Spec.Term
+		if r.programs != nil {
+			s.Version = r.programs.Version
+		}
+
+		if facts.Data.SystemID != "" {
+			s.SystemID = facts.Data.SystemID
+		}
+	})
+
+	state, reason, message := stateOf(step), step.Reason, step.Message
+	if step.Do == DoKeep {
+		state, reason, message = r.running()
+	}
+
+	if state == "" {
+		return
+	}
+
+	if r.view.say(state, reason, message) {
+		r.log.Info("state changed", "state", state, "reason", reason, "message", message)
+	}
+}
+
+// running is the state of a PostgreSQL that runs.
+func (r *runner) running() (state instanceapi.State, reason, message string) {
+	if _, err := r.monitor.Health(context.Background()); err != nil {
+		if r.view.get().State == instanceapi.StateRunning {
+			return instanceapi.StateRunning, "NotAnswering", err.Error()
+		}
+
+		return instanceapi.StateStarting, "", "PostgreSQL is starting; it said: " + r.server.LastWords()
+	}
+
+	if lost := r.cloneFacts().Lost; lost != "" {
+		return instanceapi.StateRunning, "ReplicaLost", lost + "; it was copied anew less than an hour ago, " +
+			"so that waits: delete this instance's pod and volume to have it copied now"
+	}
+
+	return instanceapi.StateRunning, "", ""
+}
+
+// Ready says why the instance does not serve as its role should; nil if it does.
+func (r *runner) Ready(ctx context.Context) error {
+	status := r.view.get()
+
+	switch {
+	case r.view.isStopping():
+		return errors.New("PostgreSQL is being stopped")
+	case status.Role == "" || !r.server.IsUp():
+		return fmt.Errorf("%s %s: %s", status.State, status.Reason, status.Message)
+	}
+
+	health, err := r.monitor.Health(ctx)
+
+	switch {
+	case err != nil:
+		return err
+	case status.Role == instanceapi.RolePrimary && health.InRecovery:
+		return errors.New("this primary is in recovery")
+	case status.Role == instanceapi.RoleReplica && !health.InRecovery:
+		return errors.New("this replica is not in recovery")
+	case status.Role == instanceapi.RoleReplica && !health.Streaming:
+		return r.notStreaming()
+	default:
+		return nil
+	}
+}
+
+func (r *runner) notStreaming() error {
+	if _, seen := r.monitor.Streaming(); !seen.IsZero() && r.clock.Since(seen) < streamingGrace {
+		return nil
+	}
+
+	if lost := r.cloneFacts().Lost; lost != "" {
+		return errors.New(lost)
+	}
+
+	return errors.New("this replica does not stream from the primary")
+}
+
+// Alive says why PID 1 itself counts as stuck; nil if it does not. It says nothing of PostgreSQL: killing PID 1 would
+// not help it.
+func (r *runner) Alive() error {
+	if r.view.isStopping() {
+		return nil
+	}
+
+	if age := r.clock.Since(r.view.lastBeat()); age > beatLimit {
+		return fmt.Errorf("the main loop has not come round for %s", age.Round(time.Second))
+	}
+
+	return nil
+}
+
+// Status is everything that the operator asks.
+func (r *runner) Status(ctx context.Context) instanceapi.Status {
+	status := r.view.get()
+	status.Now = r.clock.Now()
+	status.ConfigHash, status.PendingRestart = r.conf.Applied()
+
+	if err := r.Ready(ctx); err != nil {
+		if status.Message == "" {
+			status.Message = err.Error()
+		}
+	} else {
+		status.Ready = true
+	}
+
+	if !r.server.IsUp() || status.Role == "" {
+		status.PendingRestart = nil
+
+		return status
+	}
+
+	if since, _ := r.monitor.Streaming(); !since.IsZero() && status.Role == instanceapi.RoleReplica {
+		status.Streaming = &since
+	}
+
+	details, err := r.monitor.Details(ctx, status.Major, r.conf.Config().Members)
+	if err != nil {
+		return status
+	}
+
+	status.ConfigErrors = details.Errors
+	status.PendingRestart = append(details.Pending, status.PendingRestart...)
+
+	if status.Role == instanceapi.RolePrimary {
+		status.Replicas = details.Replicas
+	}
+
+	return status
+}
+
+// PutConfig takes a configuration over.
+func (r *runner) PutConfig(encoded []byte) error {
+	err := r.conf.Put(encoded, r.server.IsUp() && r.view.get().Role != "")
+	r.chores.now()
+	r.wake()
+
+	return err
+}
+
+// Restart takes an order to restart. One that comes while PostgreSQL is not running has nothing to do.
+func (r *runner) Restart(request instanceapi.RestartRequest) error {
+	if !r.server.IsUp() || r.view.get().Role == "" {
+		return errors.New("PostgreSQL is not running")
+	}
+
+	reason := request.Reason
+	if reason == "" {
+		reason = "asked for"
+	}
+
+	r.AskRestart(reason)
+
+	return nil
+}

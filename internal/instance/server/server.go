@@ -1,0 +1,228 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/caretaker-dev/caretaker/internal/instance/pgbin"
+	"github.com/caretaker-dev/caretaker/internal/instance/process"
+	"github.com/caretaker-dev/caretaker/internal/instance/volume"
+)
+
+// killDeadline bounds killing what is left.
+const killDeadline = 10 * time.Second
+
+// Server is the one PostgreSQL server of this instance.
+type Server struct {
+	table *process.Table
+	clock clock.Clock
+	log   *slog.Logger
+
+	mu      sync.Mutex
+	child   *process.Child
+	dataDir string
+	started time.Time
+	// last is the last line on standard error: why it did not start.
+	last string
+}
+
+// New makes a Server that is not running. Lines of its standard error go to the logger.
+func New(table *process.Table, clk clock.Clock, log *slog.Logger) *Server {
+	return &Server{table: table, clock: clk, log: log}
+}
+
+// Start is what postgres is started with.
+type Start struct {
+	Programs *pgbin.Programs
+	// DataDir is PGDATA.
+	DataDir string
+	// ConfFile is the generated postgresql.conf.
+	ConfFile string
+	// Lock on the volume, inherited.
+	Lock *os.File
+	// Settings are further ones, as name=value.
+	Settings []string
+}
+
+// Start starts postgres; it returns when the process runs, not when it accepts connections. What an earlier server left
+// behind is killed first.
+func (s *Server) Start(ctx context.Context, start Start) error {
+	if s.IsUp() {
+		return errors.New("start PostgreSQL: it runs already")
+	}
+
+	if err := s.killLeft(ctx); err != nil {
+		return err
+	}
+
+	if err := volume.RemoveStalePID(start.DataDir); err != nil {
+		return err
+	}
+
+	args := []string{"-D", start.DataDir, "-c", "config_file=" + start.ConfFile}
+	for _, setting := range start.Settings {
+		args = append(args, "-c", setting)
+	}
+
+	stderr, _, err := process.Lines(s.note)
+	if err != nil {
+		return err
+	}
+
+	child, err := start.Programs.StartServer(args, stderr, start.Lock)
+	if err := errors.Join(err, stderr.Close()); err != nil {
+		return err
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	s.child, s.dataDir, s.started, s.last = child, start.DataDir, s.clock.Now(), ""
+
+	return nil
+}
+
+func (s *Server) note(line string) {
+	s.mu.Lock()
+	s.last = line
+	s.mu.Unlock()
+
+	s.log.Info(line)
+}
+
+// Note remembers a message of the server's log as the reason for an end that may follow.
+func (s *Server) Note(message string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	s.last = message
+}
+
+// LastWords are the last message before an end.
+func (s *Server) LastWords() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	return s.last
+}
+
+func (s *Server) current() *process.Child {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	return s.child
+}
+
+// IsUp says whether the postmaster runs.
+func (s *Server) IsUp() bool {
+	child := s.current()
+
+	return child != nil && !child.HasEnded()
+}
+
+// Ended is closed when the postmaster that was started last has ended; nil if none was.
+func (s *Server) Ended() <-chan struct{} {
+	child := s.current()
+	if child == nil {
+		return nil
+	}
+
+	return child.Done()
+}
+
+// TakeEnd returns once how a server has ended, and when it was started.
+func (s *Server) TakeEnd() (exit process.Exit, started time.Time, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if s.child == nil || !s.child.HasEnded() {
+		return process.Exit{}, time.Time{}, false
+	}
+
+	exit, started = s.child.Exit(), s.started
+	s.child = nil
+
+	return exit, started, true
+}
+
+// Signal sends a signal to the postmaster if it runs.
+func (s *Server) Signal(sig syscall.Signal) error {
+	child := s.current()
+	if child == nil {
+		return nil
+	}
+
+	return child.Signal(sig)
+}
+
+// Reload makes PostgreSQL read its configuration and certificates again.
+func (s *Server) Reload() error { return s.Signal(syscall.SIGHUP) }
+
+// RotateLog makes the logging collector open its files anew, as pg_ctl logrotate does.
+func (s *Server) RotateLog() error {
+	s.mu.Lock()
+	dir := s.dataDir
+	s.mu.Unlock()
+
+	if !s.IsUp() {
+		return nil
+	}
+
+	if err := os.WriteFile(filepath.Join(dir, "logrotate"), nil, 0o600); err != nil {
+		return fmt.Errorf("rotate the server's log: %w", err)
+	}
+
+	return s.Signal(syscall.SIGUSR1)
+}
+
+// Stop stops PostgreSQL phase by phase, and kills what is left after the last. It returns the signal that did it.
+func (s *Server) Stop(ctx context.Context, plan []Phase) error {
+	child := s.current()
+	if child == nil {
+		return nil
+	}
+
+	for _, phase := range plan {
+		if child.HasEnded() {
+			break
+		}
+
+		s.log.Info("stopping PostgreSQL", "signal", phase.Signal.String(), "wait", phase.Wait.String())
+
+		if err := child.Signal(phase.Signal); err != nil {
+			return err
+		}
+
+		select {
+		case <-child.Done():
+		case <-s.clock.After(phase.Wait):
+		}
+	}
+
+	if !child.HasEnded() {
+		s.log.Warn("PostgreSQL did not stop in time and is killed")
+	}
+
+	return s.killLeft(ctx)
+}
+
+// killLeft kills every descendant: backends outlive a killed postmaster for a while.
+func (s *Server) killLeft(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), killDeadline)
+	defer cancel()
+
+	if err := s.table.KillAll(ctx); err != nil {
+		return fmt.Errorf("kill what is left of PostgreSQL: %w", err)
+	}
+
+	return nil
+}

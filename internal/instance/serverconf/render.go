@@ -1,0 +1,114 @@
+package serverconf
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/caretaker-dev/caretaker/internal/instance/layout"
+	"github.com/caretaker-dev/caretaker/internal/instance/tlsfiles"
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+	"github.com/caretaker-dev/caretaker/internal/postgres"
+)
+
+// Input is everything that decides the configuration.
+type Input struct {
+	Config instanceapi.Config
+	Layout layout.Layout
+	TLS    tlsfiles.Paths
+	// Instance is our own name.
+	Instance string
+	// OSUser is the name of our uid.
+	OSUser string
+	Major  int
+	// VolumeBytes and WALSegmentBytes; 0 if not known.
+	VolumeBytes     int64
+	WALSegmentBytes int64
+	// Upstream is whom to stream from; nil on a primary.
+	Upstream *Upstream
+	// Control is what a standby's control file demands at least (postgres.StandbyFloor); nil on a primary.
+	Control map[string]string
+	// Private keeps everyone but ourselves out: while the data of a new Cluster are made.
+	Private bool
+}
+
+// Upstream is the server that a standby streams from.
+type Upstream struct {
+	Host string
+	Port int
+}
+
+// Files are the rendered configuration.
+type Files struct {
+	Conf, HBA, Ident string
+	// Floor are the parameters that are held above what is configured, since this standby still needs it.
+	Floor map[string]string
+}
+
+// SlotName is the physical slot that a member's upstream keeps for it.
+func SlotName(instance string) string {
+	return "caretaker_" + strings.ReplaceAll(instance, "-", "_")
+}
+
+// IsSlotName says whether a slot is one of ours.
+func IsSlotName(slot string) bool { return strings.HasPrefix(slot, "caretaker_") }
+
+// Render makes the files.
+func Render(in Input) Files {
+	settings := postgres.Input{
+		Major:                  in.Major,
+		User:                   in.Config.Parameters,
+		SharedPreloadLibraries: in.Config.SharedPreloadLibraries,
+		MemoryLimitBytes:       in.Config.MemoryLimit,
+		Storage:                postgres.Storage{Bytes: in.VolumeBytes, WALSegmentBytes: in.WALSegmentBytes},
+		Paths: postgres.Paths{
+			Sockets: in.Layout.SocketDir, Logs: in.Layout.LogDir(),
+			HBA: in.Layout.HBAFile(), Ident: in.Layout.IdentFile(),
+			ServerCert: in.TLS.ServerCert, ServerKey: in.TLS.ServerKey, ClientCA: in.TLS.ClientCA,
+		},
+		ClusterName: in.Config.Cluster,
+		Overrides:   map[string]string{},
+	}
+
+	if in.Upstream != nil {
+		settings.PrimaryConnInfo = ConnInfo(in, *in.Upstream).String()
+		if in.Config.Slots {
+			settings.PrimarySlotName = SlotName(in.Instance)
+		}
+	}
+
+	settings.Overrides["listen_addresses"] = in.Layout.ListenAddress
+	settings.Overrides["port"] = strconv.Itoa(in.Layout.PostgresPort)
+
+	if in.Private {
+		settings.Overrides["listen_addresses"] = ""
+	}
+
+	var floor map[string]string
+	if in.Control != nil {
+		floor = postgres.StandbyFloor(in.Major, postgres.Settings(settings), in.Control)
+		for name, value := range floor {
+			settings.Overrides[name] = value
+		}
+	}
+
+	return Files{
+		Conf: postgres.RenderConf(postgres.Settings(settings)),
+		HBA: postgres.RenderHBA(postgres.HBAInput{
+			Rules: in.Config.HBA, SuperuserAccess: in.Config.SuperuserAccess, ReplicationOnly: in.Private,
+		}),
+		Ident: postgres.RenderIdent(postgres.IdentInput{OSUser: in.OSUser, Lines: in.Config.Ident}),
+		Floor: floor,
+	}
+}
+
+// ConnInfo is how this instance connects to another member to replicate. The timeouts let go of an upstream whose node
+// lost power in seconds; the kernel alone would take a quarter of an hour.
+func ConnInfo(in Input, upstream Upstream) postgres.ConnInfo {
+	return postgres.ConnInfo{
+		Host: upstream.Host, Port: upstream.Port, User: postgres.ReplicationUser,
+		SSLMode: "verify-ca", SSLRootCert: in.TLS.ServerCA, SSLCert: in.TLS.ReplicaCert, SSLKey: in.TLS.ReplicaKey,
+		ApplicationName:       in.Instance,
+		ConnectTimeoutSeconds: 5, TCPUserTimeoutMillis: 5000,
+		KeepalivesIdleSeconds: 5, KeepalivesIntervalSeconds: 2, KeepalivesCount: 3,
+	}
+}

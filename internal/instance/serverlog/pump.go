@@ -1,0 +1,96 @@
+package serverlog
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/caretaker-dev/caretaker/internal/postgres"
+)
+
+const pollInterval = 250 * time.Millisecond
+
+// Pump passes the server's log on, until its context ends.
+type Pump struct {
+	// Dir the collector writes to.
+	Dir string
+	// Major of the server decides the format.
+	Major int
+	// Clock times the polls.
+	Clock clock.Clock
+	// Log takes the messages.
+	Log *slog.Logger
+	// Rotate asks the server to open its log files anew.
+	Rotate func() error
+	// Watch is called with each message before it is passed on; may be nil.
+	Watch func(Entry)
+}
+
+// Run follows the log files. At the end of the context it reads once more: the last words matter most.
+func (p *Pump) Run(ctx context.Context) {
+	structured := &follower{path: filepath.Join(p.Dir, postgres.LogFile(p.Major)), rotate: p.Rotate}
+	parse := parseJSON
+
+	if filepath.Ext(structured.path) == ".csv" {
+		structured.isComplete, parse = hasEvenQuotes, parseCSV
+	}
+
+	plain := &follower{path: filepath.Join(p.Dir, postgres.PlainLogFile), rotate: p.Rotate}
+
+	poll := func() {
+		p.check(ctx, structured.poll(func(record string) {
+			entry, err := parse(record)
+			if err != nil {
+				p.Log.Info(record)
+
+				return
+			}
+
+			p.pass(entry)
+		}))
+		p.check(ctx, plain.poll(func(line string) { p.Log.Info(line) }))
+	}
+
+	for ctx.Err() == nil {
+		poll()
+
+		select {
+		case <-p.Clock.After(pollInterval):
+		case <-ctx.Done():
+		}
+	}
+
+	poll()
+}
+
+func (p *Pump) pass(entry Entry) {
+	if p.Watch != nil {
+		p.Watch(entry)
+	}
+
+	// The handler wants a context for tracing only, which there is none of here.
+	ctx := context.Background()
+	if !p.Log.Enabled(ctx, entry.Level()) {
+		return
+	}
+
+	at, ok := entry.Time()
+	if !ok {
+		at = p.Clock.Now()
+	}
+
+	record := slog.NewRecord(at, entry.Level(), entry.Message, 0)
+	record.AddAttrs(entry.Attrs()...)
+
+	// Nothing can be done about a log that cannot be written.
+	_ = p.Log.Handler().Handle(ctx, record)
+}
+
+func (p *Pump) check(ctx context.Context, err error) {
+	if err != nil {
+		p.Log.WarnContext(ctx, "following the server's log failed", "error", err)
+	}
+}

@@ -1,0 +1,131 @@
+package term
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+
+	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/naming"
+)
+
+// Kube is the term record and the pod's role label in the Kubernetes API. It is a plain REST client: no informers, no
+// discovery, no generated client sets, since PID 1 counts its megabytes.
+type Kube struct {
+	client    rest.Interface
+	namespace string
+	record    string
+	pod       string
+}
+
+// NewKube makes a client for the record of a Cluster and its own pod.
+func NewKube(config *rest.Config, namespace, cluster, pod string) (*Kube, error) {
+	scheme := runtime.NewScheme()
+	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
+
+	config = rest.CopyConfig(config)
+	config.APIPath = "/apis"
+	config.GroupVersion = &postgresqlv1.GroupVersion
+	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+	config.UserAgent = "caretaker-instance"
+
+	client, err := rest.RESTClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("make a Kubernetes client: %w", err)
+	}
+
+	return &Kube{client: client, namespace: namespace, record: naming.ClusterTerm(cluster), pod: pod}, nil
+}
+
+func (k *Kube) path() string {
+	version := postgresqlv1.GroupVersion
+
+	return fmt.Sprintf("/apis/%s/%s/namespaces/%s/clusterterms/%s", version.Group, version.Version, k.namespace, k.record)
+}
+
+// Get reads the record live.
+func (k *Kube) Get(ctx context.Context) (Record, error) {
+	return decode(k.client.Get().AbsPath(k.path()).Do(ctx))
+}
+
+// CompareAndSwap writes the record if it still has that version.
+func (k *Kube) CompareAndSwap(ctx context.Context, version string, spec postgresqlv1.ClusterTermSpec) (Record, error) {
+	// A merge patch that names the resourceVersion is a compare-and-swap that keeps labels and owners as they are. A
+	// field that is empty now must be removed by an explicit null, which spec's own encoding would leave out.
+	content := map[string]any{
+		"term": spec.Term, "bootstrap": orNull(spec.Bootstrap), "timeline": orNull(spec.Timeline),
+		"established": spec.Established, "systemID": orNull(spec.SystemID), "primary": nil,
+	}
+	if spec.Primary != nil {
+		content["primary"] = map[string]any{
+			"memberID": spec.Primary.MemberID, "name": spec.Primary.Name, "podUID": orNull(spec.Primary.PodUID),
+		}
+	}
+
+	body, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"resourceVersion": version},
+		"spec":     content,
+	})
+	if err != nil {
+		return Record{}, fmt.Errorf("encode the term record: %w", err)
+	}
+
+	return decode(k.client.Patch(types.MergePatchType).AbsPath(k.path()).Body(body).Do(ctx))
+}
+
+func orNull[T comparable](value T) any {
+	var zero T
+	if value == zero {
+		return nil
+	}
+
+	return value
+}
+
+func decode(result rest.Result) (Record, error) {
+	var code int
+	result.StatusCode(&code)
+
+	body, err := result.Raw()
+
+	switch {
+	case code == http.StatusNotFound:
+		return Record{}, ErrMissing
+	case code == http.StatusConflict:
+		return Record{}, ErrConflict
+	case err != nil:
+		return Record{}, fmt.Errorf("term record: %w", result.Error())
+	}
+
+	var object postgresqlv1.ClusterTerm
+	if err := json.Unmarshal(body, &object); err != nil {
+		return Record{}, fmt.Errorf("decode the term record: %w", err)
+	}
+
+	return Record{Spec: object.Spec, Version: object.ResourceVersion}, nil
+}
+
+// SetRole labels the own pod.
+func (k *Kube) SetRole(ctx context.Context, role string) error {
+	body, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"labels": map[string]string{naming.LabelRole: role}},
+	})
+	if err != nil {
+		return fmt.Errorf("encode the role label: %w", err)
+	}
+
+	path := fmt.Sprintf("/api/v1/namespaces/%s/pods/%s", k.namespace, k.pod)
+	if err := k.client.Patch(types.MergePatchType).AbsPath(path).Body(body).Do(ctx).Error(); err != nil {
+		return fmt.Errorf("label the own pod: %w", err)
+	}
+
+	return nil
+}
