@@ -100,14 +100,14 @@ func (c *Cluster) applyDNS(ctx context.Context, client kubernetes.Interface) err
 	return nil
 }
 
-// waitForNodes waits until every node is ready, and has said so since the given time
-// or runs for longer: what a node said before it lost power does not count.
+// waitForNodes waits until pods can run on every node. What a node said before the
+// given time does not count, unless it has been on since: it may have lost power.
 func (c *Cluster) waitForNodes(ctx context.Context, since time.Time) error {
 	client, err := c.client()
 	if err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(nodesDeadline); ; time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(nodesDeadline); ; time.Sleep(100 * time.Millisecond) {
 		missing, err := c.unready(ctx, client, since)
 		switch {
 		case err == nil && len(missing) == 0:
@@ -119,37 +119,37 @@ func (c *Cluster) waitForNodes(ctx context.Context, since time.Time) error {
 	}
 }
 
+// unready tells what is missing before pods can run everywhere.
 func (c *Cluster) unready(ctx context.Context, client kubernetes.Interface, since time.Time) (names []string, err error) {
-	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	list, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("nodes: %w", err)
 	}
-	leases, err := client.CoordinationV1().Leases(corev1.NamespaceNodeLease).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("nodes' leases: %w", err)
-	}
-	ready, alive := map[string]bool{}, map[string]bool{}
-	for _, node := range nodes.Items {
-		ready[node.Name] = nodeReady(node)
-	}
-	for _, lease := range leases.Items {
-		// A kubelet renews its lease every ten seconds.
-		alive[lease.Name] = lease.Spec.RenewTime != nil && lease.Spec.RenewTime.Time.After(since)
+	known := map[string]corev1.Node{}
+	for _, node := range list.Items {
+		known[node.Name] = node
 	}
 	for _, node := range c.nodes() {
-		recent := node.StartedBefore(since) || alive[node.Name()]
-		if !ready[node.Name()] || !recent {
+		said := known[node.Name()]
+		heard, ready := readiness(said)
+		if !ready || len(said.Spec.Taints) > 0 || !node.StartedBefore(since) && !heard.After(since) {
 			names = append(names, node.Name())
 		}
+	}
+	// Without this account no pod of the namespace is accepted.
+	_, err = client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
+	if err != nil {
+		names = append(names, "service account default")
 	}
 	return names, nil
 }
 
-func nodeReady(node corev1.Node) bool {
+// readiness is whether the node calls itself ready, and when it said so.
+func readiness(node corev1.Node) (heard time.Time, ready bool) {
 	for _, condition := range node.Status.Conditions {
 		if condition.Type == corev1.NodeReady {
-			return condition.Status == corev1.ConditionTrue
+			return condition.LastHeartbeatTime.Time, condition.Status == corev1.ConditionTrue
 		}
 	}
-	return false
+	return time.Time{}, false
 }

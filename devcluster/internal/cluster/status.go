@@ -28,7 +28,7 @@ func (c *Cluster) Status(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	ready := c.readiness(ctx)
+	ready := c.opinions(ctx)
 	for _, node := range c.nodes() {
 		words := []string{power(node)}
 		if state := ready[node.Name()]; state != "" {
@@ -56,8 +56,8 @@ func power(n node.Node) string {
 	return running(n.PID())
 }
 
-// readiness is what the API server thinks of the nodes, if it can be asked.
-func (c *Cluster) readiness(ctx context.Context) map[string]string {
+// opinions is what the API server thinks of the nodes, if it can be asked.
+func (c *Cluster) opinions(ctx context.Context) map[string]string {
 	ready := map[string]string{}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -71,7 +71,7 @@ func (c *Cluster) readiness(ctx context.Context) map[string]string {
 	}
 	for _, node := range nodes.Items {
 		ready[node.Name] = "not ready"
-		if nodeReady(node) {
+		if _, yes := readiness(node); yes {
 			ready[node.Name] = "ready"
 		}
 	}

@@ -33,7 +33,7 @@ func hierarchies() ([]string, error) {
 	var dirs []string
 	for line := range strings.Lines(string(mounts)) {
 		fields := strings.Fields(line)
-		if len(fields) > 3 && fields[2] == "cgroup" {
+		if len(fields) > 3 && (fields[2] == "cgroup" || fields[2] == "cgroup2") {
 			dirs = append(dirs, fields[1])
 		}
 	}
