@@ -76,7 +76,6 @@ func TestSamplesAccepted(t *testing.T) {
 				object.SetNamespace(ns)
 				object.SetName("sample-" + object.GetName())
 
-
 				err = client.WithFieldValidation(server.Client, "Strict").Create(t.Context(), object, client.DryRunAll)
 				if err != nil {
 					t.Errorf("refused: %v", err)

@@ -160,10 +160,10 @@ func (s *Server) startDevcluster(ctx context.Context, root string) (string, erro
 	s.stop = func(ctx context.Context) error {
 		out, err := exec.CommandContext(ctx, program, "down", "--dir", state).CombinedOutput()
 		if err != nil {
-			return fmt.Errorf("devcluster down: %w\n%s", err, out)
+			err = fmt.Errorf("devcluster down: %w\n%s", err, out)
 		}
 
-		return os.RemoveAll(state)
+		return errors.Join(err, os.RemoveAll(state))
 	}
 
 	startCtx, cancel := context.WithTimeout(ctx, startTimeout)

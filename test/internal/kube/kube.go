@@ -102,15 +102,29 @@ func (k *Kube) Namespace(t *testing.T, prefix string) string {
 func Eventually(t *testing.T, timeout time.Duration, what string, try func(ctx context.Context) error) {
 	t.Helper()
 
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+
+	EventuallyWith(ctx, t, what, try)
+}
+
+// EventuallyWith tries until there is no error; when the context ends the test fails with the last one. It is for
+// cleaning up, when the test's own context has ended.
+func EventuallyWith(ctx context.Context, t *testing.T, what string, try func(ctx context.Context) error) {
+	t.Helper()
+
 	var last error
 
-	err := wait.PollUntilContextTimeout(t.Context(), pollInterval, timeout, true, func(ctx context.Context) (bool, error) {
-		last = try(ctx)
+	err := wait.PollUntilContextCancel(ctx, pollInterval, true, func(ctx context.Context) (bool, error) {
+		err := try(ctx)
+		if err == nil || ctx.Err() == nil || last == nil {
+			last = err
+		}
 
-		return last == nil, nil
+		return err == nil, nil
 	})
 	if err != nil {
-		t.Fatalf("not within %v: %s: %v", timeout, what, last)
+		t.Fatalf("not in time: %s: %v", what, last)
 	}
 }
 
