@@ -33,6 +33,10 @@ const (
 	AnnotationPodSpecHash = "caretaker.dev/pod-spec-hash"
 	// AnnotationMemberID on a volume claim is the member that lives on the volume, once known.
 	AnnotationMemberID = "caretaker.dev/member-id"
+	// AnnotationImage and AnnotationMajor on a volume claim are the image and the major version that last ran on it, for a
+	// Cluster that is made again on it.
+	AnnotationImage = "caretaker.dev/image"
+	AnnotationMajor = "caretaker.dev/major"
 )
 
 // Roles, the values of LabelRole.

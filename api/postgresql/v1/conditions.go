@@ -54,6 +54,7 @@ const (
 	ReasonWaking                 = "Waking"
 	ReasonPaused                 = "Paused"
 	ReasonNotPaused              = "NotPaused"
+	ReasonDeleting               = "Deleting"
 	ReasonError                  = "Error"
 	ReasonPodMonitorMade         = "Made"
 	ReasonPodMonitorAPINotFound  = "APINotInstalled"

@@ -1,0 +1,184 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/apply"
+	"github.com/caretaker-dev/caretaker/internal/cluster/decide"
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+	"github.com/caretaker-dev/caretaker/internal/instanceclient"
+	"github.com/caretaker-dev/caretaker/internal/naming"
+	"github.com/caretaker-dev/caretaker/internal/reconcile"
+)
+
+// act does the actions in their order and stops at the first failure. It returns those that were done.
+func (r *Reconciler) act(ctx context.Context, o observation, actions []decide.Action) ([]decide.Action, error) {
+	for i, action := range actions {
+		if err := r.do(ctx, o, action); err != nil {
+			logActions(ctx, actions[:i])
+
+			return actions[:i], fmt.Errorf("%s: %w", action, err)
+		}
+	}
+
+	logActions(ctx, actions)
+
+	return actions, nil
+}
+
+func (r *Reconciler) do(ctx context.Context, o observation, action decide.Action) error {
+	switch a := action.(type) {
+	case decide.CreateRecord:
+		return r.createRecord(ctx, o.Cluster, a)
+	case decide.Apply:
+		return r.apply(ctx, o.Cluster, a)
+	case decide.PatchMetadata:
+		return r.patchMetadata(ctx, a)
+	case decide.Delete:
+		return r.delete(ctx, a.Object, a.Object.GetUID(), nil)
+	case decide.DeletePod:
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: a.Name, Namespace: o.Cluster.Namespace}}
+
+		return r.delete(ctx, pod, a.UID, &a.GraceSeconds)
+	case decide.DeleteVolume:
+		return r.deleteVolume(ctx, o.Cluster, a)
+	case decide.PutConfig:
+		return moment(r.options.Instances.PutConfig(ctx, o.targets[a.Instance], a.Config))
+	case decide.Restart:
+		return moment(r.options.Instances.Restart(ctx, o.targets[a.Instance], instanceapi.RestartRequest{Reason: a.Why}))
+	default:
+		panic(fmt.Sprintf("unknown action %T", action))
+	}
+}
+
+// moment: an instance that refuses because it is busy is asked again soon, after another look.
+func moment(err error) error {
+	var refused *instanceclient.RefusedError
+	if errors.As(err, &refused) && refused.StatusCode == http.StatusConflict {
+		return fmt.Errorf("%w: %w", reconcile.ErrStale, err)
+	}
+
+	return err
+}
+
+// createRecord looks at the API server once more: an operator that trusts a cache that is behind would let an empty
+// volume become the primary.
+func (r *Reconciler) createRecord(ctx context.Context, cluster *v1.Cluster, a decide.CreateRecord) error {
+	volumes, err := listVolumes(ctx, r.live, cluster)
+	if err != nil {
+		return err
+	}
+
+	if names := slices.Sorted(maps.Keys(volumes)); !slices.Equal(names, a.Volumes) {
+		return fmt.Errorf("%w: volumes are %v now", reconcile.ErrStale, names)
+	}
+
+	if err := r.client.Create(ctx, a.Record.DeepCopy(), client.FieldOwner(naming.FieldOwner)); err != nil {
+		return fmt.Errorf("create the term record: %w", err)
+	}
+
+	return nil
+}
+
+func (r *Reconciler) apply(ctx context.Context, cluster *v1.Cluster, a decide.Apply) error {
+	applier := r.applier(cluster)
+
+	if !a.New {
+		return applier.Update(ctx, a.Object)
+	}
+
+	err := applier.Create(ctx, a.Object)
+	if errors.Is(err, apply.ErrStale) {
+		return fmt.Errorf("%w: %w", reconcile.ErrStale, err)
+	}
+
+	return err
+}
+
+func (r *Reconciler) patchMetadata(ctx context.Context, a decide.PatchMetadata) error {
+	metadata := map[string]any{
+		// The object that was looked at, not one that took its name since.
+		"uid":             a.Object.GetUID(),
+		"ownerReferences": a.OwnerReferences,
+	}
+
+	if len(a.Labels) > 0 {
+		metadata["labels"] = a.Labels
+	}
+
+	if len(a.Annotations) > 0 {
+		metadata["annotations"] = a.Annotations
+	}
+
+	patch, err := json.Marshal(map[string]any{"metadata": metadata})
+	if err != nil {
+		return fmt.Errorf("encode metadata: %w", err)
+	}
+
+	object, ok := a.Object.DeepCopyObject().(client.Object)
+	if !ok {
+		return fmt.Errorf("%T is no object", a.Object)
+	}
+
+	if err := r.client.Patch(ctx, object, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(naming.FieldOwner)); err != nil {
+		return fmt.Errorf("patch metadata of %s: %w", object.GetName(), client.IgnoreNotFound(err))
+	}
+
+	return nil
+}
+
+// delete deletes this very object; that it is gone already is as good.
+func (r *Reconciler) delete(ctx context.Context, object client.Object, uid types.UID, graceSeconds *int64) error {
+	options := &client.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}, GracePeriodSeconds: graceSeconds}
+
+	if err := r.client.Delete(ctx, object, options); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete %s: %w", object.GetName(), err)
+	}
+
+	return nil
+}
+
+// deleteVolume deletes the volume of a member that is surplus, after a last look at the API server: the member must not
+// lead, its pod must be gone, and the volume must be the one that was seen.
+func (r *Reconciler) deleteVolume(ctx context.Context, cluster *v1.Cluster, a decide.DeleteVolume) error {
+	record := &v1.ClusterTerm{}
+	if found, err := get(ctx, r.live, cluster.Namespace, naming.ClusterTerm(cluster.Name), record); err != nil || !found {
+		return stale(err, "the term record is missing")
+	}
+
+	volume := &corev1.PersistentVolumeClaim{}
+	if found, err := get(ctx, r.live, cluster.Namespace, a.Name, volume); err != nil || !found {
+		return stale(err, "the volume is gone")
+	}
+
+	primary := record.Spec.Primary
+	if primary == nil || primary.Name == a.Name || primary.MemberID == volume.Annotations[naming.AnnotationMemberID] {
+		return stale(nil, a.Name+" may lead")
+	}
+
+	if found, err := get(ctx, r.live, cluster.Namespace, a.Name, &corev1.Pod{}); err != nil || found {
+		return stale(err, "the pod still exists")
+	}
+
+	return r.delete(ctx, volume, a.UID, nil)
+}
+
+func stale(err error, why string) error {
+	if err != nil {
+		return err
+	}
+
+	return fmt.Errorf("%w: %s", reconcile.ErrStale, why)
+}

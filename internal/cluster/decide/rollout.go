@@ -1,0 +1,121 @@
+package decide
+
+import (
+	"fmt"
+
+	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+	"github.com/caretaker-dev/caretaker/internal/naming"
+)
+
+// A pod is outdated when what it was made from has changed (build.PodSpecHash); the operator's own version is no part of
+// that. Outdated pods are replaced on their volumes, one at a time:
+//
+//  1. those that do not serve anyway: there is nothing to lose, and the change may be what cures them.
+//     The primary only if PID 1 does not run or has given up: a crash recovery is not to be cut short
+//  2. the replicas, the highest first, each only while all others serve
+//  3. the primary, if the strategy is unsupervised or the user has said so
+//
+// A replica that does not come up again therefore ends the rollout after one, until the user corrects the change.
+func (p *planner) rollout() {
+	outdated := p.outdated()
+	if len(outdated) == 0 {
+		return
+	}
+
+	for _, name := range outdated {
+		if p.isBroken(name) && !p.taken {
+			p.replace(name)
+
+			return
+		}
+	}
+
+	if unready := p.unready(); unready != "" || p.taken {
+		p.taken = true
+
+		if unready != "" && p.states[unready].reason != "" {
+			return // The trouble of that instance is what is to be told.
+		}
+
+		p.wait(v1.ReasonRollingUpdate, fmt.Sprintf("Rolling update: waits until %s is ready, %d left to replace (%s)",
+			firstOf(unready, "the replaced instance"), len(outdated), p.readiness()))
+
+		return
+	}
+
+	next := outdated[0]
+	if next == p.primary && !p.mayReplacePrimary() {
+		p.wait(v1.ReasonWaitingForUser, fmt.Sprintf(
+			"Waiting for you: the primary %s is the last to be updated, and primaryUpdateStrategy is supervised; "+
+				"annotate the Cluster with a new value of %s to replace it now, or set the strategy to unsupervised",
+			next, naming.AnnotationRestart))
+
+		return
+	}
+
+	p.replace(next)
+}
+
+func (p *planner) replace(name string) {
+	p.taken = true
+	p.stop(name, "its specification has changed")
+	p.wait(v1.ReasonRollingUpdate, fmt.Sprintf("Rolling update: %s is being replaced (%s)", name, p.readiness()))
+}
+
+// outdated are the pods to replace in their order: replicas from the highest down, then the primary.
+func (p *planner) outdated() []string {
+	var names []string
+
+	for i := len(p.members) - 1; i >= 0; i-- {
+		if name := p.members[i]; name != p.primary && p.isOutdated(name) {
+			names = append(names, name)
+		}
+	}
+
+	if p.isOutdated(p.primary) {
+		names = append(names, p.primary)
+	}
+
+	return names
+}
+
+func (f *facts) isOutdated(name string) bool {
+	pod := f.Pods[name]
+
+	return pod != nil && pod.DeletionTimestamp == nil && pod.Annotations[naming.AnnotationPodSpecHash] != f.specHash
+}
+
+// isBroken says whether nothing is lost by taking the instance down.
+func (p *planner) isBroken(name string) bool {
+	state := p.states[name]
+	if state.ready {
+		return false
+	}
+
+	if name != p.primary {
+		return true
+	}
+
+	return !state.running || state.report != nil && state.report.State == instanceapi.StateFailed
+}
+
+// unready is a member that does not serve; empty if all do.
+func (p *planner) unready() string {
+	for _, name := range p.members {
+		if !p.states[name].ready {
+			return name
+		}
+	}
+
+	return ""
+}
+
+// mayReplacePrimary: by strategy, or because the user annotated the Cluster after this pod was made or last restarted.
+func (p *planner) mayReplacePrimary() bool {
+	if p.Cluster.Spec.PrimaryUpdateStrategy != v1.PrimaryUpdateSupervised {
+		return true
+	}
+
+	return p.Cluster.Annotations[naming.AnnotationRestart] != p.Pods[p.primary].Annotations[naming.AnnotationRestart]
+}

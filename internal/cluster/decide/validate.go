@@ -1,0 +1,236 @@
+package decide
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/cluster/build"
+	"github.com/caretaker-dev/caretaker/internal/postgres"
+)
+
+// What CEL in the CRD cannot see is checked here, in this order. The first that finds something ends the pass before
+// anything is made or changed; the message names every problem of its kind, each with its field.
+//
+//	bootstrap    recovery is not there yet; a base backup needs its source and, until it is done, its secrets
+//	image        its major must be supported, and the one of the data
+//	parameters   names, types and ranges of that major
+//	hba, ident   each line must parse
+//	services     names must be free and different
+//	secrets      those that the spec names must exist and be complete
+//	certificates the user's must fit together
+
+// problem is something that only the user can solve.
+type problem struct{ reason, message string }
+
+func (f *facts) validate() *problem {
+	checks := []func(*facts) *problem{
+		(*facts).checkBootstrap,
+		(*facts).checkImage,
+		(*facts).checkParameters,
+		(*facts).checkAccess,
+		(*facts).checkServices,
+		(*facts).checkSecrets,
+		(*facts).checkCertificates,
+	}
+
+	for _, check := range checks {
+		if found := check(f); found != nil {
+			return found
+		}
+	}
+
+	return nil
+}
+
+func (f *facts) checkBootstrap() *problem {
+	bootstrap := f.Cluster.Spec.Bootstrap
+
+	switch {
+	case bootstrap == nil:
+		return nil
+	case bootstrap.Recovery != nil:
+		return &problem{v1.ReasonFeatureNotAvailable, "spec.bootstrap.recovery: restoring a backup waits for a later release; " +
+			"delete this Cluster and create it with initdb or pg_basebackup"}
+	case bootstrap.PgBaseBackup != nil && build.ExternalCluster(f.Cluster.Spec, bootstrap.PgBaseBackup.Source) == nil:
+		return &problem{v1.ReasonBootstrapFailed, fmt.Sprintf(
+			"spec.bootstrap.pg_basebackup.source: %q is not in spec.externalClusters; add it there", bootstrap.PgBaseBackup.Source)}
+	default:
+		return nil
+	}
+}
+
+func (f *facts) checkImage() *problem {
+	if f.image == "" {
+		return &problem{v1.ReasonInvalidImage, "spec.imageName: is empty and the operator has no default image; set it"}
+	}
+
+	major, known := postgres.ParseMajorFromImage(f.image)
+	if !known {
+		return nil
+	}
+
+	if f.pinned != 0 && major != f.pinned {
+		return &problem{v1.ReasonMajorVersionChange, fmt.Sprintf(
+			"spec.imageName: %s is PostgreSQL %d, but the data is of PostgreSQL %d, which another major cannot read; "+
+				"set an image of PostgreSQL %d, and move to %d by way of a new Cluster",
+			f.image, major, f.pinned, f.pinned, major)}
+	}
+
+	if err := postgres.Supported(major); err != nil {
+		return &problem{v1.ReasonUnsupportedVersion, "spec.imageName: " + err.Error()}
+	}
+
+	return nil
+}
+
+func (f *facts) checkParameters() *problem {
+	var messages []string
+	for _, found := range postgres.Validate(f.major, f.Cluster.Spec.PostgreSQL.Parameters) {
+		messages = append(messages, fmt.Sprintf("spec.postgresql.parameters.%s: %s", found.Name, found.Message))
+	}
+
+	return join(v1.ReasonInvalidParameters, messages)
+}
+
+func (f *facts) checkAccess() *problem {
+	var messages []string
+
+	note := func(field string, found []postgres.LineProblem) {
+		for _, p := range found {
+			messages = append(messages, fmt.Sprintf("spec.postgresql.%s[%d]: %s", field, p.Line, p.Message))
+		}
+	}
+
+	note("pg_hba", postgres.ValidateHBA(f.major, f.Cluster.Spec.PostgreSQL.PgHBA))
+	note("pg_ident", postgres.ValidateIdent(f.Cluster.Spec.PostgreSQL.PgIdent))
+
+	return join(v1.ReasonInvalidHBA, messages)
+}
+
+func (f *facts) checkServices() *problem {
+	taken := build.DefaultServiceNames(f.Cluster.Name)
+
+	for i, service := range build.AdditionalServices(f.Cluster) {
+		name := service.ServiceTemplate.Metadata.Name
+		if slices.Contains(taken, name) {
+			return &problem{v1.ReasonInvalidService, fmt.Sprintf(
+				"spec.managed.services.additional[%d].serviceTemplate.metadata.name: %q is already a service of this Cluster; choose another name", i, name)}
+		}
+
+		taken = append(taken, name)
+	}
+
+	return nil
+}
+
+// secretReference is a secret that the spec names, the keys that it must have, and whether it is needed at all now.
+type secretReference struct {
+	field, name string
+	keys        []string
+}
+
+func (f *facts) checkSecrets() *problem {
+	var messages []string
+
+	for _, reference := range f.secretReferences() {
+		data, asked := f.Secrets[reference.name]
+		if !asked {
+			continue
+		}
+
+		if data == nil {
+			messages = append(messages, fmt.Sprintf("%s: there is no Secret %q in namespace %s; create it with the keys %s",
+				reference.field, reference.name, f.Cluster.Namespace, strings.Join(reference.keys, ", ")))
+
+			continue
+		}
+
+		for _, key := range reference.keys {
+			if len(data[key]) == 0 {
+				messages = append(messages, fmt.Sprintf("%s: Secret %q has no %q; add it", reference.field, reference.name, key))
+			}
+		}
+	}
+
+	return join(v1.ReasonSecretMissing, messages)
+}
+
+// secretReferences are the secrets with credentials. Those of certificates are judged as a whole, with what is in them.
+func (f *facts) secretReferences() []secretReference {
+	spec := f.Cluster.Spec
+	keys := []string{"username", "password"}
+
+	var references []secretReference
+
+	add := func(field string, reference *v1.LocalObjectReference) {
+		if reference != nil {
+			references = append(references, secretReference{field, reference.Name, keys})
+		}
+	}
+
+	if f.superuserCredentials() != nil {
+		add("spec.superuserSecret", spec.SuperuserSecret)
+	}
+
+	if spec.Bootstrap == nil {
+		return references
+	}
+
+	if spec.Bootstrap.InitDB != nil {
+		add("spec.bootstrap.initdb.secret", spec.Bootstrap.InitDB.Secret)
+	}
+
+	if spec.Bootstrap.PgBaseBackup != nil {
+		add("spec.bootstrap.pg_basebackup.secret", spec.Bootstrap.PgBaseBackup.Secret)
+
+		if !f.established {
+			references = append(references, externalReferences(spec)...)
+		}
+	}
+
+	return references
+}
+
+// UserSecrets are the names of the secrets with credentials that a spec refers to.
+func UserSecrets(cluster *v1.Cluster, record *v1.ClusterTerm) []string {
+	f := facts{View: View{Cluster: cluster, Record: record}}
+	f.established = record != nil && record.Spec.Established
+
+	var names []string
+	for _, reference := range f.secretReferences() {
+		names = append(names, reference.name)
+	}
+
+	return names
+}
+
+func externalReferences(spec v1.ClusterSpec) []secretReference {
+	source := build.ExternalCluster(spec, spec.Bootstrap.PgBaseBackup.Source)
+	if source == nil {
+		return nil
+	}
+
+	var references []secretReference
+
+	for _, selector := range build.ExternalSecrets(source) {
+		references = append(references, secretReference{
+			fmt.Sprintf("spec.externalClusters[%s].%s", source.Name, selector.Field), selector.Selector.Name, []string{selector.Selector.Key},
+		})
+	}
+
+	return references
+}
+
+func (f *facts) checkCertificates() *problem {
+	return join(v1.ReasonInvalidCertificate, f.Certificates.Problems)
+}
+
+func join(reason string, messages []string) *problem {
+	if len(messages) == 0 {
+		return nil
+	}
+
+	return &problem{reason, strings.Join(messages, "; ")}
+}

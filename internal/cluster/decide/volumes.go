@@ -1,0 +1,154 @@
+package decide
+
+import (
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/cluster/build"
+	"github.com/caretaker-dev/caretaker/internal/naming"
+)
+
+// Each member has a volume of its own name.
+//
+//	missing   a replica's is made: a new volume is a new member, which clones the primary.
+//	          The primary's is never replaced by an empty one: only the user can know whether a copy is left
+//	leaving   waited for
+//	smaller   grown, if its storage class can
+//
+// The volume remembers, by annotation, which member lives on it and what image and major version last ran there.
+func (p *planner) volumes() {
+	for _, name := range p.members {
+		live := p.Volumes[name]
+
+		switch {
+		case live == nil:
+			p.newVolume(name)
+		case live.DeletionTimestamp == nil:
+			p.keepVolume(name, live)
+		}
+	}
+}
+
+func (p *planner) newVolume(name string) {
+	if name == p.primary && p.established {
+		p.stall(v1.ReasonVolumeMissing, fmt.Sprintf(
+			"the volume of the primary %s is gone: there is nothing to go on with. Restore the volume claim %s from a snapshot, or, to start "+
+				"over with an empty database, delete the Cluster, its volume claims and ClusterTerm/%s, and create it again",
+			name, name, naming.ClusterTerm(p.Cluster.Name)))
+
+		return
+	}
+
+	// A claim that is made under a running pod would not be the volume that the pod has mounted.
+	if pod := p.Pods[name]; pod != nil && pod.Spec.NodeName != "" {
+		return
+	}
+
+	p.act(Apply{Object: build.PersistentVolumeClaim(p.input, build.Volume{Instance: name}), New: true})
+	p.made(name)
+}
+
+func (p *planner) keepVolume(name string, live *corev1.PersistentVolumeClaim) {
+	wanted := build.PersistentVolumeClaim(p.input, build.Volume{Instance: name, Live: live, Annotations: p.volumeAnnotations(name, live)})
+	why := ""
+
+	if grows(wanted, live) {
+		if message := p.expansionProblem(name, live); message != "" {
+			p.stall(v1.ReasonStorageNotExpandable, message)
+
+			// All but the size is still kept.
+			wanted.Spec = *live.Spec.DeepCopy()
+		} else {
+			why = fmt.Sprintf("grow from %s to %s", sizeOf(live), sizeOf(wanted))
+		}
+	}
+
+	p.ensure(wanted, live, why)
+}
+
+func sizeOf(claim *corev1.PersistentVolumeClaim) string {
+	size := claim.Spec.Resources.Requests[corev1.ResourceStorage]
+
+	return size.String()
+}
+
+func grows(wanted, live *corev1.PersistentVolumeClaim) bool {
+	size := wanted.Spec.Resources.Requests[corev1.ResourceStorage]
+
+	return size.Cmp(live.Spec.Resources.Requests[corev1.ResourceStorage]) > 0
+}
+
+func (p *planner) expansionProblem(name string, live *corev1.PersistentVolumeClaim) string {
+	class := ""
+	if live.Spec.StorageClassName != nil {
+		class = *live.Spec.StorageClassName
+	}
+
+	if expandable, known := p.Expandable[class]; !known || expandable {
+		return ""
+	}
+
+	return fmt.Sprintf("spec.storage.size: the volume %s cannot grow, since its storage class %q does not allow expansion; "+
+		"set allowVolumeExpansion on the class if its driver can expand volumes, or set resizeInUseVolumes to false so that only new volumes have the new size",
+		name, class)
+}
+
+// volumeAnnotations are what is known of a volume: what it remembers, brought up to date by what runs on it.
+func (p *planner) volumeAnnotations(name string, live *corev1.PersistentVolumeClaim) map[string]string {
+	annotations := map[string]string{}
+
+	for _, key := range []string{naming.AnnotationMemberID, naming.AnnotationImage, naming.AnnotationMajor} {
+		if value := live.Annotations[key]; value != "" {
+			annotations[key] = value
+		}
+	}
+
+	pod, state := p.Pods[name], p.states[name]
+	if pod == nil || state.report == nil || state.report.MemberID == "" {
+		return annotations
+	}
+
+	annotations[naming.AnnotationMemberID] = state.report.MemberID
+
+	// Only an instance that serves proves that its image suits the data.
+	if container := postgresContainer(pod); state.ready && container != nil && state.report.Major != 0 {
+		annotations[naming.AnnotationImage] = container.Image
+		annotations[naming.AnnotationMajor] = strconv.Itoa(state.report.Major)
+	}
+
+	return annotations
+}
+
+// made notes that a volume will be there when this pass's actions are done.
+func (p *planner) made(name string) {
+	p.Volumes = maps.Clone(p.Volumes)
+	if p.Volumes == nil {
+		p.Volumes = map[string]*corev1.PersistentVolumeClaim{}
+	}
+
+	p.Volumes[name] = &corev1.PersistentVolumeClaim{}
+}
+
+// expanding describes the volumes that are growing; empty if none is.
+func (f *facts) expanding() string {
+	var names []string
+
+	for _, name := range f.members {
+		volume := f.Volumes[name]
+		if volume == nil || volume.Status.Phase != corev1.ClaimBound {
+			continue
+		}
+
+		asked, has := volume.Spec.Resources.Requests[corev1.ResourceStorage], volume.Status.Capacity[corev1.ResourceStorage]
+		if asked.Cmp(has) > 0 {
+			names = append(names, fmt.Sprintf("%s from %s to %s", name, has.String(), asked.String()))
+		}
+	}
+
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,132 @@
+package cluster
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/cluster/decide"
+)
+
+// event says what happened. What is still to come is in the status.
+type event struct{ kind, reason, action, note string }
+
+// eventsOf are the events of a pass: of what was done, and of what the status shows to have happened since the last one.
+func eventsOf(before, after v1.ClusterStatus, done []decide.Action) []event {
+	var found []event
+
+	for _, action := range done {
+		if e, ok := eventOfAction(action); ok {
+			found = append(found, e)
+		}
+	}
+
+	if before.Term == 0 && after.Term > 0 {
+		found = append(found, event{corev1.EventTypeNormal, "Initialized", "Bootstrap", fmt.Sprintf("%s leads, term %d", after.Primary, after.Term)})
+	} else if before.Primary != after.Primary && before.Primary != "" {
+		found = append(found, event{corev1.EventTypeNormal, "PrimaryChanged", "Failover",
+			fmt.Sprintf("%s leads after %s, term %d", after.Primary, before.Primary, after.Term)})
+	}
+
+	found = append(found, memberEvents(before, after)...)
+
+	return append(found, conditionEvents(before, after)...)
+}
+
+func eventOfAction(action decide.Action) (event, bool) {
+	normal := func(reason, verb string) (event, bool) {
+		return event{corev1.EventTypeNormal, reason, verb, upper(action.String())}, true
+	}
+
+	switch a := action.(type) {
+	case decide.CreateRecord:
+		return normal("Created", "Create")
+	case decide.DeletePod:
+		return normal("InstanceStopped", "Stop")
+	case decide.DeleteVolume:
+		return normal("VolumeDeleted", "ScaleDown")
+	case decide.Restart:
+		return normal("PostgresRestarted", "Restart")
+	case decide.Apply:
+		return applyEvent(a)
+	default:
+		return event{}, false
+	}
+}
+
+func applyEvent(a decide.Apply) (event, bool) {
+	switch object := a.Object.(type) {
+	case *corev1.Pod:
+		return event{corev1.EventTypeNormal, "InstanceCreated", "Create", "Create pod " + object.Name}, true
+	case *corev1.PersistentVolumeClaim:
+		size := object.Spec.Resources.Requests[corev1.ResourceStorage]
+
+		switch {
+		case a.New:
+			return event{corev1.EventTypeNormal, "VolumeCreated", "Create", fmt.Sprintf("Create volume %s of %s", object.Name, size.String())}, true
+		case a.Why != "":
+			return event{corev1.EventTypeNormal, "VolumeExpanding", "Expand", fmt.Sprintf("Volume %s: %s", object.Name, a.Why)}, true
+		}
+	}
+
+	return event{}, false
+}
+
+func memberEvents(before, after v1.ClusterStatus) []event {
+	was := map[string]bool{}
+	for _, member := range before.Members {
+		was[member.Name] = member.Ready
+	}
+
+	var found []event
+
+	for _, member := range after.Members {
+		switch {
+		case member.Ready && !was[member.Name]:
+			found = append(found, event{corev1.EventTypeNormal, "InstanceReady", "Observe", member.Name + " is ready"})
+		case !member.Ready && was[member.Name]:
+			found = append(found, event{corev1.EventTypeWarning, "InstanceNotReady", "Observe",
+				fmt.Sprintf("%s is no longer ready: %s %s", member.Name, member.State, member.Message)})
+		}
+	}
+
+	return found
+}
+
+func conditionEvents(before, after v1.ClusterStatus) []event {
+	var found []event
+
+	stalled := meta.FindStatusCondition(after.Conditions, v1.ConditionStalled)
+	if old := meta.FindStatusCondition(before.Conditions, v1.ConditionStalled); stalled != nil && (old == nil || old.Message != stalled.Message) {
+		found = append(found, event{corev1.EventTypeWarning, stalled.Reason, "Reconcile", stalled.Message})
+	}
+
+	for _, turn := range []struct{ condition, on, off string }{
+		{v1.ConditionReady, "Ready", ""},
+		{v1.ConditionPaused, "Paused", "Resumed"},
+		{v1.ConditionHibernated, "Hibernated", "Woken"},
+	} {
+		old, now := meta.IsStatusConditionTrue(before.Conditions, turn.condition), meta.FindStatusCondition(after.Conditions, turn.condition)
+		is := now != nil && now.Status == metav1.ConditionTrue
+
+		switch {
+		case is && !old:
+			found = append(found, event{corev1.EventTypeNormal, turn.on, "Reconcile", upper(now.Message)})
+		case !is && old && turn.off != "":
+			found = append(found, event{corev1.EventTypeNormal, turn.off, "Reconcile", turn.off + " on the user's request"})
+		}
+	}
+
+	return found
+}
+
+func upper(sentence string) string {
+	if sentence == "" || sentence[0] < 'a' || sentence[0] > 'z' {
+		return sentence
+	}
+
+	return string(sentence[0]-'a'+'A') + sentence[1:]
+}

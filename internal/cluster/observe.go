@@ -1,0 +1,294 @@
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/cluster/build"
+	"github.com/caretaker-dev/caretaker/internal/cluster/decide"
+	"github.com/caretaker-dev/caretaker/internal/instanceclient"
+	"github.com/caretaker-dev/caretaker/internal/naming"
+)
+
+// observation is the view, and what is needed to reach the instances in it.
+type observation struct {
+	decide.View
+
+	targets map[string]instanceclient.Target
+}
+
+// observe takes one snapshot of a Cluster and all that belongs to it. It writes nothing. What cannot be read makes it
+// fail: unknown is not missing.
+func (r *Reconciler) observe(ctx context.Context, cluster *v1.Cluster) (observation, error) {
+	o := observation{View: decide.View{
+		Now:          r.options.Clock.Now(),
+		Cluster:      cluster.DeepCopy(),
+		Operator:     build.Operator{Image: r.options.OperatorImage, PullPolicy: string(r.options.OperatorImagePullPolicy)},
+		DefaultImage: r.options.DefaultImage,
+		NewPassword: map[string]string{
+			naming.SecretApp(cluster.Name):       rand.Text(),
+			naming.SecretSuperuser(cluster.Name): rand.Text(),
+		},
+	}}
+
+	steps := []func(context.Context, *observation) error{
+		r.observeRecord,
+		r.observePods,
+		r.observeVolumes,
+		r.observeOwned,
+		r.observePodMonitor,
+		r.observeSecrets,
+		r.observeStorageClasses,
+		r.observeCertificates,
+		r.observeInstances,
+	}
+
+	for _, step := range steps {
+		if err := step(ctx, &o); err != nil {
+			return observation{}, fmt.Errorf("observe: %w", err)
+		}
+	}
+
+	return o, nil
+}
+
+func (r *Reconciler) observeRecord(ctx context.Context, o *observation) error {
+	record := &v1.ClusterTerm{}
+
+	found, err := get(ctx, r.client, o.Cluster.Namespace, naming.ClusterTerm(o.Cluster.Name), record)
+	if found {
+		o.Record = record
+	}
+
+	return err
+}
+
+func (r *Reconciler) observePods(ctx context.Context, o *observation) error {
+	list := &corev1.PodList{}
+	if err := r.client.List(ctx, list, ofCluster(o.Cluster)...); err != nil {
+		return fmt.Errorf("list pods: %w", err)
+	}
+
+	o.Pods = map[string]*corev1.Pod{}
+
+	for i := range list.Items {
+		if build.IsOurs(o.Cluster, &list.Items[i]) {
+			o.Pods[list.Items[i].Name] = &list.Items[i]
+		}
+	}
+
+	return nil
+}
+
+func (r *Reconciler) observeVolumes(ctx context.Context, o *observation) error {
+	volumes, err := listVolumes(ctx, r.client, o.Cluster)
+	o.Volumes = volumes
+
+	return err
+}
+
+func listVolumes(ctx context.Context, reader client.Reader, cluster *v1.Cluster) (map[string]*corev1.PersistentVolumeClaim, error) {
+	list := &corev1.PersistentVolumeClaimList{}
+	if err := reader.List(ctx, list, ofCluster(cluster)...); err != nil {
+		return nil, fmt.Errorf("list persistent volume claims: %w", err)
+	}
+
+	volumes := map[string]*corev1.PersistentVolumeClaim{}
+	for i := range list.Items {
+		volumes[list.Items[i].Name] = &list.Items[i]
+	}
+
+	return volumes, nil
+}
+
+// observeOwned finds the objects that hold no data.
+func (r *Reconciler) observeOwned(ctx context.Context, o *observation) error {
+	o.Owned = map[decide.Key]build.Object{}
+
+	for name, list := range map[string]client.ObjectList{
+		"Secret":              &corev1.SecretList{},
+		"ConfigMap":           &corev1.ConfigMapList{},
+		"Service":             &corev1.ServiceList{},
+		"ServiceAccount":      &corev1.ServiceAccountList{},
+		"Role":                &rbacv1.RoleList{},
+		"RoleBinding":         &rbacv1.RoleBindingList{},
+		"PodDisruptionBudget": &policyv1.PodDisruptionBudgetList{},
+	} {
+		if err := r.client.List(ctx, list, ofCluster(o.Cluster)...); err != nil {
+			return fmt.Errorf("list %s: %w", name, err)
+		}
+
+		items, err := meta.ExtractList(list)
+		if err != nil {
+			return fmt.Errorf("read list of %s: %w", name, err)
+		}
+
+		for _, item := range items {
+			if object, ok := item.(client.Object); ok && build.IsOurs(o.Cluster, object) {
+				o.Owned[decide.Key{Kind: name, Name: object.GetName()}] = object
+			}
+		}
+	}
+
+	return nil
+}
+
+// observePodMonitor looks at the API server only for Clusters that ask for a PodMonitor, or did.
+func (r *Reconciler) observePodMonitor(ctx context.Context, o *observation) error {
+	asked := o.Cluster.Spec.Monitoring != nil && o.Cluster.Spec.Monitoring.EnablePodMonitor
+	if !asked && meta.FindStatusCondition(o.Cluster.Status.Conditions, v1.ConditionPodMonitor) == nil {
+		return nil
+	}
+
+	gvk := build.PodMonitorGVK()
+
+	if _, err := r.mapper.RESTMapping(gvk.GroupKind(), gvk.Version); err != nil {
+		if meta.IsNoMatchError(err) {
+			return nil
+		}
+
+		return fmt.Errorf("look for the kind PodMonitor: %w", err)
+	}
+
+	o.PodMonitorAPI = true
+
+	monitor := &unstructured.Unstructured{}
+	monitor.SetGroupVersionKind(gvk)
+
+	found, err := get(ctx, r.live, o.Cluster.Namespace, naming.PodMonitor(o.Cluster.Name), monitor)
+	if found && build.IsOurs(o.Cluster, monitor) {
+		o.Owned[decide.Key{Kind: gvk.Kind, Name: monitor.GetName()}] = monitor
+	}
+
+	return err
+}
+
+// observeSecrets reads the user's secrets from the API server: they lack our labels.
+func (r *Reconciler) observeSecrets(ctx context.Context, o *observation) error {
+	o.Secrets = map[string]map[string][]byte{}
+
+	for _, name := range decide.UserSecrets(o.Cluster, o.Record) {
+		secret := &corev1.Secret{}
+
+		found, err := get(ctx, r.live, o.Cluster.Namespace, name, secret)
+		if err != nil {
+			return err
+		}
+
+		o.Secrets[name] = nil
+		if found {
+			o.Secrets[name] = nonNil(secret.Data)
+		}
+	}
+
+	return nil
+}
+
+// observeStorageClasses asks whether volumes can grow, where one should.
+func (r *Reconciler) observeStorageClasses(ctx context.Context, o *observation) error {
+	o.Expandable = map[string]bool{}
+
+	wanted, err := resource.ParseQuantity(o.Cluster.Spec.Storage.Size)
+	if err != nil {
+		return nil //nolint:nilerr // the CRD demands a quantity; what gets past it is refused by the API server
+	}
+
+	for _, volume := range o.Volumes {
+		if volume.Spec.StorageClassName == nil || wanted.Cmp(volume.Spec.Resources.Requests[corev1.ResourceStorage]) <= 0 {
+			continue
+		}
+
+		class := &storagev1.StorageClass{}
+
+		err := r.live.Get(ctx, client.ObjectKey{Name: *volume.Spec.StorageClassName}, class)
+
+		switch {
+		case apierrors.IsNotFound(err), apierrors.IsForbidden(err):
+			// A namespaced operator may not read classes: then the API server has the last word.
+		case err != nil:
+			return fmt.Errorf("get storage class %s: %w", *volume.Spec.StorageClassName, err)
+		default:
+			o.Expandable[class.Name] = class.AllowVolumeExpansion != nil && *class.AllowVolumeExpansion
+		}
+	}
+
+	return nil
+}
+
+// observeInstances asks all instances at once.
+func (r *Reconciler) observeInstances(ctx context.Context, o *observation) error {
+	o.Reports = map[string]decide.Report{}
+	o.targets = targets(o)
+
+	var (
+		mu sync.Mutex
+		wg sync.WaitGroup
+	)
+
+	for name, target := range o.targets {
+		wg.Go(func() {
+			report := r.ask(ctx, o.Pods[name], target)
+
+			mu.Lock()
+			defer mu.Unlock()
+
+			o.Reports[name] = report
+		})
+	}
+
+	wg.Wait()
+
+	return nil
+}
+
+func (r *Reconciler) ask(ctx context.Context, pod *corev1.Pod, target instanceclient.Target) decide.Report {
+	status, err := r.options.Instances.Status(ctx, target)
+	if err != nil {
+		return decide.Report{Error: err.Error(), SilentFor: r.silence.missed(pod.UID, r.options.Clock.Now())}
+	}
+
+	r.silence.answered(pod.UID)
+
+	return decide.Report{Status: &status}
+}
+
+func get(ctx context.Context, reader client.Reader, namespace, name string, into client.Object) (bool, error) {
+	err := reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, into)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+
+	if err != nil {
+		return false, fmt.Errorf("get %T %s: %w", into, name, err)
+	}
+
+	return true, nil
+}
+
+func ofCluster(cluster *v1.Cluster) []client.ListOption {
+	return []client.ListOption{
+		client.InNamespace(cluster.Namespace),
+		client.MatchingLabels{naming.LabelCluster: cluster.Name, "app.kubernetes.io/managed-by": "caretaker"},
+	}
+}
+
+func nonNil(data map[string][]byte) map[string][]byte {
+	if data == nil {
+		return map[string][]byte{}
+	}
+
+	return data
+}
