@@ -8,3 +8,9 @@ tool() { go tool -modfile="$ROOT/go.tools.mod" "$@"; }
 tool controller-gen object paths=./api/...
 tool controller-gen crd paths=./api/... output:crd:dir=config/crd
 tool crd-ref-docs --source-path=api --config=hack/crd-ref-docs/config.yaml --renderer=markdown --output-path=docs/reference/api.md --max-depth=20 >/dev/null
+
+# The chart ships the CRDs, and its values page follows values.yaml.
+mkdir -p charts/caretaker/files/crds
+cp config/crd/*.yaml charts/caretaker/files/crds/
+go test -count=1 ./charts -run TestValuesReference -update >/dev/null
+go test -count=1 ./internal/postgres -run Reference -update >/dev/null

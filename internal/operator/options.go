@@ -11,7 +11,7 @@ import (
 )
 
 // defaultPostgresImage for Clusters that name none.
-const defaultPostgresImage = "docker.io/library/postgres:18"
+const defaultPostgresImage = "postgres:18"
 
 // Options of the operator's process.
 type Options struct {

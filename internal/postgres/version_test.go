@@ -13,7 +13,7 @@ func TestParseMajorFromImage(t *testing.T) {
 		"postgres:17.5-bookworm":                     17,
 		"postgres:19beta1-alpine":                    19,
 		"postgres:18rc1":                             18,
-		"ghcr.io/org/postgresql:16-minimal-trixie":   16,
+		"registry.example.com/org/postgresql:16-minimal-trixie":   16,
 		"registry.local:5000/postgres:15.4" + digest: 15,
 		"registry.local:5000/pg/postgres:14-202601":  14,
 		"postgres:12.20":                             12,

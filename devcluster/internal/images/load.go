@@ -121,7 +121,7 @@ func (t Target) Has(ctx context.Context, archive *Archive) (bool, error) {
 		return false, err
 	}
 	for _, name := range archive.names {
-		// containerd completes a short name: docker.io/library/name:tag.
+		// containerd completes a short name: <default registry>/library/name:tag.
 		if !strings.Contains("\n"+listed, "\n"+name+"\n") && !strings.Contains(listed, "/"+name+"\n") {
 			return false, nil
 		}
