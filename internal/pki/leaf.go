@@ -104,7 +104,9 @@ func (p *planner) planLeaf(r leafRole) (leaf, error) {
 		return leaf{}, err
 	}
 
-	replacement.previous = slices.DeleteFunc(current.anchors, func(c *x509.Certificate) bool { return contains(wanted, c) })
+	replacement.previous = slices.DeleteFunc(p.bundle(current.anchors, current.previous), func(c *x509.Certificate) bool {
+		return contains(wanted, c)
+	})
 	if len(replacement.previous) > 0 {
 		replacement.previousUntil = p.in.Now.Add(PublishPeriod).Truncate(time.Second).UTC()
 		p.at(replacement.previousUntil)
