@@ -15,23 +15,43 @@ const queued = 1024
 type Async struct {
 	lines   chan []byte
 	dropped atomic.Int64
+	quit    chan struct{}
 	done    chan struct{}
 }
 
 // NewAsync writes to out in the background, until Close.
 func NewAsync(out io.Writer) *Async {
-	a := &Async{lines: make(chan []byte, queued), done: make(chan struct{})}
+	a := &Async{lines: make(chan []byte, queued), quit: make(chan struct{}), done: make(chan struct{})}
 
 	go func() {
 		defer close(a.done)
 
-		for line := range a.lines {
-			// There is nowhere to tell of a log that cannot be written.
-			_, _ = out.Write(line)
+		for {
+			select {
+			case line := <-a.lines:
+				// There is nowhere to tell of a log that cannot be written.
+				_, _ = out.Write(line)
+			case <-a.quit:
+				a.flush(out)
+
+				return
+			}
 		}
 	}()
 
 	return a
+}
+
+// flush writes what is queued.
+func (a *Async) flush(out io.Writer) {
+	for {
+		select {
+		case line := <-a.lines:
+			_, _ = out.Write(line)
+		default:
+			return
+		}
+	}
 }
 
 // Write queues a line. It never fails and never blocks.
@@ -48,9 +68,9 @@ func (a *Async) Write(line []byte) (int, error) {
 // Dropped is how many lines were lost.
 func (a *Async) Dropped() int64 { return a.dropped.Load() }
 
-// Close writes what is queued. Nothing may be written afterwards.
+// Close writes what is queued. What is written afterwards is lost.
 func (a *Async) Close() {
-	close(a.lines)
+	close(a.quit)
 	<-a.done
 }
 
