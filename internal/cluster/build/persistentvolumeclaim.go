@@ -1,6 +1,8 @@
 package build
 
 import (
+	"maps"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,6 +17,8 @@ type Volume struct {
 	Instance string
 	// Live is the claim as it is; nil if there is none.
 	Live *corev1.PersistentVolumeClaim
+	// KeepSize leaves a live claim at its size.
+	KeepSize bool
 	// Annotations are facts to keep with the volume.
 	Annotations map[string]string
 }
@@ -24,35 +28,36 @@ func PersistentVolumeClaim(in Input, volume Volume) *corev1.PersistentVolumeClai
 	m := metadata(in.Cluster, volume.Instance, naming.InstanceLabels(in.Cluster.Name, volume.Instance))
 	m.OwnerReferences = durableOwner(in.Cluster)
 
-	for key, value := range volume.Annotations {
-		m.Annotations[key] = value
-	}
+	maps.Copy(m.Annotations, volume.Annotations)
 
-	pvc := &corev1.PersistentVolumeClaim{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"},
-		ObjectMeta: m,
-		Spec:       claimSpec(in.Cluster.Spec.Storage),
-	}
-
-	if volume.Live == nil {
-		stamp(pvc)
-
-		return pvc
-	}
-
-	wanted := pvc.Spec.Resources.Requests[corev1.ResourceStorage]
-	if current := volume.Live.Spec.Resources.Requests[corev1.ResourceStorage]; wanted.Cmp(current) < 0 || !enabled(in.Cluster.Spec.Storage.ResizeInUseVolumes) {
-		wanted = current
+	spec := claimSpec(in.Cluster.Spec.Storage)
+	if volume.Live != nil {
+		spec = liveSpec(in.Cluster.Spec.Storage, spec, volume)
 	}
 
 	// The hash speaks of what we may change only: the rest of a live claim changes by itself, such as the volume's name.
-	pvc.Spec = corev1.PersistentVolumeClaimSpec{Resources: requests(wanted)}
+	pvc := &corev1.PersistentVolumeClaim{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"},
+		ObjectMeta: m,
+		Spec:       corev1.PersistentVolumeClaimSpec{Resources: requests(spec.Resources.Requests[corev1.ResourceStorage])},
+	}
 	stamp(pvc)
 
-	pvc.Spec = *volume.Live.Spec.DeepCopy()
-	pvc.Spec.Resources.Requests = requests(wanted).Requests
+	pvc.Spec = spec
 
 	return pvc
+}
+
+// liveSpec is the live claim's, grown to the wanted size where that is larger and wanted on volumes in use.
+func liveSpec(storage v1.StorageConfiguration, wanted corev1.PersistentVolumeClaimSpec, volume Volume) corev1.PersistentVolumeClaimSpec {
+	spec := *volume.Live.Spec.DeepCopy()
+
+	size := wanted.Resources.Requests[corev1.ResourceStorage]
+	if size.Cmp(spec.Resources.Requests[corev1.ResourceStorage]) > 0 && enabled(storage.ResizeInUseVolumes) && !volume.KeepSize {
+		spec.Resources.Requests = requests(size).Requests
+	}
+
+	return spec
 }
 
 func requests(size resource.Quantity) corev1.VolumeResourceRequirements {

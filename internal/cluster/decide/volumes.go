@@ -54,17 +54,17 @@ func (p *planner) newVolume(name string) {
 }
 
 func (p *planner) keepVolume(name string, live *corev1.PersistentVolumeClaim) {
-	wanted := build.PersistentVolumeClaim(p.input, build.Volume{Instance: name, Live: live, Annotations: p.volumeAnnotations(name, live)})
-	why := ""
+	volume := build.Volume{Instance: name, Live: live, Annotations: p.volumeAnnotations(name, live)}
+	wanted, why := build.PersistentVolumeClaim(p.input, volume), ""
 
 	if grows(wanted, live) {
+		why = fmt.Sprintf("grow from %s to %s", sizeOf(live), sizeOf(wanted))
+
 		if message := p.expansionProblem(name, live); message != "" {
 			p.stall(v1.ReasonStorageNotExpandable, message)
 
-			// All but the size is still kept.
-			wanted.Spec = *live.Spec.DeepCopy()
-		} else {
-			why = fmt.Sprintf("grow from %s to %s", sizeOf(live), sizeOf(wanted))
+			volume.KeepSize, why = true, ""
+			wanted = build.PersistentVolumeClaim(p.input, volume)
 		}
 	}
 

@@ -1,0 +1,399 @@
+package decide_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/cluster/build"
+	"github.com/caretaker-dev/caretaker/internal/cluster/decide"
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+)
+
+const (
+	image17   = "docker.io/library/postgres:17.5"
+	image17b  = "docker.io/library/postgres:17.6"
+	clusterID = "11111111-2222-3333-4444-555555555555"
+)
+
+// world is a Kubernetes with one Cluster in it, simple enough to be copied: what Decide asks for is done to it at once.
+type world struct {
+	view decide.View
+	t    *testing.T
+}
+
+// mutation changes a world.
+type mutation func(*world)
+
+func newWorld(t *testing.T, mutations ...mutation) *world {
+	t.Helper()
+
+	w := &world{t: t, view: decide.View{
+		Now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		Cluster: &v1.Cluster{
+			ObjectMeta: metav1.ObjectMeta{Name: "db", Namespace: "apps", UID: clusterID, Generation: 1, Annotations: map[string]string{}},
+			Spec:       v1.ClusterSpec{Instances: 3, ImageName: image17, Storage: v1.StorageConfiguration{Size: "1Gi"}},
+		},
+		Operator:    build.Operator{Image: "caretaker.example/caretaker:1"},
+		Pods:        map[string]*corev1.Pod{},
+		Volumes:     map[string]*corev1.PersistentVolumeClaim{},
+		Reports:     map[string]decide.Report{},
+		Owned:       map[decide.Key]build.Object{},
+		Secrets:     map[string]map[string][]byte{},
+		Expandable:  map[string]bool{"fast": true},
+		NewPassword: map[string]string{"db-app": "generated", "db-superuser": "generated"},
+	}}
+
+	for _, mutate := range mutations {
+		mutate(w)
+	}
+
+	return w
+}
+
+// running is a Cluster of three that has come up: what one gets by letting Decide build it.
+func running(w *world) {
+	w.settle(40)
+
+	if got := w.plan().Outcome.Message; got != "3 of 3 instances ready" {
+		w.t.Fatalf("the Cluster did not come up: %s", got)
+	}
+}
+
+func (w *world) plan() decide.Plan { return decide.Decide(w.view) }
+
+// step is one pass: decide, do, and let Kubernetes and the instances do what they would.
+func (w *world) step() decide.Plan {
+	plan := w.plan()
+	for _, action := range plan.Actions {
+		w.do(action)
+	}
+
+	status := plan.Status
+	w.view.Cluster = w.view.Cluster.DeepCopy()
+	w.view.Cluster.Status = status
+	w.elapse()
+
+	return plan
+}
+
+// settle steps until nothing is left to do, and says whether that happened within n steps.
+func (w *world) settle(n int) bool {
+	for range n {
+		plan := w.step()
+		if len(plan.Actions) == 0 && len(w.plan().Actions) == 0 && !w.moving() {
+			return true
+		}
+	}
+
+	return false
+}
+
+func (w *world) moving() bool {
+	for _, pod := range w.view.Pods {
+		if pod.DeletionTimestamp != nil {
+			return true
+		}
+	}
+
+	for _, volume := range w.view.Volumes {
+		if volume.DeletionTimestamp != nil {
+			return true
+		}
+	}
+
+	return false
+}
+
+func (w *world) do(action decide.Action) {
+	switch a := action.(type) {
+	case decide.CreateRecord:
+		w.view.Record = a.Record.DeepCopy()
+	case decide.Apply:
+		w.apply(a)
+	case decide.PatchMetadata:
+		w.patch(a)
+	case decide.Delete:
+		delete(w.view.Owned, decide.Key{Kind: decide.KindOf(a.Object), Name: a.Object.GetName()})
+	case decide.DeletePod:
+		if pod := w.view.Pods[a.Name]; pod != nil && pod.UID == a.UID {
+			w.pod(a.Name).DeletionTimestamp = &metav1.Time{Time: w.view.Now}
+		}
+	case decide.DeleteVolume:
+		w.volume(a.Name).DeletionTimestamp = &metav1.Time{Time: w.view.Now}
+	case decide.PutConfig:
+		w.report(a.Instance, func(s *instanceapi.Status) { s.ConfigHash = instanceapi.HashBytes(a.Config) })
+	case decide.Restart:
+		w.report(a.Instance, func(s *instanceapi.Status) { s.PendingRestart = nil })
+	}
+}
+
+func (w *world) apply(a decide.Apply) {
+	w.t.Helper()
+
+	switch object := a.Object.(type) {
+	case *corev1.Pod:
+		if w.view.Pods[object.Name] != nil {
+			w.t.Fatalf("pod %s is applied though it exists", object.Name)
+		}
+
+		w.view.Pods = maps.Clone(w.view.Pods)
+		pod := object.DeepCopy()
+		pod.UID = types.UID(fmt.Sprintf("%s-%d", object.Name, w.view.Now.UnixNano()))
+		w.view.Pods[object.Name] = pod
+	case *corev1.PersistentVolumeClaim:
+		w.view.Volumes = maps.Clone(w.view.Volumes)
+		volume := object.DeepCopy()
+
+		if live := w.view.Volumes[object.Name]; live != nil {
+			volume.UID, volume.Status = live.UID, live.Status
+		} else {
+			volume.UID = types.UID(fmt.Sprintf("%s-%d", object.Name, w.view.Now.UnixNano()))
+		}
+
+		w.view.Volumes[object.Name] = volume
+	default:
+		w.view.Owned = maps.Clone(w.view.Owned)
+		w.view.Owned[decide.Key{Kind: decide.KindOf(object), Name: object.GetName()}] = object
+	}
+}
+
+func (w *world) patch(a decide.PatchMetadata) {
+	var object metav1.Object
+
+	switch live := a.Object.(type) {
+	case *corev1.Pod:
+		object = w.pod(live.Name)
+	case *v1.ClusterTerm:
+		w.view.Record = w.view.Record.DeepCopy()
+		object = w.view.Record
+	default:
+		w.t.Fatalf("metadata of a %T is patched", a.Object)
+	}
+
+	labels, annotations := maps.Clone(object.GetLabels()), maps.Clone(object.GetAnnotations())
+	maps.Copy(labels, a.Labels)
+
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+
+	maps.Copy(annotations, a.Annotations)
+	object.SetLabels(labels)
+	object.SetAnnotations(annotations)
+	object.SetOwnerReferences(a.OwnerReferences)
+}
+
+// pod, volume and report give a copy to change.
+func (w *world) pod(name string) *corev1.Pod {
+	w.view.Pods = maps.Clone(w.view.Pods)
+	w.view.Pods[name] = w.view.Pods[name].DeepCopy()
+
+	return w.view.Pods[name]
+}
+
+func (w *world) volume(name string) *corev1.PersistentVolumeClaim {
+	w.view.Volumes = maps.Clone(w.view.Volumes)
+	w.view.Volumes[name] = w.view.Volumes[name].DeepCopy()
+
+	return w.view.Volumes[name]
+}
+
+func (w *world) report(name string, change func(*instanceapi.Status)) {
+	w.view.Reports = maps.Clone(w.view.Reports)
+
+	status := instanceapi.Status{}
+	if old := w.view.Reports[name].Status; old != nil {
+		status = *old
+	}
+
+	change(&status)
+	w.view.Reports[name] = decide.Report{Status: &status}
+}
+
+// elapse is a moment: what leaves is gone, what was made runs, and the instances do as package instance does.
+func (w *world) elapse() {
+	w.view.Now = w.view.Now.Add(time.Second)
+
+	for _, name := range slices.Sorted(maps.Keys(w.view.Pods)) {
+		if w.view.Pods[name].DeletionTimestamp != nil {
+			w.view.Pods, w.view.Reports = maps.Clone(w.view.Pods), maps.Clone(w.view.Reports)
+			delete(w.view.Pods, name)
+			delete(w.view.Reports, name)
+		}
+	}
+
+	for _, name := range slices.Sorted(maps.Keys(w.view.Volumes)) {
+		volume := w.view.Volumes[name]
+		if volume.DeletionTimestamp != nil && w.view.Pods[name] == nil {
+			w.view.Volumes = maps.Clone(w.view.Volumes)
+			delete(w.view.Volumes, name)
+
+			continue
+		}
+
+		changed := w.volume(name)
+		changed.Status.Phase = corev1.ClaimBound
+		changed.Status.Capacity = changed.Spec.Resources.Requests
+	}
+
+	for _, name := range slices.Sorted(maps.Keys(w.view.Pods)) {
+		w.live(name)
+	}
+}
+
+// live lets an instance take its next step.
+func (w *world) live(name string) {
+	pod, volume := w.view.Pods[name], w.view.Volumes[name]
+	if volume == nil || w.view.Record == nil || isStuck(pod) {
+		return
+	}
+
+	record := w.view.Record.Spec
+	leads := record.Primary != nil && record.Primary.Name == name || record.Primary == nil && record.Bootstrap == name
+
+	if leads && !record.Established {
+		w.view.Record = w.view.Record.DeepCopy()
+		w.view.Record.Spec = v1.ClusterTermSpec{
+			Term: 1, Bootstrap: record.Bootstrap, Established: true, SystemID: "42", Timeline: 1,
+			Primary: &v1.TermHolder{MemberID: memberID(volume), Name: name, PodUID: string(pod.UID)},
+		}
+	}
+
+	role := instanceapi.RoleReplica
+	if leads {
+		role = instanceapi.RolePrimary
+	}
+
+	established := w.view.Record.Spec.Established
+	changed := w.pod(name)
+	changed.Spec.NodeName = "node"
+	changed.Status = corev1.PodStatus{
+		Phase: corev1.PodRunning, PodIP: "10.0.0.1",
+		Conditions:        []corev1.PodCondition{{Type: corev1.PodReady, Status: boolStatus(established)}},
+		ContainerStatuses: []corev1.ContainerStatus{{Name: "postgres", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}},
+	}
+	config, _ := w.view.Owned[decide.Key{Kind: "ConfigMap", Name: "db-postgresql"}].(*corev1.ConfigMap)
+
+	w.report(name, func(s *instanceapi.Status) {
+		if s.PodUID != string(pod.UID) && config != nil {
+			s.ConfigHash = instanceapi.HashBytes([]byte(config.Data[instanceapi.ConfigKey]))
+		}
+
+		s.Instance, s.PodUID, s.MemberID, s.Role = name, string(pod.UID), memberID(volume), role
+		s.State, s.Ready, s.Version, s.Major = instanceapi.StateRunning, established, "17.5", 17
+	})
+}
+
+func isStuck(pod *corev1.Pod) bool {
+	image := ""
+
+	for _, container := range pod.Spec.Containers {
+		image = container.Image
+	}
+
+	return strings.Contains(image, "missing") || pod.Status.Phase == corev1.PodFailed
+}
+
+func memberID(volume *corev1.PersistentVolumeClaim) string { return "member-of-" + string(volume.UID) }
+
+func boolStatus(b bool) corev1.ConditionStatus {
+	if b {
+		return corev1.ConditionTrue
+	}
+
+	return corev1.ConditionFalse
+}
+
+// printed are the actions of a plan as people read them.
+func printed(plan decide.Plan) []string {
+	var lines []string
+	for _, action := range plan.Actions {
+		lines = append(lines, action.String())
+	}
+
+	return lines
+}
+
+func setParameter(name, value string) mutation {
+	return func(w *world) {
+		w.view.Cluster = w.view.Cluster.DeepCopy()
+		if w.view.Cluster.Spec.PostgreSQL.Parameters == nil {
+			w.view.Cluster.Spec.PostgreSQL.Parameters = map[string]string{}
+		}
+
+		w.view.Cluster.Spec.PostgreSQL.Parameters[name] = value
+	}
+}
+
+func spec(change func(*v1.ClusterSpec)) mutation {
+	return func(w *world) {
+		w.view.Cluster = w.view.Cluster.DeepCopy()
+		w.view.Cluster.Generation++
+		change(&w.view.Cluster.Spec)
+	}
+}
+
+func annotate(key, value string) mutation {
+	return func(w *world) {
+		w.view.Cluster = w.view.Cluster.DeepCopy()
+		w.view.Cluster.Annotations[key] = value
+	}
+}
+
+func loseVolume(name string) mutation {
+	return func(w *world) {
+		w.view.Volumes = maps.Clone(w.view.Volumes)
+		delete(w.view.Volumes, name)
+	}
+}
+
+func losePod(name string) mutation {
+	return func(w *world) {
+		w.view.Pods, w.view.Reports = maps.Clone(w.view.Pods), maps.Clone(w.view.Reports)
+		delete(w.view.Pods, name)
+		delete(w.view.Reports, name)
+	}
+}
+
+func unready(name string) mutation {
+	return func(w *world) {
+		if w.view.Pods[name] == nil {
+			return
+		}
+
+		w.pod(name).Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse}}
+	}
+}
+
+func pendingRestart(name, parameter, from, to string) mutation {
+	return func(w *world) {
+		if w.view.Reports[name].Status == nil {
+			return
+		}
+
+		w.report(name, func(s *instanceapi.Status) {
+			s.PendingRestart = append(slices.Clone(s.PendingRestart), instanceapi.PendingParameter{Name: parameter, Running: from, Configured: to})
+		})
+	}
+}
+
+func storageClass(name string) mutation {
+	return func(w *world) {
+		for volume := range w.view.Volumes {
+			w.volume(volume).Spec.StorageClassName = &name
+		}
+	}
+}
+
+func quantity(s string) resource.Quantity { return resource.MustParse(s) }
+
