@@ -1,0 +1,140 @@
+package ha
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+const forever = time.Duration(math.MaxInt64 / 4)
+
+// beat sends heartbeats while PostgreSQL answers, or while it is being started or stopped within its time.
+func (m *machine) beat() {
+	if m.Now < m.NextBeat || !m.mayBeat() {
+		return
+	}
+	m.NextBeat = m.Now + m.Settings.Timing.Heartbeat
+	tip := m.Obs.Tip
+	m.broadcast(Heartbeat{Term: m.Disk.Led, Run: m.Run, Sent: m.Now, Tip: tip, Established: m.Lead.Established})
+}
+
+func (m *machine) mayBeat() bool {
+	t := m.Settings.Timing
+	switch m.Phase {
+	case Primary, Establishing, Gated:
+		return m.ObsAt != 0 && m.Now-m.ObsAt <= 2*t.Heartbeat
+	case Restarting, Stopping:
+		return m.Now-m.Entered <= t.StopTimeout
+	case Idle:
+		return true // the caller has checked that it may lead
+	default:
+		return false
+	}
+}
+
+func (m *machine) onHeartbeatReply(p *Peer, r HeartbeatReply) {
+	if r.Pledged > m.Disk.Led {
+		m.View.NextRead = min(m.View.NextRead, m.Now) // somebody knows of a later term
+	}
+	if !r.Promise || r.Run != m.Run || r.Term != m.Disk.Led || r.Sent > m.Now {
+		return
+	}
+	p.Answered = m.Now
+	p.Held = max(p.Held, r.Sent+m.Settings.Timing.Promise)
+}
+
+// promisedUntil is how long the voters' promises keep every other away, under every rule that may be in the record.
+func (m *machine) promisedUntil() time.Duration {
+	until := m.promisedUnder(m.Lead.Sync)
+	if m.without(gAuthUnion) {
+		return until
+	}
+	if m.leads() {
+		until = min(until, m.promisedUnder(m.View.Record.sync()))
+	}
+	if m.Swap != nil {
+		until = min(until, m.promisedUnder(m.Swap.Record.sync()))
+	}
+
+	return until
+}
+
+// promisedUnder: no election can gather R while n - R + 1 promise; with no voters nobody else may lead.
+func (m *machine) promisedUnder(s Sync) time.Duration {
+	if len(s.Voters) == 0 {
+		return forever
+	}
+	need := s.Acks
+	if need == 0 {
+		need = len(s.Voters)
+	}
+	held := make([]time.Duration, 0, len(s.Voters))
+	for _, v := range s.Voters {
+		if p := m.member(v); p != nil {
+			held = append(held, p.Held)
+		}
+	}
+	if len(held) < need {
+		return 0
+	}
+	slices.Sort(held)
+
+	return held[len(held)-need]
+}
+
+// readAuthority: a live read that shows our term, and nothing pending, is authority for a while from its sending.
+func (m *machine) readAuthority(sent time.Duration) {
+	r := m.View.Record
+	if !m.leads() || r.Pending != nil && !m.without(gPendCheck) {
+		return
+	}
+	m.Lead.APIUntil = max(m.Lead.APIUntil, sent+m.Settings.Timing.APIFresh)
+}
+
+// fenceAt is when fencing must begin, and by when every process must be gone.
+func (m *machine) fenceAt() (begin, end time.Duration) {
+	t := m.Settings.Timing
+	prom, api := m.promisedUntil(), m.Lead.APIUntil
+	if m.without(gDrift) {
+		a := max(prom, api)
+
+		return a, a + t.Promise/2
+	}
+	begin = max(prom-t.Promise*4/10, api-t.APIFresh*4/10)
+	end = max(prom-t.Promise/10, api-t.APIFresh/10)
+
+	return begin, end
+}
+
+// KillBy is when a watchdog must have killed every process of the container, unless PID 1 says otherwise before; 0 for
+// never.
+func (s *State) KillBy() time.Duration {
+	if s.Phase != Primary {
+		return 0
+	}
+	m := machine{State: s}
+	_, end := m.fenceAt()
+	if end >= forever/2 {
+		return 0
+	}
+
+	return end
+}
+
+// hasAuthority tells whether clients may be let in, or stay.
+func (m *machine) hasAuthority() bool {
+	begin, _ := m.fenceAt()
+
+	return m.Now < begin
+}
+
+// keepAuthority fences when authority runs short.
+func (m *machine) keepAuthority() bool {
+	begin, end := m.fenceAt()
+	if m.Now < begin {
+		return true
+	}
+	m.fence("no authority: too few promises, and no live read of the record", end)
+
+	return false
+}

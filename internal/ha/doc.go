@@ -1,0 +1,2 @@
+// Package ha is the protocol.
+package ha

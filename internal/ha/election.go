@@ -1,0 +1,206 @@
+package ha
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	voteAge     = 1500 * time.Millisecond
+	askEvery    = 150 * time.Millisecond
+	gatherTime  = 300 * time.Millisecond // for reports that are on their way
+	spareOld    = 3 * time.Second        // how long a switchover avoids the old primary
+	stuckAfter  = 6 * time.Second
+	nameBackoff = 400 * time.Millisecond
+)
+
+// suspect asks for a new term when the primary is silent, and R voters say so.
+func (m *machine) suspect() {
+	r := m.View.Record
+	if r == nil || !r.isMember(m.Self.ID) || m.swapping() || m.Now < m.Backoff {
+		return
+	}
+	if r.Pending != nil {
+		m.retake()
+		return
+	}
+	if m.Force {
+		if len(r.Voters) > 0 && m.fresh(time.Second) {
+			m.Force = false
+			m.ask("forced", func(p *Pending) { p.Forced = true })
+		}
+		return
+	}
+	if r.Primary.Member == m.Self.ID && m.Disk.Resigned >= r.Term && m.SavedN == m.SaveN {
+		if m.fresh(time.Second) { // it gave up, and the asking got lost
+			m.ask("the primary resigned", func(p *Pending) { p.Forced, p.OldStopped = true, m.Disk.Opened == r.Term })
+		}
+		return
+	}
+	silent := m.Now - m.Leader.Heard
+	if silent <= m.Settings.Timing.missed()+m.jitter(200*time.Millisecond) || len(r.Voters) == 0 {
+		return
+	}
+	if m.fresh(1200*time.Millisecond) && m.votes(r) {
+		m.ask("the primary is silent", func(*Pending) {})
+	}
+}
+
+// retake replaces a pending term whose candidate died, or whose minimum nobody has, by a new one over new pledges.
+func (m *machine) retake() {
+	r := m.View.Record
+	p := r.Pending
+	own := p.Candidate.ID == m.Self.ID && m.Disk.Led == p.Term // we were promoted in it, and did not make it
+	stuck := m.Now-m.View.SameSince > stuckAfter+m.jitter(stuckAfter/2) &&
+		m.Now-m.Leader.Heard > m.Settings.Timing.missed() && (p.Candidate.ID != "" || p.MinLSN != 0)
+	if !own && !stuck || !m.fresh(1200*time.Millisecond) {
+		return
+	}
+	if m.without(gNameCAS) && m.Pledge.Phase == pledgeDone && p.Candidate.ID != "" {
+		next := r.Clone() // another candidate in the same term
+		next.Pending.Candidate = m.Self
+		next.Pending.Candidate.ID = m.Self.ID
+		m.Backoff = m.Now + nameBackoff
+		m.swap(next, "name another in the same term")
+		return
+	}
+	m.ask("term "+p.Candidate.Name+" did not come about", func(*Pending) {})
+}
+
+// ask makes the next term pending.
+func (m *machine) ask(why string, set func(*Pending)) {
+	next := m.View.Record.Clone()
+	next.Pending = m.View.Record.nextPending()
+	set(next.Pending)
+	m.Backoff = m.Now + nameBackoff + m.jitter(time.Second)
+	m.note("asking for a new term: " + why)
+	m.swap(next, why)
+}
+
+// votes asks the peers whether they hear the primary. Those that hear it do not count, and veto as long as they are so
+// many that it can still commit.
+func (m *machine) votes(r *Record) bool {
+	if m.Now >= m.NextAsk {
+		m.NextAsk = m.Now + askEvery
+		m.broadcast(Ask{Term: r.Term})
+	}
+	not, hear := map[MemberID]bool{m.Self.ID: true}, 0
+	for i := range m.Peers {
+		p := &m.Peers[i]
+		if p.HearsNot != 0 && m.Now-p.HearsNot < voteAge {
+			not[p.ID] = true
+		}
+		if p.Hears != 0 && m.Now-p.Hears < voteAge && r.isMember(p.ID) {
+			hear++
+		}
+	}
+	// the primary's own word that it does not serve is as good as its pledge
+	return r.covers(func(id MemberID) bool { return not[id] }, r.Quorum()) && hear < max(1, r.Acks)
+}
+
+// pledged are the reports for the pending term, this instance's own among them.
+func (m *machine) pledged() []Report {
+	t := m.Pledge.Term
+	out := []Report{{m.Self, m.ownReport()}}
+	for i := range m.Peers {
+		p := &m.Peers[i]
+		if p.Report.Term == t && p.ID != "" && p.Report.SystemID == m.Settings.SystemID {
+			out = append(out, Report{Instance{ID: p.ID, Name: p.Name}, p.Report})
+		}
+	}
+
+	return out
+}
+
+// Report is a pledge and whose it is.
+type Report struct {
+	From Instance
+	PledgeReport
+}
+
+// name picks the candidate once the pledges shut out every acknowledgement under the rule that the record has now.
+func (m *machine) name() {
+	r := m.View.Record
+	p := r.Pending
+	if p.Candidate.ID != "" || m.swapping() || m.Now < m.Backoff || !m.fresh(time.Second) {
+		return
+	}
+	set := m.pledged()
+	if len(set) < len(m.Peers)+1 && m.Now-m.View.SameSince < gatherTime {
+		return
+	}
+	has := func(id MemberID) bool {
+		return slices.ContainsFunc(set, func(x Report) bool { return x.From.ID == id })
+	}
+	quorum := r.Quorum()
+	if m.without(gQuorum) {
+		quorum = max(1, quorum-1)
+	}
+	if !r.covers(has, quorum) {
+		return
+	}
+	best, ok := m.best(r, set)
+	if !ok {
+		return
+	}
+	next := r.Clone()
+	next.Pending.Candidate = best.From
+	for _, x := range set {
+		if x.From.ID == r.Primary.Member && x.Stopped {
+			next.Pending.OldStopped = true
+		}
+	}
+	m.Backoff = m.Now + nameBackoff + m.jitter(nameBackoff)
+	m.swap(next, "name "+best.From.Name)
+}
+
+// best is the report with the best log of those that may be named.
+func (m *machine) best(r *Record, set []Report) (Report, bool) {
+	p := r.Pending
+	var best Report
+	for _, x := range set {
+		switch {
+		case !r.isMember(x.From.ID),
+			!m.without(gOrderByTerm) && r.Timeline != 0 && !x.Tip.contains(r.Timeline, p.MinLSN),
+			p.MinLSN != 0 && x.From.ID == r.Primary.Member && m.Now-m.View.SameSince < spareOld:
+			continue
+		}
+		if best.From.ID == "" || m.preferred(x, best, p.Target) {
+			best = x
+		}
+	}
+	if best.From.ID == "" {
+		return best, false
+	}
+	followers := 0
+	for _, x := range set {
+		if best.Tip.contains(x.Tip.Timeline, x.Tip.LSN) {
+			followers++ // itself too
+		}
+	}
+	if !m.Settings.Preferred && followers < r.Acks+1 && !m.without(gPrefix) {
+		return best, false // it could not be established without a rewind of the others
+	}
+
+	return best, true
+}
+
+func (m *machine) preferred(a, b Report, target MemberID) bool {
+	switch {
+	case m.without(gBest):
+		return a.From.ID == m.Self.ID
+	case m.without(gOrderByTerm):
+		if a.Tip.LSN != b.Tip.LSN {
+			return a.Tip.LSN > b.Tip.LSN
+		}
+	case a.Tip.better(b.Tip):
+		return true
+	case b.Tip.better(a.Tip):
+		return false
+	}
+	if (a.From.ID == target) != (b.From.ID == target) {
+		return a.From.ID == target
+	}
+
+	return a.From.Name < b.From.Name
+}

@@ -1,0 +1,61 @@
+package ha
+
+import "time"
+
+// Message travels between the PID 1s of a Cluster, over mTLS. Messages may be lost, late, doubled and out of order.
+type Message interface{ message() }
+
+// Heartbeat of a primary, or of a candidate that was promoted.
+type Heartbeat struct {
+	Term uint64
+	Run  uint64
+	// Sent is on the sender's clock and comes back in the reply.
+	Sent time.Duration
+	// Tip has the timeline history that followers compare theirs with.
+	Tip Tip
+	// Established: the record says so, divergent members may rewind onto it.
+	Established bool
+}
+
+// HeartbeatReply with Promise says: I pledge to no later term for the promise time from now on.
+type HeartbeatReply struct {
+	Term    uint64
+	Run     uint64
+	Sent    time.Duration
+	Promise bool
+	// Pledged is the highest term that the sender has pledged to.
+	Pledged uint64
+}
+
+// Ask asks a peer whether it hears the primary of a term.
+type Ask struct{ Term uint64 }
+
+// AskReply answers Ask.
+type AskReply struct {
+	Term  uint64
+	Hears bool
+}
+
+// PledgeReport says that the sender is durably pledged to Term, receives nothing, has replayed all, and where its log
+// ends.
+type PledgeReport struct {
+	Term     uint64
+	Tip      Tip
+	SystemID string
+	// Stopped: the sender led the recorded term, had opened in it, and has stopped for good.
+	Stopped bool
+}
+
+// Release frees the receivers from their promises to this run of the sender that were given to heartbeats sent no later.
+type Release struct {
+	Term uint64
+	Run  uint64
+	Sent time.Duration
+}
+
+func (Heartbeat) message()      {}
+func (HeartbeatReply) message() {}
+func (Ask) message()            {}
+func (AskReply) message()       {}
+func (PledgeReport) message()   {}
+func (Release) message()        {}

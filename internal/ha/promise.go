@@ -1,0 +1,98 @@
+package ha
+
+import "time"
+
+// promiseWait is a promise on the giver's clock, with a margin for clocks that drift.
+func (t Timing) promiseWait() time.Duration { return t.Promise + t.Promise/10 }
+
+// readWait is how long after a pending term was seen some other may still serve on an earlier live read.
+func (t Timing) readWait() time.Duration { return t.APIFresh + t.APIFresh/10 }
+
+// missed is after which silence a primary is suspected.
+func (t Timing) missed() time.Duration { return time.Duration(t.Missed) * t.Heartbeat }
+
+// onHeartbeat: a voter hears a primary. The answer is a promise not to pledge to a later term for a while.
+func (m *machine) onHeartbeat(from Instance, hb Heartbeat) {
+	reply := HeartbeatReply{Term: hb.Term, Run: hb.Run, Sent: hb.Sent, Pledged: m.Disk.Pledged}
+	if !m.accepts(from, hb) {
+		m.send(from.Name, reply)
+		return
+	}
+	if hb.Term > m.Disk.Pledged { // durable, before anything is streamed or promised
+		m.Disk.Pledged = hb.Term
+		m.save()
+	}
+	if m.Leader.ID != from.ID || m.Leader.Term != hb.Term || m.Leader.Run != hb.Run {
+		m.Leader = Leader{Instance: from, Term: hb.Term, Run: hb.Run, Since: m.Now}
+	}
+	l := &m.Leader
+	l.Heard, l.Established = m.Now, hb.Established
+	if hb.Tip.Timeline != 0 {
+		l.Tip = hb.Tip
+	}
+	if m.SavedN != m.SaveN && !m.without(gDurable) {
+		return // the next heartbeat is answered
+	}
+	reply.Promise = true
+	m.Promise = Promise{To: from.ID, Run: hb.Run, Sent: hb.Sent, Given: m.Now, Until: m.Now + m.Settings.Timing.promiseWait()}
+	m.send(from.Name, reply)
+}
+
+// accepts tells whether this instance may follow that primary.
+func (m *machine) accepts(from Instance, hb Heartbeat) bool {
+	switch m.Phase {
+	case Promoting, Establishing, Restarting, Gated, Primary, Stopping, Resigned, Halted, Gone:
+		return false
+	case Idle, Starting, Standby, Fencing, Rewinding, Cloning:
+	}
+	if m.without(gTerm) {
+		return true
+	}
+	if hb.Term < m.Disk.Pledged || hb.Term <= m.Disk.Led || hb.Term < m.Leader.Term {
+		return false
+	}
+	if r := m.View.Record; r != nil && r.Pending != nil && r.Pending.Term > hb.Term {
+		return false
+	}
+
+	return m.Leader.Term != hb.Term || m.Leader.ID == from.ID
+}
+
+// hears tells whether the primary of that term, or of a later one, was heard lately, or is this instance itself.
+func (m *machine) hears(term uint64) bool {
+	switch m.Phase {
+	case Primary, Establishing, Restarting:
+		return true
+	case Standby, Starting, Rewinding, Cloning:
+		return m.Leader.Term >= term && m.Now-m.Leader.Heard <= m.Settings.Timing.missed()
+	default:
+		return false
+	}
+}
+
+// onRelease frees this voter from a promise given to a heartbeat sent before the release.
+func (m *machine) onRelease(from Instance, r Release) {
+	if m.Promise.To == from.ID && m.Promise.Run == r.Run && m.Promise.Sent <= r.Sent {
+		m.Promise.Until = 0
+	}
+	if m.Leader.ID == from.ID && m.Leader.Run == r.Run && m.Leader.Term <= r.Term {
+		m.Leader.Heard = min(m.Leader.Heard, m.Now-m.Settings.Timing.missed())
+	}
+	m.View.NextRead = 0
+}
+
+// onEnded: at that time no process of the member ran. Promises given before it are void, and so is its authority if a
+// pending term was on the record already.
+func (m *machine) onEnded(in Ended) {
+	if m.Promise.To == in.Member && m.Promise.Given <= in.Seen {
+		m.Promise.Until = 0
+	}
+	if m.Leader.ID == in.Member && m.Leader.Heard <= in.Seen {
+		m.Leader.Heard = min(m.Leader.Heard, in.Seen-2*m.Settings.Timing.missed())
+	}
+	v := &m.View
+	if r := v.Record; r != nil && r.Primary.Member == in.Member && v.PendingRule == r.Term && v.PendingSince <= in.Seen {
+		m.Lead.OldOver = min(m.Lead.OldOver, m.Now)
+	}
+	v.NextRead = 0
+}

@@ -1,0 +1,189 @@
+package ha
+
+import "time"
+
+const (
+	readTimeout = time.Second
+	readFloor   = 200 * time.Millisecond
+	readBusy    = 300 * time.Millisecond
+	readQuiet   = 5 * time.Second
+)
+
+// pollRecord reads the record often while something moves, rarely else. Nothing is decided from a watch.
+func (m *machine) pollRecord() {
+	v := &m.View
+	if m.Phase == Gone || v.ReadSince != 0 && m.Now-v.ReadSince < readTimeout {
+		return
+	}
+	if m.Now < v.NextRead || v.LastRead != 0 && m.Now-v.LastRead < readFloor {
+		return
+	}
+	v.ReadSince, v.LastRead = m.Now, m.Now
+	v.NextRead = m.Now + m.readInterval()
+	m.do(ReadRecord{})
+}
+
+func (m *machine) readInterval() time.Duration {
+	busy := m.View.Record == nil || m.View.Record.Pending != nil || m.Swap != nil
+	switch m.Phase {
+	case Primary:
+		busy = busy || m.Lead.Change || m.promisedUntil() < m.Now+m.Settings.Timing.Promise/2
+	case Standby:
+		busy = busy || m.Now-m.Leader.Heard > 2*m.Settings.Timing.Heartbeat
+	case Rewinding, Cloning:
+		busy = false
+	default:
+		busy = true
+	}
+	if busy {
+		return readBusy
+	}
+
+	return readQuiet
+}
+
+// fresh tells whether the record was read that recently, and has it read if not.
+func (m *machine) fresh(d time.Duration) bool {
+	if m.View.Record != nil && m.Now-m.View.At <= d {
+		return true
+	}
+	m.View.NextRead = min(m.View.NextRead, m.Now)
+
+	return false
+}
+
+func (m *machine) onRecord(in RecordRead) {
+	v := &m.View
+	if !in.Live {
+		v.NextRead = 0 // a hint, never a fact
+		return
+	}
+	v.ReadSince = 0
+	if in.Sent < v.Floor || in.Sent < v.At {
+		return
+	}
+	if in.Record == nil {
+		m.onMissing()
+		return
+	}
+	if w := m.Swap; w != nil && w.Unknown && in.Version != w.Expect {
+		m.Swap = nil // it was applied, or never can be
+	}
+	v.Missing = false
+	v.At = in.Sent
+	m.setRecord(in.Record.Clone(), in.Version)
+	m.readAuthority(in.Sent)
+}
+
+func (m *machine) setRecord(r *Record, version string) {
+	v := &m.View
+	if v.Record == nil || v.Version != version {
+		v.SameSince = m.Now
+	}
+	v.Record, v.Version = r, version
+	if r.Pending != nil && v.PendingRule != r.Term {
+		v.PendingRule, v.PendingSince = r.Term, m.Now
+	}
+	m.checkRecord()
+}
+
+// checkRecord halts where the record and the volume contradict each other (I5).
+func (m *machine) checkRecord() {
+	r, d := m.View.Record, &m.Disk
+	var why HaltReason
+	switch {
+	case m.without(gRecordBehind):
+	case r.MaxTerm() < max(d.Pledged, d.Led):
+		why = RecordBehind
+	case r.Term > 0 && r.Primary.Member == m.Self.ID && d.Led < r.Term && !d.Empty && r.Pending == nil:
+		why = VolumeBehind
+	case r.SystemID != "" && m.Settings.SystemID != "" && r.SystemID != m.Settings.SystemID:
+		why = OtherDatabase
+	}
+	if why == m.Halted {
+		return
+	}
+	m.Halted = why
+	if why == "" {
+		m.note("the record makes sense again")
+		if m.Phase == Halted {
+			m.toIdle()
+		}
+		return
+	}
+	m.do(Halt{Reason: why})
+	switch m.Phase {
+	case Idle:
+		m.enter(Halted)
+	case Fencing:
+	default:
+		m.fence(string(why), m.Now+m.Settings.Timing.Promise/2)
+	}
+}
+
+// onMissing: the object is gone. Only a primary that nobody can have replaced makes it again; the others wait.
+func (m *machine) onMissing() {
+	v := &m.View
+	if !v.Missing {
+		v.Missing = true
+		m.note("the term record is missing")
+	}
+	r := v.Record
+	if m.Phase != Primary || !m.Lead.Established || r == nil || r.Pending != nil || m.swapping() {
+		return
+	}
+	if m.promisedUntil() <= m.Now+m.Settings.Timing.Promise/2 {
+		return
+	}
+	m.Swap = nil // whatever was under way to the deleted object cannot be applied to a new one
+	v.Version = ""
+	m.swap(r.Clone(), "make the missing record again")
+}
+
+func (m *machine) swapping() bool { return m.Swap != nil && !m.Swap.Unknown }
+
+func (m *machine) swap(r *Record, why string) {
+	if m.swapping() {
+		return
+	}
+	m.LastOp++
+	m.Swap = &Swap{ID: m.LastOp, Expect: m.View.Version, Record: r, Since: m.Now, Why: why}
+	m.do(CompareAndSwap{ID: m.LastOp, Expect: m.View.Version, Record: r.Clone(), Why: why})
+}
+
+func (m *machine) onSwapped(in Swapped) {
+	w := m.Swap
+	if w == nil || w.ID != in.ID {
+		return
+	}
+	v := &m.View
+	v.NextRead, v.LastRead = 0, 0
+	if in.Outcome != Applied {
+		w.Unknown = true // an earlier try may have been, or may still be, applied: the next read tells
+		return
+	}
+	m.Swap = nil
+	v.At, v.Floor = w.Since, m.Now
+	m.setRecord(w.Record, in.Version)
+}
+
+// leads tells whether the record says that this instance leads the term that it is in.
+func (m *machine) leads() bool {
+	r := m.View.Record
+
+	return r != nil && r.Primary.Member == m.Self.ID && r.Term == m.Disk.Led
+}
+
+// superseded tells whether the record has, or is on the way to, a later term than ours under somebody else.
+func (m *machine) superseded() bool {
+	r := m.View.Record
+	if r == nil {
+		return false
+	}
+	if r.Term > m.Disk.Led {
+		return true
+	}
+	p := r.Pending
+
+	return p != nil && (p.Term > m.Disk.Led || p.Term == m.Disk.Led && p.Candidate.ID != m.Self.ID)
+}

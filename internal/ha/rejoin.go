@@ -1,0 +1,231 @@
+package ha
+
+import "time"
+
+const (
+	cloneEarly  = 5 * time.Second // from a primary that is not established, where there is nothing to lose
+	followRetry = 2 * time.Second
+	maxFailures = 3
+)
+
+// idle decides the role of an instance whose PostgreSQL is stopped.
+func (m *machine) idle() {
+	d, r := &m.Disk, m.View.Record
+	if m.Op.Kind != opNone {
+		return
+	}
+	if d.Dirty || d.Empty || m.Broken {
+		m.clone()
+		return
+	}
+	own := d.Led > 0 && d.Resigned < d.Led && d.Pledged <= d.Led
+	if own && (r == nil || m.leads() && r.Pending == nil) {
+		m.prove()
+		return
+	}
+	m.do(StartStandby{Op: m.begin(opStartStandby)})
+	m.enter(Starting)
+}
+
+// prove starts read-write only with proof that the term is still this instance's (I4): a live read sent since it
+// stopped, and the record claimed for this run; or, without the API, fresh promises of W voters.
+func (m *machine) prove() {
+	d, r := &m.Disk, m.View.Record
+	if m.without(gProof) {
+		m.startPrimary(d.Sync)
+		return
+	}
+	if r != nil && m.leads() && m.View.At >= m.Entered && m.fresh(time.Second) {
+		switch {
+		case m.Swap != nil:
+			m.retrySwap()
+		case r.Primary.Run != m.Run && !m.without(gClaim):
+			m.claim(r)
+		default:
+			m.Lead.Established = true
+			m.startPrimary(r.sync())
+		}
+		return
+	}
+	if d.Sync.Acks == 0 || d.Established != d.Led && !m.without(gEstMark) {
+		return
+	}
+	m.Lead.Sync = d.Sync.clone()
+	m.beat()
+	if m.promisedUntil() > m.Now+m.Settings.Timing.Promise/2 {
+		m.Lead.Established = true
+		m.startPrimary(d.Sync)
+	}
+}
+
+func (m *machine) startPrimary(s Sync) {
+	m.Lead.Sync = s.clone()
+	if !m.Disk.Sync.equal(s) {
+		m.Disk.Sync = s.clone()
+		m.save()
+	}
+	m.LastGen++
+	m.Lead.Gen = m.LastGen
+	if m.Disk.Opened != m.Disk.Led {
+		m.Lead.OldOver = max(m.Lead.OldOver, m.Now+m.Settings.Timing.readWait())
+	}
+	m.do(StartPrimary{Op: m.begin(opStartPrimary), Gen: m.LastGen, Sync: s.clone(), Closed: !m.without(gClientsOut)})
+	m.enter(Restarting)
+}
+
+func (m *machine) startedPrimary(in Done) {
+	if in.Failed != "" {
+		m.Lead.Failures++
+		m.note("restart in place failed: " + in.Failed)
+		failures := m.Lead.Failures
+		m.toIdle()
+		if r := m.View.Record; failures >= maxFailures && r != nil && len(r.Voters) > 0 {
+			m.resign() // somebody else may have better luck
+			m.enter(Resigned)
+		}
+		return
+	}
+	m.Lead.GateLSN = in.Tip.LSN
+	m.enter(Gated)
+	m.Obs.Tip, m.NextBeat = in.Tip, 0
+}
+
+// gated lets nobody in before W voters have flushed what recovery brought to light: it could still be lost.
+func (m *machine) gated() {
+	m.beat()
+	if m.superseded() {
+		m.stepDown("a later term is asked for")
+		return
+	}
+	if m.flushed(m.Lead.GateLSN) || m.without(gGate) {
+		m.establishedNow()
+		m.open()
+		return
+	}
+	m.membership()
+}
+
+func (m *machine) startedStandby(in Done) {
+	if in.Failed != "" {
+		m.note("standby did not start: " + in.Failed)
+		m.Broken = m.Now-m.Boot > time.Minute // not at once: it may be a matter of configuration
+		m.toIdle()
+		return
+	}
+	m.enter(Standby)
+	m.Obs.Tip = in.Tip
+}
+
+// standby pledges, names, follows and suspects.
+func (m *machine) standby() {
+	if m.pledge() {
+		m.Obs.Receiving = m.Obs.Receiving && m.Pledge.Phase != pledgeDone
+		if m.Pledge.Phase != pledgeDone {
+			return
+		}
+		m.name()
+		if m.View.Record.Pending != nil && m.View.Record.Pending.Candidate.ID == "" {
+			m.report(false)
+		}
+		m.promote()
+		if m.Phase == Standby {
+			m.suspect()
+		}
+		return
+	}
+	m.follow()
+	if m.Phase == Standby {
+		m.suspect()
+	}
+}
+
+// follow streams from the leader that is heard, or makes that possible.
+func (m *machine) follow() {
+	l, d := &m.Leader, &m.Disk
+	if m.Op.Kind != opNone || l.ID == "" || m.Now-l.Heard > m.Settings.Timing.missed() || l.Tip.Timeline == 0 {
+		return
+	}
+	if l.Term < d.Pledged && !m.without(gTerm) || m.SavedN != m.SaveN && !m.without(gDurable) || m.Obs.Tip.Timeline == 0 {
+		return
+	}
+	if m.Broken {
+		m.fence("the upstream no longer has the WAL that this standby needs", m.Now+m.Settings.Timing.Promise)
+		return
+	}
+	if !m.Obs.Tip.canFollow(l.Tip) {
+		if l.Established || m.without(gRewind) {
+			m.beginRewind()
+		}
+		return
+	}
+	if m.Following == l.Term && (m.Obs.Receiving || m.Now-m.FollowAt < followRetry) {
+		return
+	}
+	m.Following, m.FollowAt = l.Term, m.Now
+	m.Pledge = Pledge{}
+	m.do(Follow{Leader: l.Instance})
+}
+
+// beginRewind marks the directory before it is touched.
+func (m *machine) beginRewind() {
+	m.note("diverged from " + m.Leader.Name + ": rewinding")
+	m.Disk.Dirty = true
+	m.Pledge, m.Following = Pledge{}, 0
+	m.enter(Rewinding)
+	m.WaitSave = m.save()
+}
+
+func (m *machine) rewinding() {
+	if m.Op.Kind == opNone && m.SavedN >= m.WaitSave {
+		m.do(Rewind{Op: m.begin(opRewind), From: m.Leader.Instance})
+	}
+}
+
+func (m *machine) rewound(in Done) {
+	if in.Failed != "" {
+		m.note("rewind failed: " + in.Failed)
+	} else {
+		m.Disk.Dirty = false
+		m.save()
+	}
+	m.toIdle()
+}
+
+// clone makes an unusable or empty directory anew from the leader; the volume is a new member then.
+func (m *machine) clone() {
+	l := &m.Leader
+	if l.ID == "" || m.Now-l.Heard > m.Settings.Timing.missed() || m.SavedN != m.SaveN {
+		return
+	}
+	if !l.Established && m.Now-l.Since < cloneEarly {
+		return
+	}
+	if !m.Disk.Dirty {
+		m.Disk.Dirty = true
+		m.WaitSave = m.save()
+	}
+	m.enter(Cloning)
+}
+
+func (m *machine) cloning() {
+	if m.Op.Kind == opNone && m.SavedN >= m.WaitSave {
+		why := "the directory is unusable"
+		if m.Disk.Empty {
+			why = "the volume is empty"
+		}
+		m.do(Reclone{Op: m.begin(opReclone), From: m.Leader.Instance, Why: why})
+	}
+}
+
+func (m *machine) recloned(in Done) {
+	if in.Failed != "" {
+		m.note("clone failed: " + in.Failed)
+		m.toIdle()
+		return
+	}
+	m.Broken = false
+	m.Disk = Disk{Member: in.Member, Pledged: max(m.Disk.Pledged, m.Leader.Term)}
+	m.Self.ID = in.Member
+	m.save()
+	m.toIdle()
+}

@@ -1,0 +1,125 @@
+package ha
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+)
+
+func configs() []opt {
+	std := opt{n: 3, acks: 1, fault: 30 * time.Second, heal: 40 * time.Second}
+	mk := func(name string, f func(*opt)) opt {
+		o := std
+		o.name = name
+		f(&o)
+
+		return o
+	}
+
+	return []opt{
+		mk("3", func(*opt) {}),
+		mk("3-loss", func(o *opt) { o.loss = true }),
+		mk("3-freeze", func(o *opt) { o.freeze = true }),
+		mk("3-preferred", func(o *opt) { o.preferred = true }),
+		mk("2", func(o *opt) { o.n = 2 }),
+		mk("2-preferred", func(o *opt) { o.n, o.preferred = 2, true }),
+		mk("2-preferred-freeze", func(o *opt) { o.n, o.preferred, o.freeze = 2, true, true }),
+		mk("5-w2", func(o *opt) { o.n, o.acks = 5, 2 }),
+		mk("4-w1", func(o *opt) { o.n = 4 }),
+		mk("5-w2-loss-freeze", func(o *opt) { o.n, o.acks, o.loss, o.freeze = 5, 2, true, true }),
+		mk("2-async", func(o *opt) { o.n, o.acks = 2, 0 }),
+		mk("3-async", func(o *opt) { o.acks = 0 }),
+	}
+}
+
+func (s *stats) add(o stats) {
+	s.opened += o.opened
+	s.switchovers += o.switchovers
+	s.degraded += o.degraded
+	s.changes += o.changes
+	s.inPlace += o.inPlace
+	s.rewinds += o.rewinds
+	s.clones += o.clones
+	s.fences += o.fences
+	s.lost += o.lost
+	s.frozen += o.frozen
+	s.unrecoverable += o.unrecoverable
+	s.acks += o.acks
+}
+
+func envInt(t *testing.T, name string, def int) int {
+	t.Helper()
+	v := os.Getenv(name)
+	if v == "" {
+		return def
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+
+	return n
+}
+
+// TestSimulation runs CARETAKER_SEEDS seeds over all configurations, or one with its trace: CARETAKER_SEED and
+// CARETAKER_CONFIG.
+func TestSimulation(t *testing.T) {
+	only := os.Getenv("CARETAKER_CONFIG")
+	if s := envInt(t, "CARETAKER_SEED", -1); s >= 0 {
+		for _, o := range configs() {
+			if o.name == only {
+				replay(t, o, uint64(s))
+			}
+		}
+
+		return
+	}
+	seeds, first := envInt(t, "CARETAKER_SEEDS", 10000), envInt(t, "CARETAKER_FIRST", 0)
+	cfgs := configs()
+	per := seeds / len(cfgs)
+	for _, o := range cfgs {
+		if only != "" && o.name != only {
+			continue
+		}
+		if only != "" {
+			per = seeds
+		}
+		t.Run(o.name, func(t *testing.T) { t.Parallel(); soak(t, o, first, per) })
+	}
+}
+
+func soak(t *testing.T, o opt, first, seeds int) {
+	t.Helper()
+	var sum stats
+	var worst time.Duration
+	bad := 0
+	start := time.Now()
+	for i := first; i < first+seeds; i++ {
+		w := simulate(o, uint64(i))
+		sum.add(w.stats)
+		worst = max(worst, w.ackAt-o.fault)
+		if w.fail != "" {
+			bad++
+			t.Errorf("seed %d: %s (replay: CARETAKER_CONFIG=%s CARETAKER_SEED=%d)", i, w.fail, o.name, i)
+			if bad == 1 {
+				replay(t, o, uint64(i))
+			}
+			if bad >= 10 {
+				break
+			}
+		}
+	}
+	t.Logf("%d seeds in %v: %+v, slowest recovery %v", seeds, time.Since(start).Round(10*ms), sum, worst.Round(100*ms))
+}
+
+func replay(t *testing.T, o opt, seed uint64) {
+	t.Helper()
+	o.trace = true
+	w := simulate(o, seed)
+	fmt.Printf("--- trace of %s, seed %d\n%s\n", o.name, seed, w.traceText())
+	if w.fail != "" {
+		t.Errorf("seed %d: %s", seed, w.fail)
+	}
+}

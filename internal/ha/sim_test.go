@@ -1,0 +1,363 @@
+package ha
+
+import (
+	"container/heap"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+// The simulator: instances that run the state machine, on a model of PostgreSQL, a network, an API server and clocks
+// that all misbehave, from one seed. A failing seed prints its trace.
+
+const ms = time.Millisecond
+
+// opt is a configuration of the simulated cluster.
+type opt struct {
+	name      string
+	n, acks   int
+	preferred bool
+	freeze    bool // pauses of nodes and of PID 1, with clocks that stand still
+	loss      bool // volumes are lost and made anew
+	members   bool // W is changed by the user
+	fault     time.Duration
+	heal      time.Duration
+	off       guard
+	directed  bool // no random faults, delays or losses
+	trace     bool
+	noLive    bool // do not check liveness
+}
+
+type item struct {
+	at time.Duration
+	n  int
+	f  func()
+}
+
+type queue []item
+
+func (q queue) Len() int { return len(q) }
+func (q queue) Less(i, j int) bool {
+	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].n < q[j].n
+}
+func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *queue) Push(x any)   { *q = append(*q, x.(item)) }
+func (q *queue) Pop() any {
+	o := *q
+	x := o[len(o)-1]
+	o[len(o)-1] = item{}
+	*q = o[:len(o)-1]
+
+	return x
+}
+
+type stats struct {
+	opened, switchovers, degraded, changes, inPlace, rewinds, clones, fences, lost, frozen, unrecoverable int
+	acks                                                                                                  int
+}
+
+type world struct {
+	o     opt
+	rnd   *rand.Rand
+	now   time.Duration
+	q     queue
+	seq   int
+	nodes []*node
+	fail  string
+	log   []string
+	stats stats
+
+	// network
+	link [8][8]bool
+	hold func(from, to *node, m Message) bool // directed scenarios drop messages
+
+	// API
+	rec     *Record
+	version int
+	old     []*Record
+	apiUp   bool
+	apiTo   [8]bool
+	holdCAS func(n *node, a CompareAndSwap) time.Duration
+
+	// logs and the history of clients
+	br      []branch
+	exposed map[int]uint64 // branch -> highest position that a client was told of or could read
+	estTerm uint64
+	estPos  pos
+	openT   uint64
+	staleOK bool
+	healed  bool
+	ackAt   time.Duration // first acknowledgement after healing
+	lastAck time.Duration
+	maxGap  time.Duration
+	runs    uint64
+}
+
+func newWorld(o opt, seed uint64) *world {
+	w := &world{o: o, rnd: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), apiUp: true, exposed: map[int]uint64{}}
+	w.br = []branch{{parent: -1, tl: 1}}
+	for i := range o.n {
+		w.apiTo[i] = true
+		for j := range o.n {
+			w.link[i][j] = true
+		}
+	}
+	w.bootstrap()
+
+	return w
+}
+
+// bootstrap is a cluster that has run for a while.
+func (w *world) bootstrap() {
+	r := &Record{SystemID: "1", Rule: Rule{Term: 1, Timeline: 1, Acks: w.o.acks}}
+	for i := range w.o.n {
+		n := &node{w: w, id: i, name: string(rune('A' + i)), rate: 1, off: time.Duration(100+i) * time.Second, volGen: 1}
+		if !w.o.directed {
+			n.rate = 1 + (w.rnd.Float64()-0.5)*0.08
+			n.off = time.Duration(w.rnd.IntN(1000)+100) * time.Second
+		}
+		n.disk = Disk{Member: n.memberID(), Pledged: 1}
+		n.tip = pos{0, 1}
+		n.flushed = n.tip
+		n.upstream = -1
+		w.nodes = append(w.nodes, n)
+		if i > 0 {
+			r.Voters = with(r.Voters, n.disk.Member)
+		}
+	}
+	a := w.nodes[0]
+	r.Primary = Holder{Member: a.disk.Member, Name: a.name}
+	a.disk.Led, a.disk.Established, a.disk.Opened, a.disk.Sync = 1, 1, 1, r.sync()
+	w.rec, w.version = r, 1
+	w.estTerm, w.estPos, w.openT = 1, a.tip, 1
+	for _, n := range w.nodes {
+		n.start()
+		n.loop()
+	}
+}
+
+func (w *world) tracef(format string, args ...any) {
+	if w.o.trace {
+		w.log = append(w.log, fmt.Sprintf("%8.3f ", w.now.Seconds())+fmt.Sprintf(format, args...))
+	}
+}
+
+func (w *world) failf(format string, args ...any) {
+	if w.fail == "" {
+		w.fail = fmt.Sprintf("t=%.3fs ", w.now.Seconds()) + fmt.Sprintf(format, args...)
+		w.tracef("VIOLATION %s", w.fail)
+	}
+}
+
+func (w *world) at(d time.Duration, f func()) {
+	w.seq++
+	heap.Push(&w.q, item{w.now + d, w.seq, f})
+}
+
+func (w *world) between(a, b time.Duration) time.Duration {
+	if w.o.directed {
+		return (a + b) / 2
+	}
+
+	return a + time.Duration(w.rnd.Int64N(int64(b-a)+1))
+}
+
+func (w *world) chance(n int) bool { return !w.o.directed && w.rnd.IntN(n) == 0 }
+
+// run until a time, or a violation.
+func (w *world) run(until time.Duration) {
+	for w.fail == "" && len(w.q) > 0 && w.q[0].at <= until {
+		it := heap.Pop(&w.q).(item)
+		w.now = it.at
+		it.f()
+	}
+	if w.fail == "" {
+		w.now = max(w.now, until)
+	}
+}
+
+// simulate one seed: faults, then healing, then a writable primary within the bound that has everything.
+func simulate(o opt, seed uint64) *world {
+	w := newWorld(o, seed)
+	w.faults()
+	w.run(o.fault)
+	if w.fail != "" {
+		return w
+	}
+	w.heal()
+	end := w.now + o.heal
+	for w.fail == "" && w.now < end && (w.ackAt == 0 || w.now < w.ackAt+2*time.Second) {
+		w.run(w.now + 250*ms)
+	}
+	if w.fail == "" && w.ackAt == 0 && !o.noLive {
+		if w.recoverable() {
+			w.failf("L: nothing acknowledged %v after the last fault", o.heal)
+			w.dump()
+		} else {
+			w.stats.unrecoverable++
+		}
+	}
+
+	return w
+}
+
+func (w *world) dump() {
+	w.tracef("record v%d %v", w.version, w.rec)
+	for _, n := range w.nodes {
+		w.tracef("%s alive=%v pg=%v tip=%v tl%d disk=%+v", n.name, n.alive, n.mode, n.tip, w.br[n.tip.b].tl, n.disk)
+		s := n.st
+		w.tracef("  %v since %v op=%v leader=%v/%d heard %v ago pledge=%+v lead=%+v swap=%+v view at %v ago %v obs=%+v", s.Phase,
+			s.Now-s.Entered, s.Op, s.Leader.ID, s.Leader.Term, s.Now-s.Leader.Heard, s.Pledge, s.Lead, s.Swap,
+			s.Now-s.View.At, s.View.Record, s.Obs)
+	}
+}
+
+// recoverable tells whether enough of the members that the record names still have their data.
+func (w *world) recoverable() bool {
+	has := func(id MemberID) bool {
+		for _, n := range w.nodes {
+			if n.disk.Member == id && !n.disk.Dirty && !n.disk.Empty && n.alive {
+				return true
+			}
+		}
+
+		return false
+	}
+	if w.rec == nil {
+		return false
+	}
+	members := 0
+	for _, v := range w.rec.Voters {
+		if has(v) {
+			members++
+		}
+	}
+	if has(w.rec.Primary.Member) {
+		members++
+	}
+
+	return w.rec.covers(has, w.rec.Quorum()) && (w.o.preferred || members > w.rec.Acks)
+}
+
+func (w *world) traceText() string { return strings.Join(w.log, "\n") }
+
+// ---- network
+
+func (w *world) transmit(a *node, to string, m Message) {
+	from := Instance{ID: a.st.Self.ID, Name: a.name}
+	for _, b := range w.nodes {
+		if b.name != to {
+			continue
+		}
+		if !w.link[a.id][b.id] || w.chance(200) || w.hold != nil && w.hold(a, b, m) {
+			return
+		}
+		w.deliver(a, b, from, m)
+		if w.chance(100) {
+			w.deliver(a, b, from, m)
+		}
+	}
+}
+
+func (w *world) deliver(a, b *node, from Instance, m Message) {
+	d := w.between(1*ms, 20*ms)
+	if w.chance(50) {
+		d += w.between(0, 1500*ms)
+	}
+	w.at(d, func() { b.whenThawed(b.inc(), func() { b.event(Received{From: from, Message: m}) }) })
+}
+
+// ---- API server
+
+func (w *world) canAPI(n *node) bool { return w.apiUp && w.apiTo[n.id] }
+
+func (w *world) read(n *node, live bool) {
+	sent, inc := n.clock(), n.inc()
+	fails := func() {
+		w.at(w.between(100*ms, 900*ms), func() { n.whenThawed(inc, func() { n.event(RecordFailed{}) }) })
+	}
+	if !w.canAPI(n) {
+		fails()
+		return
+	}
+	w.at(w.between(2*ms, 25*ms), func() {
+		if !w.canAPI(n) {
+			fails()
+			return
+		}
+		in := RecordRead{Sent: sent, Version: fmt.Sprint(w.version), Record: w.rec.Clone(), Live: live}
+		if !live && len(w.old) > 0 {
+			in.Record = w.old[w.rnd.IntN(len(w.old))].Clone()
+		}
+		w.at(w.between(2*ms, 25*ms), func() {
+			if w.canAPI(n) {
+				n.whenThawed(inc, func() { n.event(in) })
+			} else {
+				fails()
+			}
+		})
+	})
+}
+
+func (w *world) swap(n *node, a CompareAndSwap) {
+	inc := n.inc()
+	answered := false
+	answer := func(o Outcome, v string) {
+		if !answered {
+			answered = true
+			n.whenThawed(inc, func() { n.event(Swapped{ID: a.ID, Outcome: o, Version: v}) })
+		}
+	}
+	w.at(time.Second, func() { answer(Unknown, "") })
+	if !w.canAPI(n) {
+		return
+	}
+	d := w.between(2*ms, 30*ms)
+	if w.chance(40) {
+		d += w.between(0, 5*time.Second) // long on its way, also past the caller's patience
+	}
+	if w.holdCAS != nil {
+		d += w.holdCAS(n, a)
+	}
+	w.at(d, func() {
+		if !w.canAPI(n) {
+			return
+		}
+		out, v := Conflict, ""
+		if w.rec == nil && a.Expect == "" || w.rec != nil && a.Expect == fmt.Sprint(w.version) {
+			w.write(n, a)
+			out, v = Applied, fmt.Sprint(w.version)
+		}
+		if w.chance(30) {
+			return // the answer is lost
+		}
+		w.at(w.between(2*ms, 30*ms), func() { answer(out, v) })
+	})
+}
+
+func (w *world) write(n *node, a CompareAndSwap) {
+	if w.rec != nil {
+		w.old = append(w.old, w.rec)
+		if a.Record.Term < w.rec.Term || a.Record.MaxTerm() < w.rec.MaxTerm() && a.Record.Term != w.rec.MaxTerm() {
+			w.failf("record: terms went back: %v over %v", a.Record, w.rec)
+		}
+		if a.Record.Term > w.rec.Term && len(a.Record.Voters) == 0 && w.o.preferred || w.rec.Acks > 0 && a.Record.Acks == 0 {
+			w.stats.degraded++
+		}
+		if a.Record.Term == w.rec.Term && a.Record.Pending == nil {
+			w.stats.changes++
+		}
+		if a.Record.Pending != nil && a.Record.Pending.MinLSN > 0 && a.Record.Pending.Candidate.ID == "" {
+			w.stats.switchovers++
+		}
+	}
+	w.rec = a.Record.Clone()
+	w.version++
+	w.tracef("%s record v%d (%s): %v", n.name, w.version, a.Why, w.rec)
+	for _, m := range w.nodes {
+		if w.chance(4) {
+			w.read(m, false) // a watch, perhaps long behind
+		}
+	}
+}

@@ -1,0 +1,143 @@
+package ha
+
+import (
+	"slices"
+	"time"
+)
+
+const leaveTimeout = 10 * time.Second
+
+func (m *machine) onSwitchover(in Switchover) {
+	if m.Phase == Primary {
+		m.Request = &in
+	}
+}
+
+// onHandOver gives the term up at once: PostgreSQL is killed, and the others elect, without waiting for promises.
+func (m *machine) onHandOver(in HandOver) {
+	r := m.View.Record
+	if r == nil || len(r.Voters) == 0 || m.Disk.Led == 0 || m.Disk.Led != r.Term || r.Primary.Member != m.Self.ID {
+		return // nobody else may lead
+	}
+	switch m.Phase {
+	case Primary, Gated, Restarting, Idle:
+		m.Request = &Switchover{Request: in.Reason}
+		m.MinLSN, m.GiveUp = 0, true
+		m.fence("handing over: "+in.Reason, m.Now+m.Settings.Timing.Promise/2)
+	default:
+	}
+}
+
+func (m *machine) onShutdown() {
+	m.Leaving = true
+	switch m.Phase {
+	case Primary:
+		m.Request = &Switchover{Request: "shutdown"}
+	case Standby:
+		m.do(StopFast{Op: m.begin(opStop), Deadline: m.Now + m.Settings.Timing.StopTimeout})
+		m.enter(Stopping)
+	case Stopping, Resigned, Gone:
+	default:
+		m.fence("shutdown", m.Now+m.Settings.Timing.Promise/2)
+	}
+}
+
+// leave releases every promise and ends.
+func (m *machine) leave() {
+	m.broadcast(Release{Term: m.Disk.Led, Run: m.Run, Sent: m.Now})
+	m.enter(Gone)
+	m.do(Stopped{})
+}
+
+// beginSwitchover stops PostgreSQL in an orderly way. Nobody is chosen yet.
+func (m *machine) beginSwitchover() {
+	r := m.View.Record
+	alone := len(r.Voters) == 0
+	if alone && !m.Leaving {
+		m.note("switchover refused: there are no voters")
+		m.Request = nil
+		return
+	}
+	if !alone && (r.Pending != nil || m.Swap != nil || m.Lead.Change || !m.fresh(1500*time.Millisecond)) {
+		if m.Swap != nil || m.Lead.Change {
+			m.membership()
+		}
+		return
+	}
+	if m.without(gChooseAfter) {
+		m.chooseFirst(r)
+		return
+	}
+	m.do(StopFast{Op: m.begin(opStop), Deadline: m.Now + m.Settings.Timing.StopTimeout})
+	m.enter(Stopping)
+}
+
+// chooseFirst is what not to do: a test takes the guard away.
+func (m *machine) chooseFirst(r *Record) {
+	next := r.Clone()
+	next.Pending = r.nextPending()
+	next.Pending.Forced = true
+	for i := range m.Peers {
+		if p := &m.Peers[i]; slices.Contains(r.Voters, p.ID) && (m.Request.Target == "" || p.ID == m.Request.Target) {
+			next.Pending.Candidate = Instance{ID: p.ID, Name: p.Name}
+		}
+	}
+	m.Request = nil
+	m.swap(next, "switchover to a target chosen first")
+}
+
+// stopped: the shutdown checkpoint is written, and was sent to those that were connected.
+func (m *machine) stopped(in Done) {
+	r := m.View.Record
+	switch {
+	case m.Leaving && (m.Request == nil || r == nil || len(r.Voters) == 0):
+		m.leave()
+	case in.Failed != "":
+		m.note("switchover given up: " + in.Failed)
+		m.Request = nil
+		m.toIdle()
+	default:
+		m.MinLSN = in.Tip.LSN
+		m.resign()
+		m.enter(Resigned)
+	}
+}
+
+// resign makes durable that this volume never serves in its term again. Only then the record may say so.
+func (m *machine) resign() {
+	m.Disk.Resigned = m.Disk.Led
+	m.WaitSave = m.save()
+}
+
+// resigned asks for a term that any voter may lead which has all that this instance wrote.
+func (m *machine) resigned() {
+	if m.SavedN < m.WaitSave || m.swapping() {
+		return
+	}
+	r := m.View.Record
+	if m.Leaving && m.Now-m.Entered > leaveTimeout {
+		m.leave()
+		return
+	}
+	if r == nil || !m.fresh(time.Second) {
+		return
+	}
+	if m.leads() && r.Pending == nil {
+		req, min := m.Request, m.MinLSN
+		m.ask("handing over", func(p *Pending) {
+			p.Forced, p.MinLSN = true, min
+			p.OldStopped = m.Disk.Opened == m.Disk.Led
+			if req != nil {
+				p.Request, p.Target = req.Request, req.Target
+			}
+		})
+		return
+	}
+	if m.Leaving {
+		m.leave()
+		return
+	}
+	m.broadcast(Release{Term: m.Disk.Led, Run: m.Run, Sent: m.Now})
+	m.Request, m.MinLSN = nil, 0
+	m.toIdle()
+}
