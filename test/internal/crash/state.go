@@ -82,6 +82,7 @@ type replacement struct {
 func replacements() []replacement {
 	return []replacement{
 		{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "<time>"},
+		{regexp.MustCompile(`kube-api-access-[a-z0-9]{5}`), "kube-api-access"},
 		{regexp.MustCompile(`(?s)-----BEGIN ([A-Z ]+)-----.*-----END [A-Z ]+-----\n?`), "<$1>"},
 	}
 }

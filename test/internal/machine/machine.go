@@ -1,0 +1,461 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/naming"
+)
+
+// SystemID is the system identifier of every database that is initialized here.
+const SystemID = "7000000000000000001"
+
+// Machine is what a namespace's pods run on.
+type Machine struct {
+	client    client.Client
+	namespace string
+	clock     clock.PassiveClock
+
+	mu sync.Mutex
+	// instances that run, by pod name.
+	instances map[string]*instance
+	// members by the UID of the volume they live on, and how many volumes of a name there have been.
+	members map[types.UID]string
+	volumes map[string]int
+	// images that cannot be pulled.
+	missing map[string]bool
+	// down pods never become ready.
+	down map[string]bool
+	// restarts in their order.
+	restarts []string
+}
+
+// New makes a Machine for a namespace.
+func New(c client.Client, namespace string, clk clock.PassiveClock) *Machine {
+	return &Machine{
+		client: c, namespace: namespace, clock: clk,
+		instances: map[string]*instance{}, members: map[types.UID]string{}, volumes: map[string]int{},
+		missing: map[string]bool{}, down: map[string]bool{},
+	}
+}
+
+// LoseImage makes an image one that cannot be pulled.
+func (m *Machine) LoseImage(image string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	m.missing[image] = true
+}
+
+// Down keeps an instance from becoming ready, or lets it again.
+func (m *Machine) Down(name string, down bool) { //nolint:revive // the switch is the point
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	m.down[name] = down
+}
+
+// Restarts are the instances whose PostgreSQL was restarted, in order.
+func (m *Machine) Restarts() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	return append([]string{}, m.restarts...)
+}
+
+// Turn moves everything one step on; false if nothing was left to do.
+func (m *Machine) Turn(ctx context.Context) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	moved := false
+
+	for _, step := range []func(context.Context) (bool, error){m.collect, m.provision, m.run, m.lead} {
+		did, err := step(ctx)
+		if err != nil {
+			return false, err
+		}
+
+		moved = moved || did
+	}
+
+	return moved, nil
+}
+
+// collect finishes deletions: a kubelet that has stopped a pod, a volume that no pod uses.
+func (m *Machine) collect(ctx context.Context) (bool, error) {
+	pods, err := m.pods(ctx)
+	if err != nil {
+		return false, err
+	}
+
+	moved, used := false, map[string]bool{}
+
+	for i := range pods {
+		pod := &pods[i]
+		if pod.DeletionTimestamp == nil {
+			used[pod.Name] = true
+
+			continue
+		}
+
+		delete(m.instances, pod.Name)
+
+		err := m.client.Delete(ctx, pod, client.GracePeriodSeconds(0), client.Preconditions{UID: &pod.UID})
+		if client.IgnoreNotFound(err) != nil {
+			return false, fmt.Errorf("finish pod %s: %w", pod.Name, err)
+		}
+
+		moved = true
+	}
+
+	// Pods that were deleted before they ran leave nothing to stop.
+	for name, running := range m.instances {
+		if !used[name] {
+			delete(m.instances, name)
+
+			moved = moved || running != nil
+		}
+	}
+
+	released, err := m.release(ctx, used)
+
+	return moved || released, err
+}
+
+func (m *Machine) release(ctx context.Context, used map[string]bool) (bool, error) {
+	var volumes corev1.PersistentVolumeClaimList
+	if err := m.client.List(ctx, &volumes, client.InNamespace(m.namespace)); err != nil {
+		return false, fmt.Errorf("list volumes: %w", err)
+	}
+
+	moved := false
+
+	for i := range volumes.Items {
+		volume := &volumes.Items[i]
+		if volume.DeletionTimestamp == nil || used[volume.Name] {
+			continue
+		}
+
+		volume.Finalizers = nil
+		if err := m.client.Update(ctx, volume); client.IgnoreNotFound(err) != nil {
+			return false, fmt.Errorf("release volume %s: %w", volume.Name, err)
+		}
+
+		moved = true
+	}
+
+	return moved, nil
+}
+
+// provision binds volume claims and grows them.
+func (m *Machine) provision(ctx context.Context) (bool, error) {
+	var volumes corev1.PersistentVolumeClaimList
+	if err := m.client.List(ctx, &volumes, client.InNamespace(m.namespace)); err != nil {
+		return false, fmt.Errorf("list volumes: %w", err)
+	}
+
+	moved := false
+
+	for i := range volumes.Items {
+		volume := &volumes.Items[i]
+		asked, has := volume.Spec.Resources.Requests[corev1.ResourceStorage], volume.Status.Capacity[corev1.ResourceStorage]
+
+		if volume.DeletionTimestamp != nil || volume.Status.Phase == corev1.ClaimBound && has.Cmp(asked) >= 0 {
+			continue
+		}
+
+		if volume.Spec.VolumeName == "" {
+			volume.Spec.VolumeName = "pv-" + volume.Name
+			if err := m.client.Update(ctx, volume); err != nil {
+				return false, fmt.Errorf("bind volume %s: %w", volume.Name, err)
+			}
+		}
+
+		volume.Status.Phase = corev1.ClaimBound
+		volume.Status.Capacity = corev1.ResourceList{corev1.ResourceStorage: asked}
+
+		if err := m.client.Status().Update(ctx, volume); err != nil {
+			return false, fmt.Errorf("bind volume %s: %w", volume.Name, err)
+		}
+
+		moved = true
+	}
+
+	return moved, nil
+}
+
+// run schedules and starts pods.
+func (m *Machine) run(ctx context.Context) (bool, error) {
+	pods, err := m.pods(ctx)
+	if err != nil {
+		return false, err
+	}
+
+	moved := false
+
+	for i := range pods {
+		did, err := m.runPod(ctx, &pods[i])
+		if err != nil {
+			return false, fmt.Errorf("run pod %s: %w", pods[i].Name, err)
+		}
+
+		moved = moved || did
+	}
+
+	return moved, nil
+}
+
+func (m *Machine) runPod(ctx context.Context, pod *corev1.Pod) (bool, error) {
+	volume := &corev1.PersistentVolumeClaim{}
+
+	err := m.client.Get(ctx, client.ObjectKeyFromObject(pod), volume)
+	if err != nil || volume.Status.Phase != corev1.ClaimBound || volume.DeletionTimestamp != nil {
+		// Without its volume a pod stays pending.
+		return false, client.IgnoreNotFound(err)
+	}
+
+	moved := false
+
+	if pod.Spec.NodeName == "" {
+		binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: "node-" + ordinal(pod.Name)}}
+		if err := m.client.SubResource("binding").Create(ctx, pod, binding); err != nil {
+			return false, fmt.Errorf("bind: %w", err)
+		}
+
+		if err := m.client.Get(ctx, client.ObjectKeyFromObject(pod), pod); err != nil {
+			return false, fmt.Errorf("get: %w", err)
+		}
+
+		moved = true
+	}
+
+	running, started, err := m.start(ctx, pod, volume)
+	if err != nil {
+		return false, err
+	}
+
+	changed, err := m.reportPod(ctx, pod, running)
+
+	return moved || started || changed, err
+}
+
+// start PID 1 of a pod, if its image can be pulled.
+func (m *Machine) start(ctx context.Context, pod *corev1.Pod, volume *corev1.PersistentVolumeClaim) (*instance, bool, error) {
+	if m.missing[pod.Spec.Containers[0].Image] {
+		return nil, false, nil
+	}
+
+	if running := m.instances[pod.Name]; running != nil && running.podUID == pod.UID {
+		return running, false, nil
+	}
+
+	member, known := m.members[volume.UID]
+	if !known {
+		m.volumes[volume.Name]++
+		member = fmt.Sprintf("%s.%d", volume.Name, m.volumes[volume.Name])
+		m.members[volume.UID] = member
+	}
+
+	running := &instance{
+		name: pod.Name, podUID: pod.UID, member: member, fresh: !known,
+		version: versionOf(pod.Spec.Containers[0].Image), started: m.clock.Now(),
+	}
+	if err := m.configure(ctx, pod, running); err != nil {
+		return nil, false, err
+	}
+
+	m.instances[pod.Name] = running
+
+	return running, true, nil
+}
+
+// reportPod writes what a kubelet would write of a pod.
+func (m *Machine) reportPod(ctx context.Context, pod *corev1.Pod, running *instance) (bool, error) {
+	ready := corev1.ConditionFalse
+	if running != nil && running.serves && !m.down[pod.Name] {
+		ready = corev1.ConditionTrue
+	}
+
+	want := corev1.PodStatus{
+		Phase: corev1.PodPending,
+		PodIP: "10.0.0." + ordinal(pod.Name), PodIPs: []corev1.PodIP{{IP: "10.0.0." + ordinal(pod.Name)}},
+		Conditions:        []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}, {Type: corev1.PodReady, Status: ready}},
+		ContainerStatuses: []corev1.ContainerStatus{{Name: pod.Spec.Containers[0].Name, Image: pod.Spec.Containers[0].Image}},
+	}
+
+	container := &want.ContainerStatuses[0]
+	if running == nil {
+		container.State.Waiting = &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "not found"}
+	} else {
+		want.Phase, container.Ready = corev1.PodRunning, ready == corev1.ConditionTrue
+		container.State.Running = &corev1.ContainerStateRunning{}
+	}
+
+	if samePodStatus(pod.Status, want) {
+		return false, nil
+	}
+
+	pod.Status = want
+	if err := m.client.Status().Update(ctx, pod); err != nil {
+		return false, fmt.Errorf("report: %w", err)
+	}
+
+	return true, nil
+}
+
+func samePodStatus(a, b corev1.PodStatus) bool {
+	if a.Phase != b.Phase || len(a.Conditions) != len(b.Conditions) || len(a.ContainerStatuses) != len(b.ContainerStatuses) {
+		return false
+	}
+
+	for i := range a.Conditions {
+		if a.Conditions[i].Status != b.Conditions[i].Status {
+			return false
+		}
+	}
+
+	return (a.ContainerStatuses[0].State.Waiting == nil) == (b.ContainerStatuses[0].State.Waiting == nil)
+}
+
+func (m *Machine) pods(ctx context.Context) ([]corev1.Pod, error) {
+	var pods corev1.PodList
+	if err := m.client.List(ctx, &pods, client.InNamespace(m.namespace), client.HasLabels{naming.LabelInstance}); err != nil {
+		return nil, fmt.Errorf("list pods: %w", err)
+	}
+
+	return pods.Items, nil
+}
+
+// lead is PID 1's part in the term record: the bootstrap instance initializes, the primary keeps its pod's UID current,
+// and whoever runs knows its role from there.
+func (m *Machine) lead(ctx context.Context) (bool, error) {
+	var records postgresqlv1.ClusterTermList
+	if err := m.client.List(ctx, &records, client.InNamespace(m.namespace)); err != nil {
+		return false, fmt.Errorf("list term records: %w", err)
+	}
+
+	moved := false
+
+	for i := range records.Items {
+		record := &records.Items[i]
+
+		wrote, err := m.writeRecord(ctx, record)
+		if err != nil {
+			return false, err
+		}
+
+		labelled, err := m.follow(ctx, record)
+		if err != nil {
+			return false, err
+		}
+
+		moved = moved || wrote || labelled
+	}
+
+	return moved, nil
+}
+
+func (m *Machine) writeRecord(ctx context.Context, record *postgresqlv1.ClusterTerm) (bool, error) {
+	spec := &record.Spec
+
+	switch leader := m.instances[leaderOf(record)]; {
+	case leader == nil:
+		return false, nil
+	case spec.Term == 0:
+		spec.Term, spec.Timeline, spec.Established, spec.SystemID = 1, 1, true, SystemID
+		spec.Primary = &postgresqlv1.TermHolder{MemberID: leader.member, Name: leader.name, PodUID: string(leader.podUID)}
+		leader.fresh = false
+	case spec.Primary.MemberID == leader.member && spec.Primary.PodUID != string(leader.podUID):
+		spec.Primary.PodUID = string(leader.podUID)
+	default:
+		return false, nil
+	}
+
+	if err := m.client.Update(ctx, record); err != nil {
+		return false, fmt.Errorf("write term record: %w", err)
+	}
+
+	return true, nil
+}
+
+func leaderOf(record *postgresqlv1.ClusterTerm) string {
+	if record.Spec.Primary != nil {
+		return record.Spec.Primary.Name
+	}
+
+	return record.Spec.Bootstrap
+}
+
+// follow gives each running instance its role.
+func (m *Machine) follow(ctx context.Context, record *postgresqlv1.ClusterTerm) (bool, error) {
+	if !record.Spec.Established {
+		return false, nil
+	}
+
+	moved := false
+
+	for name, running := range m.instances {
+		if _, ours := naming.Ordinal(record.Name, name); !ours {
+			continue
+		}
+
+		isPrimary := record.Spec.Primary.MemberID == running.member
+		if !isPrimary && m.instances[leaderOf(record)] == nil && running.fresh {
+			// Nobody to clone from.
+			continue
+		}
+
+		running.fresh, running.serves, running.record = false, true, record.Spec
+
+		did, err := m.label(ctx, name, map[bool]string{true: naming.RolePrimary, false: naming.RoleReplica}[isPrimary])
+		if err != nil {
+			return false, err
+		}
+
+		moved = moved || did
+	}
+
+	return moved, nil
+}
+
+func (m *Machine) label(ctx context.Context, name, role string) (bool, error) {
+	pod := &corev1.Pod{}
+
+	err := m.client.Get(ctx, client.ObjectKey{Namespace: m.namespace, Name: name}, pod)
+	if err != nil || pod.Labels[naming.LabelRole] == role {
+		return false, client.IgnoreNotFound(err)
+	}
+
+	patch := fmt.Sprintf(`{"metadata":{"labels":{%q:%q}}}`, naming.LabelRole, role)
+	if err := m.client.Patch(ctx, pod, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+		return false, fmt.Errorf("label pod %s: %w", name, err)
+	}
+
+	return true, nil
+}
+
+// ordinal is the number at the end of an instance's name, from 1 on.
+func ordinal(instance string) string {
+	for i := len(instance) - 1; i >= 0; i-- {
+		if instance[i] == '-' {
+			n, _ := strconv.Atoi(instance[i+1:])
+
+			return strconv.Itoa(n + 1)
+		}
+	}
+
+	return "0"
+}
+
+// ErrSilent is what an instance that does not run answers.
+var ErrSilent = errors.New("no answer")
