@@ -3,7 +3,7 @@ package instanceapi
 // Paths in the database container. What is written at run time lies in volumes: the root filesystem is read-only.
 const (
 	// BinDir is where the init container puts PID 1's binary, and the passwd and group entries of the pod's user.
-	BinDir = "/caretaker/bin"
+	BinDir = "/opt/caretaker/bin"
 	// Binary is PID 1.
 	Binary = BinDir + "/caretaker-instance"
 	// PasswdFile and GroupFile are mounted over /etc/passwd and /etc/group.
@@ -11,7 +11,7 @@ const (
 	GroupFile  = BinDir + "/group"
 
 	// ConfigDir is where the Cluster's ConfigMap is mounted.
-	ConfigDir = "/caretaker/config"
+	ConfigDir = "/opt/caretaker/config"
 	// ConfigKey is the key, and the file, of the Config.
 	ConfigKey = "config.json"
 	// ServerCAKey is the CA bundle that the server's certificate is verified with; ClientCAKey the one for clients'
@@ -20,12 +20,12 @@ const (
 	ClientCAKey = "client-ca.crt"
 
 	// CertificatesDir holds server/{tls.crt,tls.key} and replication/{tls.crt,tls.key}, mounted from Secrets.
-	CertificatesDir = "/caretaker/certificates"
+	CertificatesDir = "/opt/caretaker/certificates"
 	// CredentialsDir holds app/{username,password} and superuser/{username,password}, mounted from Secrets; each is
 	// optional.
-	CredentialsDir = "/caretaker/credentials"
+	CredentialsDir = "/opt/caretaker/credentials"
 	// ExternalDir holds <external cluster>/{password,tls.crt,tls.key,ca.crt}, mounted from Secrets; each is optional.
-	ExternalDir = "/caretaker/external"
+	ExternalDir = "/opt/caretaker/external"
 	// ProjectedDir is where spec.projectedVolumeTemplate is mounted.
 	ProjectedDir = "/projected"
 
@@ -39,7 +39,7 @@ const (
 	// SocketDir is a memory-backed volume for PostgreSQL's Unix socket, which psql looks for there.
 	SocketDir = "/run/postgresql"
 	// RunDir is a memory-backed volume for PID 1: copies of certificates, generated configuration, server logs.
-	RunDir = "/caretaker/run"
+	RunDir = "/opt/caretaker/run"
 	// TmpDir is an ordinary temporary volume.
 	TmpDir = "/tmp"
 	// ShmDir is a memory-backed volume for parallel queries.
