@@ -37,11 +37,12 @@ func (m *machine) suspect() {
 		}
 		return
 	}
-	silent := m.Now - m.Leader.Heard
-	if silent <= m.Settings.Timing.missed()+m.jitter(200*time.Millisecond) || len(r.Voters) == 0 {
+	silent := m.Now - max(m.Leader.Heard, m.View.TermSince)
+	if silent <= m.Settings.Timing.missed()<<min(m.Asked, 3)+m.jitter(200*time.Millisecond) || len(r.Voters) == 0 {
 		return
 	}
 	if m.fresh(1200*time.Millisecond) && m.votes(r) {
+		m.Asked++
 		m.ask("the primary is silent", func(*Pending) {})
 	}
 }

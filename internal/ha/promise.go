@@ -27,6 +27,7 @@ func (m *machine) onHeartbeat(from Instance, hb Heartbeat) {
 	}
 	l := &m.Leader
 	l.Heard, l.Established = m.Now, hb.Established
+	m.Asked = 0
 	if hb.Tip.Timeline != 0 {
 		l.Tip = hb.Tip
 	}

@@ -80,6 +80,9 @@ func (m *machine) setRecord(r *Record, version string) {
 	if v.Record == nil || v.Version != version {
 		v.SameSince = m.Now
 	}
+	if v.Record == nil || v.Record.Term != r.Term {
+		v.TermSince = m.Now
+	}
 	v.Record, v.Version = r, version
 	if r.Pending != nil && v.PendingRule != r.Term {
 		v.PendingRule, v.PendingSince = r.Term, m.Now

@@ -77,7 +77,9 @@ func (w *world) postgresDies(n *node) {
 	}
 	w.tracef("%s postgres dies", n.name)
 	n.kill()
-	n.lastOp = 0
+	if n.st.Phase != Fencing {
+		n.lastOp = 0
+	}
 	if w.rnd.IntN(3) == 0 {
 		n.pgBroken = w.now + w.between(0, 6*time.Second)
 	}

@@ -222,6 +222,8 @@ type View struct {
 	PendingRule  uint64
 	PendingSince time.Duration
 	SameSince    time.Duration
+	// TermSince is when this established term was first seen.
+	TermSince time.Duration
 
 	ReadSince, LastRead, NextRead time.Duration
 }
@@ -282,6 +284,8 @@ type State struct {
 	ObsAt     time.Duration
 
 	NextBeat, NextReport, NextAsk, Backoff time.Duration
+	// Asked counts the terms asked for since a leader was heard: who hears nobody asks more and more rarely.
+	Asked int
 	// Request to hand over; MinLSN is the shutdown checkpoint's.
 	Request *Switchover
 	MinLSN  uint64
