@@ -54,6 +54,7 @@ func (r *runner) startServer(ctx context.Context, do Do, spec postgresqlv1.Clust
 	}
 
 	r.setUpstream(upstream)
+	r.attended = false
 	r.view.change(func(s *instanceapi.Status) { s.Role = r.role })
 
 	if r.role == instanceapi.RoleReplica {
@@ -75,6 +76,16 @@ func (r *runner) startServer(ctx context.Context, do Do, spec postgresqlv1.Clust
 			if err := volume.SetStandby(start.DataDir); err != nil {
 				return err
 			}
+		}
+
+		dropped, err := volume.ClearAutoConf(start.DataDir)
+		if err != nil {
+			return err
+		}
+
+		if dropped != "" {
+			r.log.Warn("settings of ALTER SYSTEM are put aside: the Cluster's configuration decides",
+				"settings", dropped, "kept", volume.AutoConfAside)
 		}
 
 		if err := r.conf.Start(); err != nil {

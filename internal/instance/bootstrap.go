@@ -69,7 +69,7 @@ func (b bootstrap) makeData(ctx context.Context) (string, error) {
 		b.r.view.say(instanceapi.StateInitializing, "", "making an empty database")
 		b.setSegment(int64(in.WalSegmentSizeMB) << 20)
 
-		return provision.InitDB(ctx, b.programs, b.r.layout.DataDir, *in, b.r.log.With("logger", "initdb"))
+		return provision.InitDB(ctx, b.programs, b.r.layout.DataDir, *in, b.r.opts.Log.With("logger", "initdb"))
 	}
 
 	in := b.config.Bootstrap.PgBaseBackup
@@ -148,7 +148,7 @@ func (b bootstrap) external(in instanceapi.PgBaseBackup) (provision.Copy, error)
 
 	return provision.Copy{
 		ConnInfo: strings.Join(words, " "), Env: env, DataDir: b.r.layout.DataDir,
-		Progress: b.r.progress, Log: b.r.log.With("logger", "pg_basebackup"),
+		Progress: b.r.progress, Log: b.r.opts.Log.With("logger", "pg_basebackup"),
 	}, nil
 }
 
@@ -198,7 +198,9 @@ func (b bootstrap) fill(ctx context.Context) error {
 	}
 
 	if in := b.config.Bootstrap.InitDB; in != nil {
-		return provision.Populate(ctx, connect, *in)
+		if err := provision.Populate(ctx, connect, *in); err != nil {
+			return err
+		}
 	}
 
 	conn, err := connect(ctx, postgres.Superuser)
@@ -207,7 +209,18 @@ func (b bootstrap) fill(ctx context.Context) error {
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the server is stopped next
 
-	return provision.Roles(ctx, conn)
+	if b.config.Bootstrap.InitDB == nil {
+		if err := provision.Roles(ctx, conn); err != nil {
+			return err
+		}
+	}
+
+	// The chores would do these too, a moment after the start; here nobody has to wait for them.
+	if err := b.r.chores.passwords(ctx, conn, b.config); err != nil {
+		return err
+	}
+
+	return b.r.chores.slots(ctx, conn, b.config)
 }
 
 // connectWhenUp connects over the socket as soon as the server that was just started accepts connections.

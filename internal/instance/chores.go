@@ -52,7 +52,7 @@ type chores struct {
 
 func newChores(r *runner, session *pgconn.Session) *chores {
 	return &chores{
-		r: r, session: session, clock: r.clock, log: r.log.With("logger", "chores"),
+		r: r, session: session, clock: r.clock, log: r.opts.Log.With("logger", "chores"),
 		kick: make(chan struct{}, 1), labelKick: make(chan struct{}, 1),
 	}
 }

@@ -88,7 +88,7 @@ func (c clone) run(ctx context.Context) error {
 
 	backup := provision.Copy{
 		ConnInfo: serverconf.ConnInfo(c.input, c.upstream).String(),
-		DataDir:  dataDir, Progress: c.r.progress, Log: c.r.log.With("logger", "pg_basebackup"),
+		DataDir:  dataDir, Progress: c.r.progress, Log: c.r.opts.Log.With("logger", "pg_basebackup"),
 	}
 	if c.input.Config.Slots {
 		backup.Slot = serverconf.SlotName(c.r.opts.Instance)

@@ -239,6 +239,8 @@ func decideRecord(f Facts) (Step, bool) {
 	switch {
 	case f.Record.Known:
 		return Step{}, false
+	case f.Record.Error == nil:
+		return wait("ReadingRecord", "the ClusterTerm is being read"), true
 	case f.Record.Missing:
 		return wait("RecordMissing", "the ClusterTerm of this Cluster does not exist: the operator makes it"), true
 	default:

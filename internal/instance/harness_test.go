@@ -175,7 +175,9 @@ func (l fileLabel) SetRole(_ context.Context, role string) error {
 
 // world is a Cluster of instances on this machine.
 type world struct {
+	// t is the test or subtest that goes on; owner the one that the world ends with.
 	t      *testing.T
+	owner  *testing.T
 	root   string
 	binary string
 	uid    int
@@ -198,7 +200,7 @@ func newWorld(t *testing.T, members ...string) *world {
 	t.Cleanup(func() { _ = os.RemoveAll(root) })
 
 	w := &world{
-		t: t, root: root, uid: os.Getuid(), gid: os.Getgid(), ports: map[string]int{},
+		t: t, owner: t, root: root, uid: os.Getuid(), gid: os.Getgid(), ports: map[string]int{},
 		client: instanceclient.New(clock.RealClock{}), store: fileStore{path: filepath.Join(root, "record.json")},
 	}
 	w.chooseUser()
@@ -342,11 +344,11 @@ func (w *world) start(name, podUID string) *member {
 
 	go func() { m.ended <- m.cmd.Wait() }()
 
-	w.t.Cleanup(func() {
+	w.owner.Cleanup(func() {
 		m.kill()
 
-		if w.t.Failed() {
-			w.t.Logf("output of %s:\n%s", name, m.output.String())
+		if w.owner.Failed() {
+			w.owner.Logf("output of %s:\n%s", name, m.output.String())
 		}
 	})
 
@@ -360,17 +362,17 @@ func (w *world) mount(m *member) {
 	must(w.t, err)
 
 	files := map[string][]byte{
-		l.ConfigDir + "/config.json":                encoded,
-		l.ConfigDir + "/server-ca.crt":              w.certs.ServerCABundle,
-		l.ConfigDir + "/client-ca.crt":              w.certs.ClientCABundle,
-		l.CertificatesDir + "/server/tls.crt":       w.certs.Server["tls.crt"],
-		l.CertificatesDir + "/server/tls.key":       w.certs.Server["tls.key"],
-		l.CertificatesDir + "/replication/tls.crt":  w.certs.Replication["tls.crt"],
-		l.CertificatesDir + "/replication/tls.key":  w.certs.Replication["tls.key"],
-		l.CredentialsDir + "/app/username":          []byte("app"),
-		l.CredentialsDir + "/app/password":          []byte("first secret"),
-		l.SocketDir + "/.keep":                      nil,
-		l.VolumeDir + "/lost+found/.keep":           nil,
+		l.ConfigDir + "/config.json":               encoded,
+		l.ConfigDir + "/server-ca.crt":             w.certs.ServerCABundle,
+		l.ConfigDir + "/client-ca.crt":             w.certs.ClientCABundle,
+		l.CertificatesDir + "/server/tls.crt":      w.certs.Server["tls.crt"],
+		l.CertificatesDir + "/server/tls.key":      w.certs.Server["tls.key"],
+		l.CertificatesDir + "/replication/tls.crt": w.certs.Replication["tls.crt"],
+		l.CertificatesDir + "/replication/tls.key": w.certs.Replication["tls.key"],
+		l.CredentialsDir + "/app/username":         []byte("app"),
+		l.CredentialsDir + "/app/password":         []byte("first secret"),
+		l.SocketDir + "/.keep":                     nil,
+		l.VolumeDir + "/lost+found/.keep":          nil,
 		filepath.Join(w.root, m.name, "run/.keep"): nil,
 	}
 	for path, content := range files {
@@ -575,4 +577,3 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
-

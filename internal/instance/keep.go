@@ -20,11 +20,10 @@ func (r *runner) keep(ctx context.Context, facts Facts) {
 		return
 	}
 
-	// The files' age in the memory of the loop only matters while PostgreSQL is down: look again then.
-	r.view.change(func(s *instanceapi.Status) {
-		started := health.Started
-		s.StartedAt, s.SystemID, s.TimelineID = &started, health.SystemID, health.Timeline
-	})
+	if !r.attended {
+		r.attended = true
+		r.chores.now()
+	}
 
 	// A step of the upkeep that failed is tried again after a pause.
 	if facts.Now.Before(r.retryAt) {

@@ -68,7 +68,7 @@ func (r *runner) running() (state instanceapi.State, reason, message string) {
 			return instanceapi.StateRunning, "NotAnswering", err.Error()
 		}
 
-		return instanceapi.StateStarting, "", "PostgreSQL is starting; it said: " + r.server.LastWords()
+		return instanceapi.StateStarting, "", "PostgreSQL is starting"
 	}
 
 	if lost := r.cloneFacts().Lost; lost != "" {
@@ -79,6 +79,9 @@ func (r *runner) running() (state instanceapi.State, reason, message string) {
 	return instanceapi.StateRunning, "", ""
 }
 
+// serves says whether PostgreSQL runs as a server of the Cluster, and not only to make its data.
+func (r *runner) serves() bool { return r.server.IsUp() && r.view.get().Role != "" }
+
 // Ready says why the instance does not serve as its role should; nil if it does.
 func (r *runner) Ready(ctx context.Context) error {
 	status := r.view.get()
@@ -86,7 +89,7 @@ func (r *runner) Ready(ctx context.Context) error {
 	switch {
 	case r.view.isStopping():
 		return errors.New("PostgreSQL is being stopped")
-	case status.Role == "" || !r.server.IsUp():
+	case !r.serves():
 		return fmt.Errorf("%s %s: %s", status.State, status.Reason, status.Message)
 	}
 
@@ -146,10 +149,15 @@ func (r *runner) Status(ctx context.Context) instanceapi.Status {
 		status.Ready = true
 	}
 
-	if !r.server.IsUp() || status.Role == "" {
+	if !r.serves() {
 		status.PendingRestart = nil
 
 		return status
+	}
+
+	if health, err := r.monitor.Health(ctx); err == nil {
+		started := health.Started
+		status.StartedAt, status.SystemID, status.TimelineID = &started, health.SystemID, health.Timeline
 	}
 
 	if since, _ := r.monitor.Streaming(); !since.IsZero() && status.Role == instanceapi.RoleReplica {
@@ -173,7 +181,7 @@ func (r *runner) Status(ctx context.Context) instanceapi.Status {
 
 // PutConfig takes a configuration over.
 func (r *runner) PutConfig(encoded []byte) error {
-	err := r.conf.Put(encoded, r.server.IsUp() && r.view.get().Role != "")
+	err := r.conf.Put(encoded, r.serves())
 	r.chores.now()
 	r.wake()
 
@@ -182,7 +190,7 @@ func (r *runner) PutConfig(encoded []byte) error {
 
 // Restart takes an order to restart. One that comes while PostgreSQL is not running has nothing to do.
 func (r *runner) Restart(request instanceapi.RestartRequest) error {
-	if !r.server.IsUp() || r.view.get().Role == "" {
+	if !r.serves() {
 		return errors.New("PostgreSQL is not running")
 	}
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/caretaker-dev/caretaker/internal/instance/metrics"
 	"github.com/caretaker-dev/caretaker/internal/instance/monitor"
 	"github.com/caretaker-dev/caretaker/internal/instance/pgbin"
 	"github.com/caretaker-dev/caretaker/internal/instance/process"
@@ -74,17 +75,29 @@ func newRunner(opts Options, table *process.Table) *runner {
 		table: table, view: &view{}, woken: make(chan struct{}, 1), tls: tlsfiles.New(opts.Layout),
 		finder: pgbin.Finder{Path: opts.Path, Places: pgbin.Places(), Table: table, Env: opts.Env},
 	}
-	r.server = server.New(table, opts.Clock, opts.ServerLog.With("logger", "postgres"))
+	r.server = server.New(table, opts.Clock, r.log, opts.ServerLog.With("logger", "postgres"))
 	r.term = &termWatch{store: opts.Term, clock: opts.Clock, wake: r.wake, eager: true}
 	r.conf = newConfiguration(serverconf.Input{
 		Layout: opts.Layout, TLS: r.tls.Paths(), Instance: opts.Instance, OSUser: opts.OSUser,
 	}, r.server.Reload)
 
 	local := pgconn.Local(opts.Layout.SocketDir, opts.Layout.PostgresPort, postgres.Superuser)
-	watching, working := pgconn.NewSession(local), pgconn.NewSession(local)
-	r.sessions = []*pgconn.Session{watching, working}
+	watching, working, measuring := pgconn.NewSession(local), pgconn.NewSession(local), pgconn.NewSession(local)
+	r.sessions = []*pgconn.Session{watching, working, measuring}
 	r.monitor = monitor.New(watching, opts.Clock)
 	r.chores = newChores(r, working)
+	r.metrics = metrics.NewCollector(metrics.Source{
+		Session: measuring,
+		Database: func(name string) pgconn.Params {
+			return pgconn.Local(opts.Layout.SocketDir, opts.Layout.PostgresPort, name)
+		},
+		IsUp: func() (int, bool) {
+			status := r.view.get()
+
+			return status.Major, r.serves() && !r.view.isStopping()
+		},
+		Restarts: func() int { return r.view.get().Restarts },
+	}, opts.Clock, opts.Log.With("logger", "metrics"))
 	r.onPrograms = func(context.Context) {}
 
 	r.view.heartbeat(opts.Clock.Now())
@@ -110,9 +123,20 @@ func (r *runner) serve(ctx context.Context) (*sync.WaitGroup, error) {
 	var serving sync.WaitGroup
 
 	serving.Go(func() {
-		err := statusserver.Serve(ctx, listener, r.tls.ServerConfig(), r, r.log.With("logger", "status"))
+		err := statusserver.Serve(ctx, listener, r.tls.ServerConfig(), r, r.opts.Log.With("logger", "status"))
 		if err != nil {
 			r.log.Error("the status server ended", "error", err)
+		}
+	})
+
+	numbers, err := (&net.ListenConfig{}).Listen(ctx, "tcp", r.layout.MetricsAddress)
+	if err != nil {
+		return nil, fmt.Errorf("open the metrics port: %w", err)
+	}
+
+	serving.Go(func() {
+		if err := metrics.Serve(ctx, numbers, r.metrics); err != nil {
+			r.log.Error("the metrics server ended", "error", err)
 		}
 	})
 
@@ -144,10 +168,15 @@ func (r *runner) background(ctx, life context.Context) {
 	}
 }
 
-// watchLog looks for messages that matter to us.
-func (r *runner) watchLog(entry serverlog.Entry) {
+// watchLog looks for messages that matter to us, and leaves out those that only we cause.
+func (r *runner) watchLog(entry serverlog.Entry) (pass bool) {
+	const startingUp = "57P03"
+	if entry.SQLState == startingUp && entry.User == postgres.Superuser && entry.RemoteHost == "[local]" {
+		return false
+	}
+
 	if entry.Severity != "FATAL" && entry.Severity != "PANIC" {
-		return
+		return true
 	}
 
 	if entry.BackendType == "postmaster" || entry.BackendType == "startup" {
@@ -158,13 +187,15 @@ func (r *runner) watchLog(entry serverlog.Entry) {
 	isGone := strings.Contains(entry.Message, "requested WAL segment") &&
 		strings.Contains(entry.Message, "has already been removed")
 	if !isGone || entry.BackendType != "walreceiver" {
-		return
+		return true
 	}
 
 	r.mu.Lock()
 	r.clone.Lost = "the primary no longer has WAL that this replica needs"
 	r.mu.Unlock()
 	r.wake()
+
+	return true
 }
 
 // shutdown stops PostgreSQL in order: smart, fast, immediate, within the time that the pod has.

@@ -10,6 +10,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/caretaker-dev/caretaker/internal/instance/layout"
+	"github.com/caretaker-dev/caretaker/internal/instance/metrics"
 	"github.com/caretaker-dev/caretaker/internal/instance/monitor"
 	"github.com/caretaker-dev/caretaker/internal/instance/pgbin"
 	"github.com/caretaker-dev/caretaker/internal/instance/process"
@@ -49,6 +50,7 @@ type runner struct {
 	view    *view
 	term    *termWatch
 	monitor *monitor.Monitor
+	metrics *metrics.Collector
 	// sessions are closed while PostgreSQL stops, since a smart shutdown would wait for them.
 	sessions []*pgconn.Session
 	chores   *chores
@@ -68,6 +70,8 @@ type runner struct {
 	data     DataFacts
 	control  postgres.ControlData
 	role     instanceapi.Role
+	// attended: the chores were called for since PostgreSQL accepts connections.
+	attended bool
 	upstream string
 
 	// ends in a row, and when PostgreSQL may start again.
@@ -117,11 +121,14 @@ func (r *runner) loop(ctx context.Context) {
 
 // interval until the loop comes round by itself: soon while PostgreSQL starts.
 func (r *runner) interval() time.Duration {
-	if r.view.get().State == instanceapi.StateStarting {
+	switch r.view.get().State {
+	case instanceapi.StateStarting:
 		return startingTick
+	case instanceapi.StateWaiting:
+		return preflightInterval
+	default:
+		return tick
 	}
-
-	return tick
 }
 
 func (r *runner) pass(ctx context.Context) {
@@ -157,6 +164,9 @@ func (r *runner) noteEnd() {
 	r.ends++
 	r.lastWords = r.server.LastWords()
 	r.monitor.Forget()
+	// Connections to the server that is gone would fail once more before they are opened anew.
+	r.suspend()
+	r.resume()
 	r.view.change(func(s *instanceapi.Status) { s.Restarts++ })
 	r.log.Warn("PostgreSQL ended by itself", "how", exit.String(), "inARow", r.ends, "said", r.lastWords)
 }

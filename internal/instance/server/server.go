@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/caretaker-dev/caretaker/internal/instance/pgbin"
 	"github.com/caretaker-dev/caretaker/internal/instance/process"
+	"github.com/caretaker-dev/caretaker/internal/instance/serverlog"
 	"github.com/caretaker-dev/caretaker/internal/instance/volume"
 )
 
@@ -26,18 +28,20 @@ type Server struct {
 	table *process.Table
 	clock clock.Clock
 	log   *slog.Logger
+	// output takes what postgres writes to standard error.
+	output *slog.Logger
 
 	mu      sync.Mutex
 	child   *process.Child
 	dataDir string
 	started time.Time
-	// last is the last line on standard error: why it did not start.
-	last string
+	// said are the last messages: why it did not start.
+	said []string
 }
 
-// New makes a Server that is not running. Lines of its standard error go to the logger.
-func New(table *process.Table, clk clock.Clock, log *slog.Logger) *Server {
-	return &Server{table: table, clock: clk, log: log}
+// New makes a Server that is not running. Lines of its standard error go to output.
+func New(table *process.Table, clk clock.Clock, log, output *slog.Logger) *Server {
+	return &Server{table: table, clock: clk, log: log, output: output}
 }
 
 // Start is what postgres is started with.
@@ -73,6 +77,10 @@ func (s *Server) Start(ctx context.Context, start Start) error {
 		args = append(args, "-c", setting)
 	}
 
+	s.mu.Lock()
+	s.said = nil
+	s.mu.Unlock()
+
 	stderr, _, err := process.Lines(s.note)
 	if err != nil {
 		return err
@@ -86,17 +94,25 @@ func (s *Server) Start(ctx context.Context, start Start) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	s.child, s.dataDir, s.started, s.last = child, start.DataDir, s.clock.Now(), ""
+	s.child, s.dataDir, s.started = child, start.DataDir, s.clock.Now()
 
 	return nil
 }
 
+// lastLines of standard error are kept: the reason comes before the consequence.
+const lastLines = 2
+
 func (s *Server) note(line string) {
+	if serverlog.IsAboutLog(line) {
+		return
+	}
+
 	s.mu.Lock()
-	s.last = line
+	s.said = append(s.said, line)
+	s.said = s.said[max(0, len(s.said)-lastLines):]
 	s.mu.Unlock()
 
-	s.log.Info(line)
+	s.output.Info(line)
 }
 
 // Note remembers a message of the server's log as the reason for an end that may follow.
@@ -104,7 +120,7 @@ func (s *Server) Note(message string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	s.last = message
+	s.said = []string{message}
 }
 
 // LastWords are the last message before an end.
@@ -112,7 +128,7 @@ func (s *Server) LastWords() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	return s.last
+	return strings.Join(s.said, "; ")
 }
 
 func (s *Server) current() *process.Child {

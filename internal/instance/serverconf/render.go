@@ -56,7 +56,7 @@ func IsSlotName(slot string) bool { return strings.HasPrefix(slot, "caretaker_")
 func Render(in Input) Files {
 	settings := postgres.Input{
 		Major:                  in.Major,
-		User:                   in.Config.Parameters,
+		User:                   userParameters(in.Config),
 		SharedPreloadLibraries: in.Config.SharedPreloadLibraries,
 		MemoryLimitBytes:       in.Config.MemoryLimit,
 		Storage:                postgres.Storage{Bytes: in.VolumeBytes, WALSegmentBytes: in.WALSegmentBytes},
@@ -99,6 +99,20 @@ func Render(in Input) Files {
 		Ident: postgres.RenderIdent(postgres.IdentInput{OSUser: in.OSUser, Lines: in.Config.Ident}),
 		Floor: floor,
 	}
+}
+
+// userParameters are the user's, and what initdb would have chosen by the locale.
+func userParameters(config instanceapi.Config) map[string]string {
+	all := map[string]string{}
+	if name := textSearch(config.Bootstrap); name != "" {
+		all["default_text_search_config"] = name
+	}
+
+	for name, value := range config.Parameters {
+		all[strings.ToLower(name)] = value
+	}
+
+	return all
 }
 
 // ConnInfo is how this instance connects to another member to replicate. The timeouts let go of an upstream whose node

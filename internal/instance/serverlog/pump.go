@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -25,8 +26,8 @@ type Pump struct {
 	Log *slog.Logger
 	// Rotate asks the server to open its log files anew.
 	Rotate func() error
-	// Watch is called with each message before it is passed on; may be nil.
-	Watch func(Entry)
+	// Watch is called with each message and says whether to pass it on; may be nil.
+	Watch func(Entry) bool
 }
 
 // Run follows the log files. At the end of the context it reads once more: the last words matter most.
@@ -51,7 +52,11 @@ func (p *Pump) Run(ctx context.Context) {
 
 			p.pass(entry)
 		}))
-		p.check(ctx, plain.poll(func(line string) { p.Log.Info(line) }))
+		p.check(ctx, plain.poll(func(line string) {
+			if !IsAboutLog(line) {
+				p.Log.Info(line)
+			}
+		}))
 	}
 
 	for ctx.Err() == nil {
@@ -67,8 +72,8 @@ func (p *Pump) Run(ctx context.Context) {
 }
 
 func (p *Pump) pass(entry Entry) {
-	if p.Watch != nil {
-		p.Watch(entry)
+	if p.Watch != nil && !p.Watch(entry) || IsAboutLog(entry.Message) {
+		return
 	}
 
 	// The handler wants a context for tracing only, which there is none of here.
@@ -93,4 +98,11 @@ func (p *Pump) check(ctx context.Context, err error) {
 	if err != nil {
 		p.Log.WarnContext(ctx, "following the server's log failed", "error", err)
 	}
+}
+
+// IsAboutLog says whether a message only tells where further messages go, which is of no use to those who read them
+// from us.
+func IsAboutLog(message string) bool {
+	return strings.Contains(message, "redirecting log output to logging collector") ||
+		strings.Contains(message, "ending log output to stderr") || strings.Contains(message, "Future log output will")
 }
