@@ -46,12 +46,13 @@ type refusalSection struct {
 }
 
 type refusal struct {
-	Input   string          `json:"input"`
-	Create  json.RawMessage `json:"create"`
-	Update  json.RawMessage `json:"update"`
-	Where   string          `json:"where"`
-	Reason  string          `json:"reason"`
-	Message string          `json:"message"`
+	Input   string            `json:"input"`
+	Given   []json.RawMessage `json:"given"`
+	Create  json.RawMessage   `json:"create"`
+	Update  json.RawMessage   `json:"update"`
+	Where   string            `json:"where"`
+	Reason  string            `json:"reason"`
+	Message string            `json:"message"`
 
 	manifest json.RawMessage
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -26,6 +28,12 @@ import (
 	"github.com/caretaker-dev/caretaker/test/internal/apiserver"
 	"github.com/caretaker-dev/caretaker/test/internal/crash"
 	"github.com/caretaker-dev/caretaker/test/internal/machine"
+)
+
+// Storage classes whose volumes can grow, or not.
+const (
+	classGrowing = "api-growing"
+	classFixed   = "api-fixed"
 )
 
 // maxPasses bounds a run; a Cluster of three takes about twenty.
@@ -47,6 +55,13 @@ func newWorld(t *testing.T) *world {
 	server := suite.Server(t)
 	ns := server.Namespace(t)
 
+	for name, grows := range map[string]bool{classGrowing: true, classFixed: false} {
+		class := &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Provisioner: "test", AllowVolumeExpansion: &grows}
+		if err := server.Client.Create(t.Context(), class); err != nil && !apierrors.IsAlreadyExists(err) {
+			t.Fatalf("create storage class: %v", err)
+		}
+	}
+
 	return &world{
 		server: server, namespace: ns, events: &recorder{}, operatorImage: "caretaker:1",
 		machine: machine.New(server.Client, ns, clock.RealClock{}),
@@ -59,6 +74,7 @@ func (w *world) newCluster(change ...func(*postgresqlv1.ClusterSpec)) *postgresq
 	c.Spec.Instances = 3
 	c.Spec.ImageName = "postgresql:17"
 	c.Spec.Storage.Size = "1Gi"
+	c.Spec.Storage.StorageClass = ptr.To(classGrowing)
 
 	for _, f := range change {
 		f(&c.Spec)
@@ -321,7 +337,6 @@ type recorder struct{ notes []string }
 func (r *recorder) Eventf(_, _ runtime.Object, eventType, reason, action, note string, args ...any) {
 	r.notes = append(r.notes, eventType+" "+reason+" "+action+": "+fmt.Sprintf(note, args...))
 }
-
 
 // deleteCluster deletes the Cluster and, in the garbage collector's place, all that it owns.
 func (w *world) deleteCluster(t *testing.T) {

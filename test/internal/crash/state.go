@@ -82,6 +82,7 @@ type replacement struct {
 func replacements() []replacement {
 	return []replacement{
 		{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "<time>"},
+		{regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`), "<uid of what is gone>"},
 		{regexp.MustCompile(`kube-api-access-[a-z0-9]{5}`), "kube-api-access"},
 		{regexp.MustCompile(`(?s)-----BEGIN ([A-Z ]+)-----.*-----END [A-Z ]+-----\n?`), "<$1>"},
 	}
@@ -114,12 +115,12 @@ func (s scrubber) value(value any) any {
 
 		return value
 	case string:
-		for _, r := range s.replacements {
-			value = r.pattern.ReplaceAllString(value, r.with)
-		}
-
 		for word, with := range s.words {
 			value = strings.ReplaceAll(value, word, with)
+		}
+
+		for _, r := range s.replacements {
+			value = r.pattern.ReplaceAllString(value, r.with)
 		}
 
 		return value

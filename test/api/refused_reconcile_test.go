@@ -1,0 +1,95 @@
+package api
+
+import (
+	"encoding/json"
+	"maps"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+)
+
+// TestRefusedByReconciler sends every row that only the operator can refuse: it says so and changes nothing.
+func TestRefusedByReconciler(t *testing.T) {
+	t.Parallel()
+
+	for _, section := range readRefusals(t).Sections {
+		for _, row := range section.Rows {
+			if row.Where != whereReconcile {
+				continue
+			}
+
+			t.Run(row.Input, func(t *testing.T) {
+				t.Parallel()
+				refusedByReconciler(t, row)
+			})
+		}
+	}
+}
+
+func refusedByReconciler(t *testing.T, row refusal) {
+	t.Helper()
+
+	w := newWorld(t)
+
+	for _, given := range row.Given {
+		object := &unstructured.Unstructured{}
+		if err := json.Unmarshal(given, &object.Object); err != nil {
+			t.Fatalf("decode given object: %v", err)
+		}
+
+		w.create(t, object)
+	}
+
+	object := row.object(t, w.namespace, []byte(`{"metadata":{"name":"db"},"spec":{"imageName":"postgresql:17"}}`), row.Create)
+	w.create(t, object)
+	w.settle(t)
+
+	before := w.withoutCluster(t)
+
+	if row.Update != nil {
+		w.wantReady(t)
+
+		changed := row.object(t, w.namespace, []byte(`{"metadata":{"name":"db"},"spec":{"imageName":"postgresql:17"}}`), row.Create, row.Update)
+		changed.SetResourceVersion(w.cluster(t).ResourceVersion)
+
+		if err := w.server.Client.Update(t.Context(), changed); err != nil {
+			t.Fatalf("update: %v", err)
+		}
+
+		w.settle(t)
+
+		if diff := cmp.Diff(before, w.withoutCluster(t)); diff != "" {
+			t.Errorf("objects were changed (-before +after):\n%s", diff)
+		}
+	} else if pods := w.pods(t); len(pods) > 0 {
+		t.Errorf("%d pods were made", len(pods))
+	}
+
+	condition := meta.FindStatusCondition(w.cluster(t).Status.Conditions, postgresqlv1.ConditionStalled)
+	if condition == nil || condition.Status != metav1.ConditionTrue {
+		t.Fatalf("not stalled: %s", conditions(w.cluster(t)))
+	}
+
+	if condition.Reason != row.Reason || !row.matches(condition.Message) {
+		t.Errorf("refused otherwise\n got: %s: %s\nwant: %s: %s", condition.Reason, condition.Message, row.Reason, row.Message)
+	}
+
+	if writes := w.settle(t); len(writes) > 0 {
+		t.Errorf("it is stalled, and yet it writes: %v", writes)
+	}
+}
+
+// withoutCluster is everything but the Cluster itself.
+func (w *world) withoutCluster(t *testing.T) map[string]string {
+	t.Helper()
+
+	state := maps.Clone(w.State(t))
+	delete(state, "Cluster/db")
+
+	return state
+}
