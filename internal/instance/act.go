@@ -16,7 +16,7 @@ type lockFile = *os.File
 
 // act carries a decision out, or starts the job that does.
 func (r *runner) act(ctx context.Context, facts Facts, step Step) {
-	r.reportStep(facts, step)
+	r.reportStep(ctx, facts, step)
 	r.term.setEager(step.Do != DoKeep)
 
 	spec := facts.Record.Spec
@@ -106,7 +106,7 @@ func (r *runner) stopServer(ctx context.Context) error {
 
 func (r *runner) stopWithin(ctx context.Context, smart, total time.Duration) error {
 	r.chores.checkpoint(ctx, r.server.IsUp())
-	r.suspend()
+	r.suspend(ctx)
 
 	err := r.server.Stop(ctx, server.StopPlan(smart, total))
 	r.monitor.Forget()
@@ -117,9 +117,9 @@ func (r *runner) stopWithin(ctx context.Context, smart, total time.Duration) err
 	return err
 }
 
-func (r *runner) suspend() {
+func (r *runner) suspend(ctx context.Context) {
 	for _, session := range r.sessions {
-		session.Suspend()
+		session.Suspend(ctx)
 	}
 }
 

@@ -188,7 +188,7 @@ func (b bootstrap) populate(ctx context.Context, dir string) error {
 	return err
 }
 
-func (b bootstrap) setPrivate(private bool) { //nolint:revive // sets a field
+func (b bootstrap) setPrivate(private bool) {
 	b.r.conf.Set(func(in *serverconf.Input) { in.Private = private })
 }
 

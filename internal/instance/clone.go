@@ -180,8 +180,7 @@ func (r *runner) finishData(ended *job) {
 		return
 	}
 
-	var notReady *notReadyError
-	if errors.As(ended.err, &notReady) {
+	if _, ok := errors.AsType[*notReadyError](ended.err); ok {
 		r.clone.Error, r.clone.Reason = ended.err, "WaitingForPrimary"
 		r.clone.RetryAt = r.clock.Now().Add(preflightInterval)
 

@@ -1,4 +1,4 @@
-package instance_test
+package instance_test //nolint:gosec // everything is in a folder of the test's own, open to the user that PostgreSQL runs as
 
 import (
 	"bytes"
@@ -101,7 +101,7 @@ func (s fileStore) locked(do func() error) error {
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // the end of the process would do it too
 
 	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
 		return err
@@ -195,7 +195,7 @@ func newWorld(t *testing.T, members ...string) *world {
 	t.Helper()
 	requirePostgres(t)
 
-	root, err := os.MkdirTemp("", "ctk")
+	root, err := os.MkdirTemp("", "ctk") //nolint:usetesting // the path of a Unix socket must be short, and others must get in
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(root) })
 
@@ -295,7 +295,7 @@ func freePort(t *testing.T) int {
 
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	defer listener.Close()
+	defer listener.Close() //nolint:errcheck // it only served to find a port
 
 	return listener.Addr().(*net.TCPAddr).Port
 }
@@ -407,7 +407,7 @@ func childrenOf(pid int) []int {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, task := range tasks {
 		content, _ := os.ReadFile(task)
-		for _, field := range strings.Fields(string(content)) {
+		for field := range strings.FieldsSeq(string(content)) {
 			if child, err := strconv.Atoi(field); err == nil {
 				found = append(found, child)
 			}
@@ -537,13 +537,13 @@ func (w *world) record() postgresqlv1.ClusterTermSpec {
 	return r.Spec
 }
 
-// login connects over TCP with a password.
-func (w *world) login(name, role, password string) error {
+// login connects to a primary over TCP as the application.
+func (w *world) login(password string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 
-	conn, err := pgx.Connect(ctx, fmt.Sprintf("host=127.0.0.1 port=%d user=%s password='%s' dbname=app sslmode=require",
-		w.ports[name], role, password))
+	conn, err := pgx.Connect(ctx, fmt.Sprintf("host=127.0.0.1 port=%d user=app password='%s' dbname=app sslmode=require",
+		w.ports["demo-0"], password))
 	if err != nil {
 		return err
 	}

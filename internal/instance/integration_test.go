@@ -1,4 +1,4 @@
-package instance_test
+package instance_test //nolint:gosec // everything is in a folder of the test's own, open to the user that PostgreSQL runs as
 
 import (
 	"context"
@@ -44,7 +44,7 @@ func TestLife(t *testing.T) {
 
 		primary.mustQuery("CREATE TABLE kept AS SELECT 42 AS answer")
 		replica.awaitQuery("SELECT answer FROM kept", "42")
-		must(t, w.login("demo-0", "app", "first secret"))
+		must(t, w.login("first secret"))
 		primary.await("sees its replica", func(s instanceapi.Status) bool {
 			return len(s.Replicas) == 1 && s.Replicas[0].Instance == "demo-1" && s.Replicas[0].State == "streaming"
 		})
@@ -125,9 +125,9 @@ func TestLife(t *testing.T) {
 	t.Run("a new password", func(t *testing.T) {
 		w.t = t
 		must(t, os.WriteFile(primary.layout.CredentialsDir+"/app/password", []byte("second secret"), 0o644))
-		w.eventually("the new password works", func() error { return w.login("demo-0", "app", "second secret") })
+		w.eventually("the new password works", func() error { return w.login("second secret") })
 
-		if err := w.login("demo-0", "app", "first secret"); err == nil {
+		if err := w.login("first secret"); err == nil {
 			t.Error("the old password still works")
 		}
 
@@ -178,7 +178,11 @@ func TestLife(t *testing.T) {
 			return s.State == instanceapi.StateWaiting && s.Reason == "VolumeLocked"
 		})
 		second.kill()
-		<-second.ended
+
+		if err := second.awaitEnd(); err == nil {
+			t.Error("the second was killed, and ended in order")
+		}
+
 		replica.awaitReady()
 	})
 
@@ -310,7 +314,7 @@ func TestExternalServerIsCopied(t *testing.T) {
 		t.Errorf("the copy is a %s without the data", status.Role)
 	}
 
-	must(t, other.login("demo-0", "app", "first secret"))
+	must(t, other.login("first secret"))
 }
 
 func TestStatusServerDemandsACertificate(t *testing.T) {
@@ -338,13 +342,21 @@ func (m *member) terminate() {
 	m.w.t.Helper()
 	must(m.w.t, m.cmd.Process.Signal(syscall.SIGTERM))
 
+	if err := m.awaitEnd(); err != nil {
+		m.w.t.Errorf("%s ended with %v", m.name, err)
+	}
+}
+
+func (m *member) awaitEnd() error {
+	m.w.t.Helper()
+
 	select {
 	case err := <-m.ended:
-		if err != nil {
-			m.w.t.Errorf("%s ended with %v", m.name, err)
-		}
+		return err
 	case <-time.After(time.Minute):
 		m.w.t.Fatalf("%s does not end", m.name)
+
+		return nil
 	}
 }
 
@@ -390,7 +402,7 @@ func get(t *testing.T, url string) string {
 
 	response, err := http.Get(url)
 	must(t, err)
-	defer response.Body.Close()
+	defer response.Body.Close() //nolint:errcheck // only read from
 
 	body, err := io.ReadAll(response.Body)
 	must(t, err)

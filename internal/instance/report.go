@@ -35,7 +35,7 @@ func stateOf(step Step) instanceapi.State {
 }
 
 // reportStep makes a decision visible, and logs it when it is new.
-func (r *runner) reportStep(facts Facts, step Step) {
+func (r *runner) reportStep(ctx context.Context, facts Facts, step Step) {
 	r.view.change(func(s *instanceapi.Status) {
 		s.MemberID, s.Major, s.Term = facts.Member, facts.ImageMajor, facts.Record.Spec.Term
 		if r.programs != nil {
@@ -49,7 +49,7 @@ func (r *runner) reportStep(facts Facts, step Step) {
 
 	state, reason, message := stateOf(step), step.Reason, step.Message
 	if step.Do == DoKeep {
-		state, reason, message = r.running()
+		state, reason, message = r.running(ctx)
 	}
 
 	if state == "" {
@@ -62,8 +62,8 @@ func (r *runner) reportStep(facts Facts, step Step) {
 }
 
 // running is the state of a PostgreSQL that runs.
-func (r *runner) running() (state instanceapi.State, reason, message string) {
-	if _, err := r.monitor.Health(context.Background()); err != nil {
+func (r *runner) running(ctx context.Context) (state instanceapi.State, reason, message string) {
+	if _, err := r.monitor.Health(ctx); err != nil {
 		if r.view.get().State == instanceapi.StateRunning {
 			return instanceapi.StateRunning, "NotAnswering", err.Error()
 		}

@@ -121,14 +121,16 @@ func (r *runner) loop(ctx context.Context) {
 
 // interval until the loop comes round by itself: soon while PostgreSQL starts.
 func (r *runner) interval() time.Duration {
-	switch r.view.get().State {
-	case instanceapi.StateStarting:
+	state := r.view.get().State
+	if state == instanceapi.StateStarting {
 		return startingTick
-	case instanceapi.StateWaiting:
-		return preflightInterval
-	default:
-		return tick
 	}
+
+	if state == instanceapi.StateWaiting {
+		return preflightInterval
+	}
+
+	return tick
 }
 
 func (r *runner) pass(ctx context.Context) {
@@ -140,7 +142,7 @@ func (r *runner) pass(ctx context.Context) {
 		return
 	}
 
-	r.noteEnd()
+	r.noteEnd(ctx)
 
 	facts := r.observe(ctx)
 	step := Decide(facts)
@@ -149,7 +151,7 @@ func (r *runner) pass(ctx context.Context) {
 }
 
 // noteEnd counts an end of PostgreSQL that nobody asked for: started again at once, then after 1, 2, 4 … 30 s.
-func (r *runner) noteEnd() {
+func (r *runner) noteEnd(ctx context.Context) {
 	exit, started, ok := r.server.TakeEnd()
 	if !ok {
 		return
@@ -165,7 +167,7 @@ func (r *runner) noteEnd() {
 	r.lastWords = r.server.LastWords()
 	r.monitor.Forget()
 	// Connections to the server that is gone would fail once more before they are opened anew.
-	r.suspend()
+	r.suspend(ctx)
 	r.resume()
 	r.view.change(func(s *instanceapi.Status) { s.Restarts++ })
 	r.log.Warn("PostgreSQL ended by itself", "how", exit.String(), "inARow", r.ends, "said", r.lastWords)

@@ -54,8 +54,7 @@ func IsRefused(err error) bool {
 
 // plain takes off the method and URL that net/http puts before a cause; the caller names the instance instead.
 func plain(err error) error {
-	var urlError *url.Error
-	if errors.As(err, &urlError) {
+	if urlError, ok := errors.AsType[*url.Error](err); ok {
 		return urlError.Err
 	}
 

@@ -58,7 +58,7 @@ func (s *Session) Do(ctx context.Context, use func(ctx context.Context, conn *pg
 }
 
 // Suspend closes the connection and refuses further use until Resume.
-func (s *Session) Suspend() {
+func (s *Session) Suspend(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -68,7 +68,7 @@ func (s *Session) Suspend() {
 		return
 	}
 
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 
 	// The server ends the backend either way once the socket is closed.

@@ -44,7 +44,7 @@ type SlotChange struct {
 	Drop, Create []string
 }
 
-// PlanSlots: a slot for each wanted name. One that nobody needs any more is dropped, and so is one whose WAL is lost,
+// PlanSlots plans a slot for each wanted name. One that nobody needs any more is dropped, and so is one whose WAL is lost,
 // to be made anew: it protects nothing. One in use is left alone.
 func PlanSlots(wanted []string, existing []Slot) SlotChange {
 	var change SlotChange

@@ -54,7 +54,7 @@ func Default() Layout {
 // ConfDir holds the generated configuration, outside PGDATA so that no copy of PGDATA carries it.
 func (l Layout) ConfDir() string { return filepath.Join(l.RunDir, "conf") }
 
-// ConfFile, HBAFile and IdentFile are the generated configuration.
+// ConfFile is the generated postgresql.conf.
 func (l Layout) ConfFile() string { return filepath.Join(l.ConfDir(), "postgresql.conf") }
 
 // HBAFile is the generated pg_hba.conf.

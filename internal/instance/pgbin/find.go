@@ -93,8 +93,8 @@ func (f Finder) candidates() []string {
 			continue
 		}
 
-		if real, err := filepath.EvalSymlinks(dir); err == nil && !slices.Contains(found, real) {
-			found = append(found, real)
+		if target, err := filepath.EvalSymlinks(dir); err == nil && !slices.Contains(found, target) {
+			found = append(found, target)
 		}
 	}
 

@@ -54,8 +54,7 @@ func execute(ctx context.Context, conn *pgx.Conn, field, statement string) error
 
 	failed := &StatementError{Field: field, Statement: short, Err: err}
 
-	var server *pgconn.PgError
-	if errors.As(err, &server) {
+	if server, ok := errors.AsType[*pgconn.PgError](err); ok {
 		failed.SQLState, failed.Err = server.Code, errors.New(server.Message)
 	}
 
@@ -80,11 +79,22 @@ func Roles(ctx context.Context, conn *pgx.Conn) error {
 		verb = "ALTER"
 	}
 
-	return execute(ctx, conn, "", verb+" ROLE "+name+` WITH LOGIN REPLICATION;
-GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text, boolean, boolean) TO `+name+`;
-GRANT EXECUTE ON FUNCTION pg_catalog.pg_stat_file(text, boolean) TO `+name+`;
-GRANT EXECUTE ON FUNCTION pg_catalog.pg_read_binary_file(text) TO `+name+`;
-GRANT EXECUTE ON FUNCTION pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean) TO `+name)
+	statements := []string{verb + " ROLE " + name + " WITH LOGIN REPLICATION"}
+	for _, function := range rewindFunctions() {
+		statements = append(statements, "GRANT EXECUTE ON FUNCTION pg_catalog."+function+" TO "+name)
+	}
+
+	return execute(ctx, conn, "", strings.Join(statements, "; "))
+}
+
+// rewindFunctions are what pg_rewind calls on its source (PostgreSQL documentation, pg_rewind, Notes).
+func rewindFunctions() []string {
+	return []string{
+		"pg_ls_dir(text, boolean, boolean)",
+		"pg_stat_file(text, boolean)",
+		"pg_read_binary_file(text)",
+		"pg_read_binary_file(text, bigint, bigint, boolean)", //nolint:dupword // a signature
+	}
 }
 
 // Populate makes the roles and the application's database of a new Cluster, and runs the user's statements.

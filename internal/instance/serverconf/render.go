@@ -1,6 +1,7 @@
 package serverconf
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 
@@ -86,9 +87,7 @@ func Render(in Input) Files {
 	var floor map[string]string
 	if in.Control != nil {
 		floor = postgres.StandbyFloor(in.Major, postgres.Settings(settings), in.Control)
-		for name, value := range floor {
-			settings.Overrides[name] = value
-		}
+		maps.Copy(settings.Overrides, floor)
 	}
 
 	return Files{

@@ -50,7 +50,7 @@ func (p *Pump) Run(ctx context.Context) {
 				return
 			}
 
-			p.pass(entry)
+			p.pass(ctx, entry)
 		}))
 		p.check(ctx, plain.poll(func(line string) {
 			if !IsAboutLog(line) {
@@ -71,13 +71,11 @@ func (p *Pump) Run(ctx context.Context) {
 	poll()
 }
 
-func (p *Pump) pass(entry Entry) {
+func (p *Pump) pass(ctx context.Context, entry Entry) {
 	if p.Watch != nil && !p.Watch(entry) || IsAboutLog(entry.Message) {
 		return
 	}
 
-	// The handler wants a context for tracing only, which there is none of here.
-	ctx := context.Background()
 	if !p.Log.Enabled(ctx, entry.Level()) {
 		return
 	}

@@ -133,7 +133,7 @@ func syncFilesystem(dir string) error {
 		return fmt.Errorf("sync %s: %w", dir, err)
 	}
 
-	err = unix.Syncfs(int(file.Fd())) //nolint:gosec // a descriptor fits
+	err = unix.Syncfs(int(file.Fd()))
 	if err := errors.Join(err, file.Close()); err != nil {
 		return fmt.Errorf("sync the filesystem of %s: %w", dir, err)
 	}

@@ -31,7 +31,7 @@ func Lock(stateDir string) (*os.File, error) {
 		return nil, fmt.Errorf("lock the volume: %w", err)
 	}
 
-	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) //nolint:gosec // a descriptor fits
+	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if err == nil {
 		return file, nil
 	}
