@@ -39,7 +39,7 @@ Generated from the comments in ` + "`charts/caretaker/values.yaml`" + ` by ` + "
 	rows(t, page, "", document.Content[0])
 
 	if *update {
-		if err := os.WriteFile(reference, []byte(page.String()), 0o644); err != nil {
+		if err := os.WriteFile(reference, []byte(page.String()), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -32,13 +32,13 @@ func newCheckCommand() *cobra.Command {
 				return fmt.Errorf("check: %w", err)
 			}
 
-			fmt.Fprintln(command.OutOrStdout(), "the API server serves Caretaker's kinds")
+			command.Println("the API server serves Caretaker's kinds")
 
 			if err := checkReady(ctx, url); err != nil {
 				return fmt.Errorf("check: %w", err)
 			}
 
-			fmt.Fprintln(command.OutOrStdout(), "the operator is ready")
+			command.Println("the operator is ready")
 
 			return nil
 		},
@@ -73,7 +73,7 @@ func checkReady(ctx context.Context, url string) error {
 	if err != nil {
 		return fmt.Errorf("no operator answers; look at its pods: %w", err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 
 	body, err := io.ReadAll(io.LimitReader(response.Body, 4096))
 	if err != nil {

@@ -14,8 +14,10 @@ func newVersionCommand() *cobra.Command {
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
-		Run: func(command *cobra.Command, _ []string) {
-			fmt.Fprintf(command.OutOrStdout(), "caretaker %s (%s, %s/%s)\n", version.String(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		RunE: func(command *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintf(command.OutOrStdout(), "caretaker %s (%s, %s/%s)\n", version.String(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+
+			return err //nolint:wrapcheck // standard output is closed; there is nothing to add
 		},
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -92,11 +91,11 @@ func runManager(ctx context.Context, connection *rest.Config, o Options, logger 
 		Metrics:                 metricsOptions(o),
 		HealthProbeBindAddress:  "0", // probes are ours, and answer before there is a manager
 		PprofBindAddress:        o.PprofBindAddress,
-		GracefulShutdownTimeout: ptr.To(shutdownTimeout),
+		GracefulShutdownTimeout: new(shutdownTimeout),
 		Controller: config.Controller{
 			MaxConcurrentReconciles: o.MaxConcurrentReconciles,
 			// Replicas that stand by keep their caches filled, so that they take over at once.
-			EnableWarmup: ptr.To(true),
+			EnableWarmup: new(true),
 		},
 	}
 

@@ -34,8 +34,8 @@ type authority struct {
 }
 
 // planAuthority fills p.authority. A Cluster that does not need a CA of its own keeps the one it has, but gets none.
-func (p *planner) planAuthority(needed bool) error {
-	if !needed && p.in.OwnCA == nil {
+func (p *planner) planAuthority() error {
+	if p.in.UserServer != nil && p.in.UserReplication != nil && p.in.OwnCA == nil {
 		return nil
 	}
 

@@ -127,7 +127,7 @@ func Plan(in Input) (Output, error) {
 	p := planner{in: in}
 	user := p.readUser()
 
-	if err := p.planAuthority(in.UserServer == nil || in.UserReplication == nil); err != nil {
+	if err := p.planAuthority(); err != nil {
 		return Output{}, err
 	}
 

@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"io"
 	"math/big"
 	"net"
 	"strings"
@@ -35,7 +36,7 @@ type testCA struct {
 	pem         []byte
 }
 
-func newTestCA(t testing.TB, name string) *testCA {
+func newTestCA(t *testing.T, name string) *testCA {
 	t.Helper()
 
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -63,7 +64,7 @@ func newTestCA(t testing.TB, name string) *testCA {
 }
 
 // secret is a kubernetes.io/tls secret as cert-manager writes it.
-func (ca *testCA) secret(t testing.TB, change func(*x509.Certificate)) map[string][]byte {
+func (ca *testCA) secret(t *testing.T, change func(*x509.Certificate)) map[string][]byte {
 	t.Helper()
 
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -115,7 +116,7 @@ func newInput() pki.Input {
 	return pki.Input{Cluster: cluster, Namespace: namespace, DNSNames: pki.DNSNames(cluster, namespace), Now: start()}
 }
 
-func plan(t testing.TB, in pki.Input) pki.Output {
+func plan(t *testing.T, in pki.Input) pki.Output {
 	t.Helper()
 
 	out, err := pki.Plan(in)
@@ -145,7 +146,7 @@ func observe(in pki.Input, out pki.Output) pki.Input {
 	return in
 }
 
-func certificate(t testing.TB, data []byte) *x509.Certificate {
+func certificate(t *testing.T, data []byte) *x509.Certificate {
 	t.Helper()
 
 	block, _ := pem.Decode(data)
@@ -178,8 +179,7 @@ func handshake(now time.Time, server, client map[string][]byte, serverCA, client
 	clients.AppendCertsFromPEM(clientCA)
 
 	a, b := net.Pipe()
-	defer a.Close()
-	defer b.Close()
+	defer closeAll(a, b)
 
 	clock := func() time.Time { return now }
 	accepted := make(chan error, 1)
@@ -189,15 +189,21 @@ func handshake(now time.Time, server, client map[string][]byte, serverCA, client
 			Certificates: []tls.Certificate{serverPair}, ClientCAs: clients, ClientAuth: tls.RequireAndVerifyClientCert,
 			Time: clock, SessionTicketsDisabled: true,
 		}).Handshake()
-		a.Close()
+		closeAll(a)
 	}()
 
 	conn := tls.Client(b, &tls.Config{RootCAs: roots, ServerName: host, Time: clock, Certificates: []tls.Certificate{clientPair}})
 	dialed := conn.Handshake()
 
-	b.Close()
+	closeAll(b)
 
 	return errors.Join(dialed, <-accepted)
+}
+
+func closeAll(connections ...io.Closer) {
+	for _, c := range connections {
+		_ = c.Close()
+	}
 }
 
 func TestNewClusterGetsEverythingAtOnce(t *testing.T) {

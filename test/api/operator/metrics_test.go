@@ -70,7 +70,7 @@ func TestSecureMetrics(t *testing.T) {
 			request.Header.Set("Authorization", "Bearer "+token)
 		}
 
-		return read(client.Do(request))
+		return read(client.Do(request)) //nolint:bodyclose // read closes it
 	}
 
 	allowed := token("prometheus")

@@ -124,7 +124,7 @@ func (p *process) count(manager ctrl.Manager) error {
 }
 
 func (p *process) get(path string) (int, string) {
-	return read(http.Get("http://" + p.probes + path))
+	return read(http.Get("http://" + p.probes + path)) //nolint:bodyclose // read closes it
 }
 
 func read(response *http.Response, err error) (int, string) {
