@@ -17,6 +17,8 @@ fi
 
 # The PostgreSQL majors that there are development images of; the first is the default.
 POSTGRES_MAJORS=(17 15 18)
+# The images that the end-to-end tests need beside those.
+POSTGRES_VARIANTS=(17-b 17-official 17-cnpg)
 
 helm() { go tool -modfile="$ROOT/go.tools.mod" helm "$@"; }
 

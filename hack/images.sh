@@ -1,13 +1,21 @@
 #!/usr/bin/env bash
-# Builds the PostgreSQL development images named on the command line (majors), and loads them into the cluster.
+# Builds the PostgreSQL development images named on the command line and loads them into the development cluster:
+# a major version (17), a variant of it (17-b), or one in the layout of others' images (17-official, 17-cnpg).
 set -euo pipefail
 # shellcheck source=hack/cluster.sh
 source "$(dirname "$0")/cluster.sh"
 [ -n "$DEVCLUSTER" ] || exit 0
 make -s bin/images
 mkdir -p "$(images_dir)"
-for major in "$@"; do
-  tar=$(images_dir)/postgresql-$major.tar
-  bin/images postgresql --major "$major" --tag "$(postgres_image "$major")" --out "$tar"
-  bin/devcluster load "$tar"
+archives=()
+for image in "$@"; do
+  archive=$(images_dir)/postgresql-$image.tar
+  case $image in
+    *-official | *-cnpg) flags=(--like "${image#*-}") ;;
+    *-*) flags=(--variant "${image#*-}") ;;
+    *) flags=() ;;
+  esac
+  bin/images postgresql --major "${image%%-*}" "${flags[@]}" --out "$archive"
+  archives+=("$archive")
 done
+bin/devcluster load "${archives[@]}"

@@ -76,7 +76,7 @@ if [ -n "$can_cluster" ]; then
   if wants e2e; then
     if [ -n "$DEVCLUSTER" ]; then
       step "Start three nodes" bin/devcluster up
-      step "PostgreSQL images" hack/images.sh "${POSTGRES_MAJORS[@]}"
+      step "PostgreSQL images" hack/images.sh "${POSTGRES_MAJORS[@]}" "${POSTGRES_VARIANTS[@]}"
     fi
     step "Install the operator" hack/deploy.sh
     try "End-to-end tests" env CARETAKER_E2E=1 bash -c "$(declare -f gotest); ROOT='$ROOT' results='$results' gotest e2e . -count=1 -timeout 60m ./test/e2e/..."
