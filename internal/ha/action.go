@@ -94,11 +94,13 @@ type Rewind struct {
 	From Instance
 }
 
-// Reclone empties the directory, under a new member ID, and copies it from another node.
+// Discard empties an unusable directory, its divergent WAL kept aside, and makes a new member ID, which Done reports.
+type Discard struct{ Op uint64 }
+
+// Reclone copies another node into the empty directory.
 type Reclone struct {
 	Op   uint64
 	From Instance
-	Why  string
 }
 
 // SetLabel sets the role label of the own pod, and strips the primary label from all others if Primary.
@@ -129,6 +131,7 @@ func (AdmitClients) action()      {}
 func (Fence) action()             {}
 func (StopFast) action()          {}
 func (Rewind) action()            {}
+func (Discard) action()           {}
 func (Reclone) action()           {}
 func (SetLabel) action()          {}
 func (Stopped) action()           {}

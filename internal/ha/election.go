@@ -162,7 +162,7 @@ func (m *machine) best(r *Record, set []Report) (Report, bool) {
 	for _, x := range set {
 		switch {
 		case !r.isMember(x.From.ID),
-			!m.without(gOrderByTerm) && r.Timeline != 0 && !x.Tip.contains(r.Timeline, p.MinLSN),
+			!m.without(gOrderByTerm) && !x.Tip.contains(r.Timeline, p.MinLSN),
 			p.MinLSN != 0 && x.From.ID == r.Primary.Member && m.Now-m.View.SameSince < spareOld:
 			continue
 		}

@@ -65,7 +65,7 @@ type Done struct {
 	// Tip of the log: after a start, the end of recovery; after an orderly stop, with the shutdown checkpoint; after
 	// WaitReplayEnd, max(received, replayed); after CommitTermMessage, the message's end.
 	Tip Tip
-	// Member is the new member ID after a Reclone.
+	// Member is the new member ID after a Discard.
 	Member MemberID
 }
 

@@ -187,6 +187,9 @@ func (m *machine) superseded() bool {
 		return true
 	}
 	p := r.Pending
+	if m.without(gPendCheck) && (p == nil || p.Term > m.Disk.Led) {
+		return false
+	}
 
 	return p != nil && (p.Term > m.Disk.Led || p.Term == m.Disk.Led && p.Candidate.ID != m.Self.ID)
 }

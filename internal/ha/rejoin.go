@@ -14,17 +14,28 @@ func (m *machine) idle() {
 	if m.Op.Kind != opNone {
 		return
 	}
-	if d.Dirty || d.Empty || m.Broken {
+	switch {
+	case d.Dirty:
+		m.do(Discard{Op: m.begin(opDiscard)})
+		m.enter(Cloning)
+		return
+	case d.Empty || m.Broken:
+		m.pledgeEmpty()
 		m.clone()
 		return
-	}
-	own := d.Led > 0 && d.Resigned < d.Led && d.Pledged <= d.Led
-	if own && (r == nil || m.leads() && r.Pending == nil) {
+	case m.mayLead() && (r == nil || m.leads() && r.Pending == nil):
 		m.prove()
 		return
 	}
 	m.do(StartStandby{Op: m.begin(opStartStandby)})
 	m.enter(Starting)
+}
+
+// mayLead: it led, has not given up, and has pledged to nothing later.
+func (m *machine) mayLead() bool {
+	d := &m.Disk
+
+	return d.Led > 0 && d.Resigned < d.Led && d.Pledged <= d.Led
 }
 
 // prove starts read-write only with proof that the term is still this instance's (I4): a live read sent since it
@@ -133,6 +144,11 @@ func (m *machine) standby() {
 		}
 		return
 	}
+	r := m.View.Record
+	if m.mayLead() && m.leads() && r.Pending == nil && m.fresh(time.Second) {
+		m.fence("the term is this instance's after all", m.Now+m.Settings.Timing.Promise)
+		return
+	}
 	m.follow()
 	if m.Phase == Standby {
 		m.suspect()
@@ -191,41 +207,66 @@ func (m *machine) rewound(in Done) {
 	m.toIdle()
 }
 
-// clone makes an unusable or empty directory anew from the leader; the volume is a new member then.
+// clone fills an empty directory from the leader. Data that only lacks WAL is given up for that, if the leader is
+// established.
 func (m *machine) clone() {
 	l := &m.Leader
 	if l.ID == "" || m.Now-l.Heard > m.Settings.Timing.missed() || m.SavedN != m.SaveN {
 		return
 	}
-	if !l.Established && m.Now-l.Since < cloneEarly {
-		return
-	}
-	if !m.Disk.Dirty {
+	switch {
+	case !m.Disk.Empty && l.Established:
+		m.Broken = false
 		m.Disk.Dirty = true
+		m.save()
+	case l.Established, m.Disk.Empty && m.Now-l.Since >= cloneEarly:
+		m.Disk.Pledged = max(m.Disk.Pledged, l.Term)
+		m.enter(Cloning)
 		m.WaitSave = m.save()
 	}
-	m.enter(Cloning)
 }
 
 func (m *machine) cloning() {
 	if m.Op.Kind == opNone && m.SavedN >= m.WaitSave {
-		why := "the directory is unusable"
-		if m.Disk.Empty {
-			why = "the volume is empty"
-		}
-		m.do(Reclone{Op: m.begin(opReclone), From: m.Leader.Instance, Why: why})
+		m.do(Reclone{Op: m.begin(opReclone), From: m.Leader.Instance})
 	}
 }
 
 func (m *machine) recloned(in Done) {
 	if in.Failed != "" {
 		m.note("clone failed: " + in.Failed)
-		m.toIdle()
+	} else {
+		m.Disk.Empty = false
+		m.save()
+	}
+	m.toIdle()
+}
+
+// discarded: the volume is a new member, and empty.
+func (m *machine) discarded(in Done) {
+	if in.Failed != "" {
+		m.note("the unusable directory could not be emptied: " + in.Failed)
+	} else {
+		m.Disk = Disk{Member: in.Member, Pledged: m.Disk.Pledged, Empty: true}
+		m.Self.ID = in.Member
+		m.save()
+	}
+	m.toIdle()
+}
+
+// pledgeEmpty tells those that elect that this member has nothing, and can follow anybody.
+func (m *machine) pledgeEmpty() {
+	r := m.View.Record
+	if !m.Disk.Empty || r == nil || r.Pending == nil || r.isMember(m.Self.ID) || !m.fresh(3*time.Second) {
 		return
 	}
-	m.Broken = false
-	m.Disk = Disk{Member: in.Member, Pledged: max(m.Disk.Pledged, m.Leader.Term)}
-	m.Self.ID = in.Member
-	m.save()
-	m.toIdle()
+	p := r.Pending
+	if p.Term > m.Disk.Pledged {
+		m.Disk.Pledged = p.Term
+		m.save()
+	}
+	if p.Candidate.ID == "" && m.Disk.Pledged == p.Term && m.SavedN == m.SaveN {
+		m.Pledge = Pledge{Term: p.Term, Phase: pledgeDone}
+		m.report(false)
+	}
 }

@@ -30,7 +30,9 @@ type node struct {
 	gone     bool
 	pgBroken time.Duration // starts fail until
 	primary  bool          // label
-	stopped  func()
+	// delays of directed scenarios
+	ckptDelay, senderDelay, rewindDelay, promoteDelay time.Duration
+	stopped                                           func()
 }
 
 func (n *node) memberID() MemberID { return MemberID(fmt.Sprintf("%s%d", n.name, n.volGen)) }
@@ -291,7 +293,7 @@ func (n *node) longAct(a Action) {
 	case WaitReplayEnd:
 		n.op(a.Op, 5*ms, 200*ms, func() Done { return Done{Tip: n.w.tipOf(n.tip)} })
 	case Promote:
-		n.op(a.Op, 100*ms, 500*ms, func() Done {
+		n.op(a.Op, 100*ms+n.promoteDelay, 500*ms+n.promoteDelay, func() Done {
 			if n.mode != pgStandby {
 				return Done{Failed: "not running"}
 			}
@@ -312,6 +314,17 @@ func (n *node) longAct(a Action) {
 		n.stopFast(a)
 	case Rewind:
 		n.rewind(a)
+	case Discard:
+		n.w.tracef("%s discards its directory", n.name)
+		n.kill()
+		n.w.copies()
+		n.op(a.Op, 50*ms, 200*ms, func() Done {
+			if n.w.o.off&gIdent == 0 {
+				n.volGen++
+			}
+			n.tip, n.flushed = pos{0, 0}, pos{0, 0}
+			return Done{Member: n.memberID()}
+		})
 	case Reclone:
 		n.reclone(a)
 	}
@@ -399,7 +412,7 @@ func (n *node) rewind(a Rewind) {
 	n.w.copies()
 	u := n.find(a.From.Name)
 	inc := u.pgInc
-	n.op(a.Op, 500*ms, 2*time.Second, func() Done {
+	n.op(a.Op, 500*ms+n.rewindDelay, 2*time.Second+n.rewindDelay, func() Done {
 		if u.mode != pgPrimary || u.pgInc != inc || !n.w.link[u.id][n.id] {
 			return Done{Failed: "lost the source"}
 		}
@@ -411,7 +424,7 @@ func (n *node) rewind(a Rewind) {
 
 func (n *node) reclone(a Reclone) {
 	n.w.stats.clones++
-	n.w.tracef("%s clones from %s: %s", n.name, a.From.Name, a.Why)
+	n.w.tracef("%s clones from %s", n.name, a.From.Name)
 	n.kill()
 	n.w.copies()
 	u := n.find(a.From.Name)
@@ -421,9 +434,6 @@ func (n *node) reclone(a Reclone) {
 			return Done{Failed: "lost the source"}
 		}
 		n.tip, n.flushed = u.flushed, u.flushed
-		if n.w.o.off&gIdent == 0 {
-			n.volGen++
-		}
-		return Done{Member: n.memberID()}
+		return Done{}
 	})
 }

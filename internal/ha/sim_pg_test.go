@@ -134,14 +134,14 @@ func (n *node) reload(s Sync, gen uint64) {
 	for i := range n.senders {
 		if n.senders[i].conn != 0 {
 			conn := n.senders[i].conn
-			w.at(w.between(5*ms, 600*ms), func() {
+			w.at(w.between(5*ms, 600*ms)+n.senderDelay, func() {
 				if x := &n.senders[i]; n.pgInc == inc && x.conn == conn && x.gen < gen {
 					x.sync, x.gen = s, gen
 				}
 			})
 		}
 	}
-	w.at(w.between(5*ms, 600*ms), func() {
+	w.at(w.between(5*ms, 600*ms)+n.ckptDelay, func() {
 		if n.pgInc == inc && n.ckptGen < gen {
 			n.ckpt, n.ckptGen = s, gen
 			if s.Acks == 0 && n.mode == pgPrimary {

@@ -27,6 +27,7 @@ type opt struct {
 	directed  bool // no random faults, delays or losses
 	trace     bool
 	noLive    bool // do not check liveness
+	voters    int  // so many in the first rule; 0 for all
 }
 
 type item struct {
@@ -79,6 +80,7 @@ type world struct {
 	apiUp   bool
 	apiTo   [8]bool
 	holdCAS func(n *node, a CompareAndSwap) time.Duration
+	written func(n *node, a CompareAndSwap) // after a write was applied
 
 	// logs and the history of clients
 	br      []branch
@@ -122,7 +124,7 @@ func (w *world) bootstrap() {
 		n.flushed = n.tip
 		n.upstream = -1
 		w.nodes = append(w.nodes, n)
-		if i > 0 {
+		if i > 0 && (w.o.voters == 0 || i <= w.o.voters) {
 			r.Voters = with(r.Voters, n.disk.Member)
 		}
 	}
@@ -328,11 +330,18 @@ func (w *world) swap(n *node, a CompareAndSwap) {
 		if w.rec == nil && a.Expect == "" || w.rec != nil && a.Expect == fmt.Sprint(w.version) {
 			w.write(n, a)
 			out, v = Applied, fmt.Sprint(w.version)
+			if w.written != nil {
+				w.written(n, a)
+			}
 		}
 		if w.chance(30) {
 			return // the answer is lost
 		}
-		w.at(w.between(2*ms, 30*ms), func() { answer(out, v) })
+		w.at(w.between(2*ms, 30*ms), func() {
+			if w.canAPI(n) {
+				answer(out, v)
+			}
+		})
 	})
 }
 

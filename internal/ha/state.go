@@ -191,6 +191,7 @@ const (
 	opStop
 	opRewind
 	opReclone
+	opDiscard
 )
 
 // Op is the operation under way.

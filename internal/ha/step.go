@@ -226,6 +226,8 @@ func (m *machine) onDone(in Done) {
 		m.stopped(in)
 	case opRewind:
 		m.rewound(in)
+	case opDiscard:
+		m.discarded(in)
 	case opReclone:
 		m.recloned(in)
 	case opNone:

@@ -17,7 +17,10 @@ type Tip struct {
 
 // contains tells whether the log holds that position of that timeline.
 func (t Tip) contains(timeline uint32, lsn uint64) bool {
-	if timeline == t.Timeline {
+	switch timeline {
+	case 0:
+		return true // an empty volume
+	case t.Timeline:
 		return lsn <= t.LSN
 	}
 	for _, h := range t.History {

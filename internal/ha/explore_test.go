@@ -1,0 +1,41 @@
+package ha
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+func guardNames() map[string]guard {
+	return map[string]guard{
+		"Durable": gDurable, "StopBeforeReply": gStopBeforeReply, "Quorum": gQuorum, "NameCAS": gNameCAS, "Best": gBest,
+		"OrderByTerm": gOrderByTerm, "EstFlush": gEstFlush, "EstCAS": gEstCAS, "Gate": gGate, "Proof": gProof,
+		"Ident": gIdent, "Barrier": gBarrier, "CkptBarrier": gCkptBarrier, "RecordFirst": gRecordFirst,
+		"ChooseAfter": gChooseAfter, "UniqueTL": gUniqueTL, "ClientsOut": gClientsOut, "Rewind": gRewind,
+		"AuthUnion": gAuthUnion, "PromiseWait": gPromiseWait, "BootWait": gBootWait, "OpenWait": gOpenWait,
+		"PendCheck": gPendCheck, "Term": gTerm, "Claim": gClaim, "Drift": gDrift, "RecordBehind": gRecordBehind,
+		"EstMark": gEstMark, "Prefix": gPrefix,
+	}
+}
+
+func TestExplore(t *testing.T) {
+	only := os.Getenv("EXPLORE")
+	if only == "" {
+		t.Skip()
+	}
+	n := envInt(t, "N", 500)
+	for name, g := range guardNames() {
+		if only != "all" && !strings.Contains(","+only+",", ","+name+",") {
+			continue
+		}
+		for _, o := range configs() {
+			o.off = g
+			for i := range n {
+				if w := simulate(o, uint64(i)); w.fail != "" {
+					t.Logf("%-16s %-18s seed %d: %s", name, o.name, i, w.fail)
+					break
+				}
+			}
+		}
+	}
+}

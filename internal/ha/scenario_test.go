@@ -1,0 +1,359 @@
+package ha
+
+import (
+	"testing"
+	"time"
+)
+
+// scenario is a directed run: no random faults. With the guard the script ends without a violation; without it, not.
+type scenario struct {
+	name   string
+	guard  guard
+	o      opt
+	script func(w *world, t *testing.T)
+}
+
+func directed(n, acks int) opt { return opt{n: n, acks: acks, directed: true} }
+
+func (w *world) node(name string) *node { return w.nodes[int(name[0]-'A')] }
+
+// steady runs until A serves and all voters stream.
+func (w *world) steady(t *testing.T) {
+	t.Helper()
+	w.must(t, "a steady cluster", 20*time.Second, func() bool {
+		streaming := 0
+		for _, n := range w.nodes {
+			if n.upstream == 0 {
+				streaming++
+			}
+		}
+
+		return w.node("A").admitted && streaming == len(w.nodes)-1 && w.stats.acks > 0
+	})
+	w.run(w.now + 2*time.Second)
+}
+
+// wait runs until the condition holds, a violation, or the time is over.
+func (w *world) wait(d time.Duration, cond func() bool) bool {
+	for end := w.now + d; w.now < end && w.fail == ""; {
+		if cond() {
+			return true
+		}
+		w.run(w.now + 10*ms)
+	}
+
+	return cond()
+}
+
+// must is wait for what the scenario itself needs.
+func (w *world) must(t *testing.T, what string, d time.Duration, cond func() bool) {
+	t.Helper()
+	if !w.wait(d, cond) && w.fail == "" {
+		w.dump()
+		t.Fatalf("the scenario did not come to %s by %v\n%s", what, w.now, w.traceText())
+	}
+}
+
+// writable fails the run if nothing is acknowledged within the time.
+func (w *world) writable(d time.Duration) {
+	acks := w.stats.acks
+	if !w.wait(d, func() bool { return w.stats.acks > acks+3 }) && w.fail == "" {
+		w.failf("L: not writable within %v", d)
+	}
+}
+
+func (w *world) wire(on bool, pairs ...string) {
+	for _, p := range pairs {
+		i, j := int(p[0]-'A'), int(p[1]-'A')
+		w.link[i][j], w.link[j][i] = on, on
+	}
+	w.tracef("links %v: %v", pairs, on)
+}
+
+func (w *world) api(on bool, names string) {
+	for _, c := range names {
+		w.apiTo[int(c-'A')] = on
+	}
+	w.tracef("API of %s: %v", names, on)
+}
+
+func (w *world) tell(n *node, in Input) { n.whenThawed(n.inc(), func() { n.event(in) }) }
+
+// hint makes all that can read the record do so.
+func (w *world) hint() {
+	for _, n := range w.nodes {
+		w.tell(n, RecordRead{})
+	}
+}
+
+func (n *node) pledgedTo(t uint64) bool {
+	return n.st.Pledge.Term == t && n.st.Pledge.Phase == pledgeDone
+}
+
+func scenarios() []scenario {
+	return append(append(pledgeScenarios(), ruleScenarios()...), timeScenarios()...)
+}
+
+func pledgeScenarios() []scenario {
+	return []scenario{
+		{"a voter forgets its pledge in a crash", gDurable, directed(4, 1), func(w *world, t *testing.T) {
+			w.steady(t)
+			a, b, c, d := w.node("A"), w.node("B"), w.node("C"), w.node("D")
+			w.api(false, "AD")
+			w.tell(c, ForceTerm{})
+			w.must(t, "a pending term", time.Second, func() bool { return w.rec.Pending != nil })
+			w.hint()
+			w.wire(false, "AB", "AC")
+			w.must(t, "pledges of B and C", 8*time.Second, func() bool { return b.pledgedTo(2) && c.pledgedTo(2) })
+			w.run(w.now + time.Second)
+			b.crash("crashes")
+			w.api(false, "B")
+			w.wire(true, "AB")
+			w.wire(false, "BC", "BD")
+			b.start()
+			w.wait(4*time.Second, func() bool { return b.upstream == a.id })
+			w.run(w.now + time.Second)
+			w.api(true, "D")
+			w.hint()
+			w.wait(12*time.Second, func() bool { return d.pledgedTo(2) })
+			w.writable(10 * time.Second)
+			w.run(w.now + 2*time.Second)
+		}},
+		{"a voter goes on receiving after its pledge", gStopBeforeReply, directed(4, 1), func(w *world, t *testing.T) {
+			w.steady(t)
+			w.staleOK = true
+			a, c := w.node("A"), w.node("C")
+			w.api(false, "A")
+			a.off, a.rate = a.clock()-w.now/100, 0.01 // its clock nearly stands still: it will not fence itself
+			w.wire(false, "AB")
+			w.run(w.now + time.Second)
+			w.tell(c, ForceTerm{})
+			w.must(t, "a pending term", time.Second, func() bool { return w.rec.Pending != nil })
+			w.hint()
+			w.must(t, "a candidate", 8*time.Second, func() bool { return w.rec.Pending.Candidate.ID != "" })
+			w.wire(false, "BC", "BD")
+			w.run(w.now + 3*time.Second)
+			w.wire(true, "BC", "BD")
+			w.writable(15 * time.Second)
+			w.run(w.now + 3*time.Second)
+		}},
+		{"the term's message is not on any voter", gEstFlush, directed(3, 1), func(w *world, t *testing.T) {
+			w.steady(t)
+			b := w.node("B")
+			w.tell(w.node("A"), Switchover{Target: b.disk.Member})
+			w.must(t, "a candidate", 5*time.Second, func() bool { return b.st.Phase == Promoting })
+			w.wire(false, "AB", "BC")
+			w.run(w.now + 4*time.Second)
+			b.crash("is gone for good")
+			w.writable(30 * time.Second)
+		}},
+		{"a voter's volume is made anew", gIdent, directed(3, 1), func(w *world, t *testing.T) {
+			w.steady(t)
+			w.wire(false, "AC")
+			w.run(w.now + 2*time.Second) // acknowledged by B alone
+			w.node("A").crash("crashes")
+			w.node("B").loseVolume()
+			w.wire(true, "AC")
+			w.node("B").start()
+			w.run(w.now + 20*time.Second)
+			w.node("A").start()
+			w.writable(20 * time.Second)
+		}},
+		{"a rewind onto a primary that is not established is interrupted", gRewind, directed(3, 1), func(w *world, t *testing.T) {
+			w.steady(t)
+			a, b := w.node("A"), w.node("B")
+			w.wire(false, "AC")
+			w.run(w.now + 2*time.Second) // acknowledged by B alone
+			w.hold = func(from, to *node, _ Message) bool { return from == a || to == a }
+			w.link[1][0], w.link[0][1] = false, false
+			w.run(w.now + 300*ms) // A has what nobody else has
+			a.crash("crashes")
+			w.must(t, "a promotion", 15*time.Second, func() bool { return b.st.Phase == Promoting })
+			w.wire(false, "BC")
+			w.must(t, "a closed primary", 3*time.Second, func() bool { return b.st.Phase == Establishing })
+			w.wire(true, "AB")
+			w.hold = nil
+			a.rewindDelay = 5 * time.Second
+			a.start()
+			w.wait(8*time.Second, func() bool { return a.disk.Dirty })
+			a.crash("crashes")
+			b.loseVolume()
+			w.run(w.now + time.Second)
+		}},
+	}
+}
+
+func ruleScenarios() []scenario {
+	pref := directed(2, 1)
+	pref.preferred = true
+
+	return []scenario{
+		{"armed while the checkpointer still lets commits through", gCkptBarrier, pref, func(w *world, t *testing.T) {
+			w.steady(t)
+			a, b := w.node("A"), w.node("B")
+			b.crash("crashes")
+			w.must(t, "a degraded primary", 20*time.Second, func() bool { return w.rec.Acks == 0 && a.ckpt.Acks == 0 })
+			a.ckptDelay = time.Minute
+			b.start()
+			w.wait(6*time.Second, func() bool { return w.rec.Acks == 1 })
+			w.link[1][0], w.link[0][1] = false, false
+			w.run(w.now + 500*ms)
+			a.crash("crashes")
+			w.wait(10*time.Second, func() bool { return b.admitted })
+			a.start()
+			w.wire(true, "AB")
+			w.writable(20 * time.Second)
+		}},
+		{"armed while a walsender still has the old setting", gBarrier, pref, func(w *world, t *testing.T) {
+			w.steady(t)
+			a, b := w.node("A"), w.node("B")
+			b.crash("crashes")
+			w.must(t, "a degraded primary", 20*time.Second, func() bool { return w.rec.Acks == 0 && a.ckpt.Acks == 0 })
+			a.ckptDelay, a.senderDelay = 20*time.Second, 20*time.Second
+			b.start()
+			w.wait(6*time.Second, func() bool { return w.rec.Acks == 1 })
+			w.link[1][0], w.link[0][1] = false, false
+			w.run(w.now + 500*ms)
+			a.crash("crashes")
+			w.wait(10*time.Second, func() bool { return b.admitted })
+			a.start()
+			w.wire(true, "AB")
+			w.writable(20 * time.Second)
+		}},
+		{"degraded in PostgreSQL before the record says so", gRecordFirst, pref, func(w *world, t *testing.T) {
+			w.steady(t)
+			a := w.node("A")
+			w.api(false, "B")
+			w.wire(false, "AB")
+			asked := false
+			w.holdCAS = func(n *node, _ CompareAndSwap) time.Duration {
+				if n == a {
+					asked = true
+					return 900 * ms
+				}
+				return 0
+			}
+			w.must(t, "A asking to be degraded", 20*time.Second, func() bool { return asked })
+			w.api(true, "B")
+			w.hint()
+			w.must(t, "B asking for a term", 5*time.Second, func() bool { return w.rec.Pending != nil || w.rec.Acks == 0 })
+			w.run(w.now + 10*time.Second)
+			w.wire(true, "AB")
+			w.writable(20 * time.Second)
+		}},
+		{"a late write of an earlier run takes a voter out", gClaim, directed(3, 1), func(w *world, t *testing.T) {
+			w.steady(t)
+			a, b, c := w.node("A"), w.node("B"), w.node("C")
+			c.crash("crashes")
+			removing := false
+			w.holdCAS = func(_ *node, x CompareAndSwap) time.Duration {
+				if len(x.Record.Voters) == 1 && !removing {
+					removing = true
+					return 9 * time.Second
+				}
+				return 0
+			}
+			w.must(t, "C being taken out", 20*time.Second, func() bool { return removing })
+			a.crash("crashes")
+			a.start()
+			c.start()
+			w.must(t, "A serving again", 10*time.Second, func() bool { return a.admitted && c.upstream == 0 })
+			w.run(w.now + 2*time.Second)
+			w.link[1][0], w.link[0][1] = false, false
+			w.wait(8*time.Second, func() bool { return len(w.rec.Voters) == 1 })
+			w.run(w.now + 500*ms)
+			a.crash("crashes")
+			c.crash("crashes")
+			w.wait(15*time.Second, func() bool { return b.admitted })
+			w.wire(true, "AB")
+			a.start()
+			c.start()
+			w.writable(20 * time.Second)
+		}},
+	}
+}
+
+func timeScenarios() []scenario {
+	async2, async3 := directed(2, 0), directed(3, 0)
+	async3.voters = 1
+
+	return []scenario{
+		{"a voter is added, and elects, while the primary does not know that it was", gAuthUnion, async3, func(w *world, t *testing.T) {
+			w.written = func(_ *node, x CompareAndSwap) {
+				if len(x.Record.Voters) == 2 {
+					w.api(false, "AB") // the answer is lost
+					w.wire(false, "AC", "BC")
+					w.written = nil
+				}
+			}
+			w.must(t, "C added", 20*time.Second, func() bool { return len(w.rec.Voters) == 2 })
+			w.wait(15*time.Second, func() bool { return w.node("C").admitted })
+			w.run(w.now + 2*time.Second)
+		}},
+		{"a voter does not wait out its promise", gPromiseWait, async2, func(w *world, t *testing.T) {
+			w.steady(t)
+			a, b := w.node("A"), w.node("B")
+			w.api(false, "A")
+			w.must(t, "a heartbeat", time.Second, func() bool { return a.st.Peers[0].Answered > a.clock()-20*ms })
+			a.pidStop = w.now + 20*time.Second // only the watchdog is left
+			w.wire(false, "AB")
+			w.tell(b, ForceTerm{})
+			w.run(w.now + 8*time.Second)
+		}},
+		{"a voter forgets its promise in a crash", gBootWait, async2, func(w *world, t *testing.T) {
+			w.steady(t)
+			a, b := w.node("A"), w.node("B")
+			w.api(false, "A")
+			w.must(t, "a heartbeat", time.Second, func() bool { return a.st.Peers[0].Answered > a.clock()-20*ms })
+			a.pidStop = w.now + 20*time.Second
+			w.wire(false, "AB")
+			b.crash("crashes")
+			b.start()
+			w.must(t, "B reading the record", time.Second, func() bool { return b.st.View.Record != nil })
+			w.tell(b, ForceTerm{})
+			w.run(w.now + 8*time.Second)
+		}},
+		{"the new primary does not wait for the old one's last read", gOpenWait, async2, func(w *world, t *testing.T) {
+			w.steady(t)
+			a, b := w.node("A"), w.node("B")
+			w.api(false, "B")
+			w.wire(false, "AB")
+			w.run(w.now + 6*time.Second) // promises are over, A serves on its reads
+			w.must(t, "a read", time.Second, func() bool { return a.st.View.At > a.clock()-60*ms })
+			w.api(false, "A")
+			a.pidStop = w.now + 20*time.Second
+			w.api(true, "B")
+			w.hint()
+			w.must(t, "B being primary", 10*time.Second, func() bool { return b.admitted })
+		}},
+		{"a read that shows a pending term counts as authority", gPendCheck, async2, func(w *world, t *testing.T) {
+			w.steady(t)
+			b := w.node("B")
+			w.wire(false, "AB")
+			w.wait(15*time.Second, func() bool { return b.admitted })
+			w.run(w.now + 2*time.Second)
+		}},
+	}
+}
+
+func (s scenario) run(t *testing.T, off guard) *world {
+	t.Helper()
+	o := s.o
+	o.off, o.trace = off, true
+	w := newWorld(o, 1)
+	s.script(w, t)
+
+	return w
+}
+
+// TestScenarios: the protocol holds in all of them.
+func TestScenarios(t *testing.T) {
+	for _, s := range scenarios() {
+		t.Run(s.name, func(t *testing.T) {
+			if w := s.run(t, 0); w.fail != "" {
+				w.dump()
+				t.Errorf("%s\n%s", w.fail, w.traceText())
+			}
+		})
+	}
+}
