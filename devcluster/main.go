@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command devcluster runs a real Kubernetes on one Linux machine.
 package main
 

@@ -82,7 +82,7 @@ func (c *Cluster) save() error {
 
 // lock keeps other runs of the tool from changing the same cluster.
 func (c *Cluster) lock() (unlock func(), err error) {
-	if err := os.MkdirAll(c.dirs.State, 0o755); err != nil {
+	if err := os.MkdirAll(c.dirs.State, 0o750); err != nil {
 		return nil, fmt.Errorf("state of the cluster: %w", err)
 	}
 	return host.Lock(filepath.Join(c.dirs.State, "lock"))
@@ -100,9 +100,9 @@ func (c *Cluster) nodes() []node.Node {
 
 // Node finds a node by its name.
 func (c *Cluster) Node(name string) (node.Node, error) {
-	for _, node := range c.nodes() {
-		if node.Name() == name {
-			return node, nil
+	for _, n := range c.nodes() {
+		if n.Name() == name {
+			return n, nil
 		}
 	}
 	return node.Node{}, fmt.Errorf("no node %q: there are node-1 to node-%d", name, c.state.Nodes)
@@ -110,8 +110,8 @@ func (c *Cluster) Node(name string) (node.Node, error) {
 
 // NodeNames are the names of all nodes.
 func (c *Cluster) NodeNames() (names []string) {
-	for _, node := range c.nodes() {
-		names = append(names, node.Name())
+	for _, n := range c.nodes() {
+		names = append(names, n.Name())
 	}
 	return names
 }

@@ -29,8 +29,7 @@ func (c *Cluster) Down(ctx context.Context) error {
 		return err
 	}
 	if !found {
-		c.out.Line("There is no cluster in %s", c.dirs.State)
-		return nil
+		return c.downBlind(ctx)
 	}
 	unlock, err := c.lock()
 	if err != nil {
@@ -41,13 +40,7 @@ func (c *Cluster) Down(ctx context.Context) error {
 		return err
 	}
 	if !c.state.ControlPlaneOnly {
-		if err := host.TearDownNetwork(ctx, c.network()); err != nil {
-			return err
-		}
-		if err := host.RemoveCgroup(c.network().Name()); err != nil {
-			return err
-		}
-		if err := c.releaseLoops(ctx); err != nil {
+		if err := c.cleanMachine(ctx); err != nil {
 			return err
 		}
 	}
@@ -70,6 +63,39 @@ func (c *Cluster) Down(ctx context.Context) error {
 		return nil
 	}
 	return host.FreeSlot(c.dirs.Slots(), c.dirs.State)
+}
+
+// downBlind removes what is left of a cluster whose state folder somebody removed.
+func (c *Cluster) downBlind(ctx context.Context) error {
+	pids, err := c.strays()
+	if err != nil {
+		return err
+	}
+	network, claimed := host.FindSlot(c.dirs.Slots(), c.dirs.State)
+	if !claimed && len(pids) == 0 {
+		c.out.Line("There is no cluster in %s", c.dirs.State)
+		return nil
+	}
+	c.out.Line("The files of the cluster in %s are gone: removing what is left of it", c.dirs.State)
+	if err := c.stopAll(); err != nil || !claimed {
+		return err
+	}
+	c.state.Slot = network.Slot
+	if err := c.cleanMachine(ctx); err != nil {
+		return err
+	}
+	return host.FreeSlot(c.dirs.Slots(), c.dirs.State)
+}
+
+// cleanMachine removes what the cluster has outside its state folder.
+func (c *Cluster) cleanMachine(ctx context.Context) error {
+	if err := host.TearDownNetwork(ctx, c.network()); err != nil {
+		return err
+	}
+	if err := host.RemoveCgroup(c.network().Name()); err != nil {
+		return err
+	}
+	return c.releaseLoops(ctx)
 }
 
 func (c *Cluster) stopAll() error {

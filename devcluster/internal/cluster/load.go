@@ -28,11 +28,11 @@ func (c *Cluster) Load(ctx context.Context, names, archives []string) error {
 		}
 		var group errgroup.Group
 		for _, name := range names {
-			node, err := c.Node(name)
+			n, err := c.Node(name)
 			if err != nil {
 				return err
 			}
-			group.Go(func() error { return c.loadOne(ctx, node, archive) })
+			group.Go(func() error { return c.loadOne(ctx, n, archive) })
 		}
 		if err := group.Wait(); err != nil {
 			return err

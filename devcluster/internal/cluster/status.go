@@ -29,15 +29,15 @@ func (c *Cluster) Status(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	ready := c.opinions(ctx)
-	for _, node := range c.nodes() {
-		words := []string{power(node)}
-		if state := ready[node.Name()]; state != "" {
+	for _, n := range c.nodes() {
+		words := []string{power(n)}
+		if state := ready[n.Name()]; state != "" {
 			words = append(words, state)
 		}
-		for _, cut := range cuts[node.Index] {
+		for _, cut := range cuts[n.Index] {
 			words = append(words, "cut off from "+string(cut))
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\n", node.Name(), strings.Join(words, ", "))
+		_, _ = fmt.Fprintf(table, "%s\t%s\n", n.Name(), strings.Join(words, ", "))
 	}
 	return table.Flush()
 }
@@ -69,10 +69,10 @@ func (c *Cluster) opinions(ctx context.Context) map[string]string {
 	if err != nil {
 		return ready
 	}
-	for _, node := range nodes.Items {
-		ready[node.Name] = "not ready"
-		if _, yes := readiness(node); yes {
-			ready[node.Name] = "ready"
+	for _, item := range nodes.Items {
+		ready[item.Name] = "not ready"
+		if _, yes := readiness(item); yes {
+			ready[item.Name] = "ready"
 		}
 	}
 	return ready

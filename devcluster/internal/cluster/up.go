@@ -29,10 +29,22 @@ type Options struct {
 	Kubeconfig string
 }
 
+// Check says why this machine cannot run such a cluster, if it cannot.
+func (o Options) Check() error {
+	check := machine.Check
+	if o.ControlPlaneOnly {
+		check = machine.CheckAPIServer
+	}
+	if reasons := check(); len(reasons) > 0 {
+		return machine.CannotRun(reasons)
+	}
+	return nil
+}
+
 // Build fills the cache of built programs.
 func (c *Cluster) Build(ctx context.Context, options Options) error {
-	if reasons := machine.Check(!options.ControlPlaneOnly); len(reasons) > 0 {
-		return machine.CannotRun(reasons)
+	if err := options.Check(); err != nil {
+		return err
 	}
 	wanted := parts.ForControlPlane()
 	if !options.ControlPlaneOnly {
@@ -54,7 +66,7 @@ func (c *Cluster) linkKubectl() error {
 	if current, err := os.Readlink(link); err == nil && current == target {
 		return nil
 	}
-	if err := os.MkdirAll(c.dirs.Bin(), 0o755); err != nil {
+	if err := os.MkdirAll(c.dirs.Bin(), 0o750); err != nil {
 		return fmt.Errorf("kubectl: %w", err)
 	}
 	if err := errors.Join(ignoreMissing(os.Remove(link+".new")), os.Symlink(target, link+".new")); err != nil {
@@ -175,7 +187,16 @@ func (c *Cluster) startAll(ctx context.Context, authority *pki.Authority, began 
 	if err := c.applyAddons(ctx); err != nil {
 		return err
 	}
-	return c.out.Step(fmt.Sprintf("%d nodes ready", c.state.Nodes), func() error { return c.waitForNodes(ctx, began) })
+	what := fmt.Sprintf("%d nodes ready", c.state.Nodes)
+	if err := c.out.Step(what, func() error { return c.waitForNodes(ctx, began) }); err != nil {
+		return err
+	}
+	for _, name := range c.components() {
+		if c.process(name).PID() == 0 {
+			return fmt.Errorf("%s ended: see %s", name, c.dirs.Log(name))
+		}
+	}
+	return nil
 }
 
 // startNode prepares a node's folder and switches the node on.

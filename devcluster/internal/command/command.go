@@ -8,7 +8,6 @@ import (
 
 	"github.com/caretaker-dev/caretaker/devcluster/internal/cluster"
 	"github.com/caretaker-dev/caretaker/devcluster/internal/layout"
-	"github.com/caretaker-dev/caretaker/devcluster/internal/machine"
 	"github.com/caretaker-dev/caretaker/devcluster/internal/node"
 	"github.com/caretaker-dev/caretaker/devcluster/internal/progress"
 	"github.com/caretaker-dev/caretaker/devcluster/internal/volumes"
@@ -141,19 +140,14 @@ func (s *settings) build() *cobra.Command {
 }
 
 func (s *settings) check() *cobra.Command {
-	var controlPlaneOnly bool
+	var options cluster.Options
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Say whether this machine can run a cluster, and if not, why",
 		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			if reasons := machine.Check(!controlPlaneOnly); len(reasons) > 0 {
-				return machine.CannotRun(reasons)
-			}
-			return nil
-		},
+		RunE:  func(*cobra.Command, []string) error { return options.Check() },
 	}
-	cmd.Flags().BoolVar(&controlPlaneOnly, "control-plane-only", false, "check for an API server alone")
+	cmd.Flags().BoolVar(&options.ControlPlaneOnly, "control-plane-only", false, "check for an API server alone")
 	return cmd
 }
 

@@ -43,7 +43,7 @@ func write(path, name string, data any) error {
 
 // WriteFile writes a file that readers see whole or not at all.
 func WriteFile(path string, content []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
 	if err := os.WriteFile(path+".new", content, 0o600); err != nil {

@@ -243,7 +243,7 @@ func (b bench) load() {
 		b.Fatal(err)
 	}
 	archive := filepath.Join(dir, "probe.tar")
-	if err := os.WriteFile(archive, content, 0o644); err != nil {
+	if err := os.WriteFile(archive, content, 0o600); err != nil {
 		b.Fatal(err)
 	}
 	if first := b.do(b.binary, "load", archive); strings.Count(first, image) != 3 {
@@ -256,7 +256,7 @@ func (b bench) load() {
 
 func (b bench) workload() {
 	file := filepath.Join(b.TempDir(), "workload.yaml")
-	if err := os.WriteFile(file, []byte(workload), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte(workload), 0o600); err != nil {
 		b.Fatal(err)
 	}
 	b.do(b.kubectl, "apply", "-f", file)
@@ -401,6 +401,9 @@ func (b bench) apiStop() {
 	}
 	b.do(b.binary, "api", "start")
 	b.do(b.kubectl, "get", "nodes")
+	if status := b.do(b.binary, "status"); strings.Contains(status, "not running") {
+		b.Errorf("something ended with the API server:\n%s", status)
+	}
 }
 
 // ours are the processes of the cluster, but for those inside nodes.
@@ -453,7 +456,17 @@ func (b bench) controlPlaneOnly() {
 	if err != nil || !strings.Contains(string(audit), `"verb":"create"`) {
 		b.Errorf("the audit log does not tell of a write: %v", err)
 	}
+	other := bench{T: b.T, state: state}
+	if len(other.ours()) != 2 {
+		b.Errorf("not etcd and the API server, but %d processes", len(other.ours()))
+	}
+	if err := os.RemoveAll(state); err != nil {
+		b.Fatal(err)
+	}
 	b.do(b.binary, "down", "--dir", state)
+	if left := other.ours(); len(left) > 0 {
+		b.Errorf("processes %v of a cluster whose files are gone are left", left)
+	}
 }
 
 func (b bench) deleteVolumes() {
@@ -502,7 +515,7 @@ func (b bench) volumeNames() string {
 	file := filepath.Join(filepath.Dir(b.state), "volumes")
 	if _, err := os.Stat(file); err != nil {
 		names := b.do(b.kubectl, "get", "pv", "-o", `jsonpath={range .items[*]}{.metadata.name}{"\n"}{end}`)
-		if err := os.WriteFile(file, []byte(names), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(names), 0o600); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -56,7 +56,7 @@ func CreateCgroup(name string) error {
 			}
 			parent := dir
 			dir = filepath.Join(dir, part)
-			if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			if err := os.Mkdir(dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
 				return fmt.Errorf("control group: %w", err)
 			}
 			if err := inheritCPUs(parent, dir); err != nil {
@@ -64,7 +64,7 @@ func CreateCgroup(name string) error {
 			}
 		}
 		if unified() {
-			if err := os.MkdirAll(filepath.Join(dir, "system"), 0o755); err != nil {
+			if err := os.MkdirAll(filepath.Join(dir, "system"), 0o750); err != nil {
 				return fmt.Errorf("control group: %w", err)
 			}
 		}
@@ -80,7 +80,7 @@ func delegate(dir string) {
 		return
 	}
 	for controller := range strings.FieldsSeq(string(controllers)) {
-		_ = os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+controller), 0o644)
+		_ = os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+controller), 0o600)
 	}
 }
 
@@ -92,7 +92,7 @@ func inheritCPUs(parent, child string) error {
 			continue
 		}
 		if err == nil {
-			err = os.WriteFile(filepath.Join(child, file), bytes.TrimSpace(value), 0o644)
+			err = os.WriteFile(filepath.Join(child, file), bytes.TrimSpace(value), 0o600)
 		}
 		if err != nil {
 			return fmt.Errorf("control group: %w", err)
@@ -115,7 +115,7 @@ func JoinFreezer(name string, pid int) error {
 	if unified() { // There a group with children may not have processes.
 		dir = filepath.Join(dir, "system")
 	}
-	if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o600); err != nil {
 		return fmt.Errorf("control group: %w", err)
 	}
 	return nil
@@ -142,7 +142,7 @@ func setFrozen(name, v1, v2 string) error {
 	if unified() {
 		file, value = "cgroup.freeze", v2
 	}
-	err := os.WriteFile(filepath.Join(freezer(name), file), []byte(value), 0o644)
+	err := os.WriteFile(filepath.Join(freezer(name), file), []byte(value), 0o600)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("control group: %w", err)
 	}

@@ -22,7 +22,7 @@ func RaiseLimits() error {
 		if value, err := strconv.Atoi(strings.TrimSpace(string(content))); err == nil && value >= least {
 			continue
 		}
-		if err := os.WriteFile(path, []byte(strconv.Itoa(least)), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(strconv.Itoa(least)), 0o600); err != nil {
 			return fmt.Errorf("kernel limits: %w", err)
 		}
 	}

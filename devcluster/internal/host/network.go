@@ -58,7 +58,7 @@ func SetUpNetwork(ctx context.Context, network layout.Network, nodes int) error 
 			return err
 		}
 	}
-	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
+	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o600); err != nil {
 		return fmt.Errorf("allowing pods to reach other networks: %w", err)
 	}
 	rules := fmt.Sprintf(`table ip %[1]s

@@ -28,17 +28,15 @@ func ClaimSlot(ctx context.Context, dir, state string) (layout.Network, error) {
 	if err != nil {
 		return layout.Network{}, err
 	}
-	for slot := range layout.MaxSlots {
-		if owner(dir, slot) == state {
-			return layout.Network{Slot: slot}, nil
-		}
+	if network, found := FindSlot(dir, state); found {
+		return network, nil
 	}
 	for slot := range layout.MaxSlots {
 		network := layout.Network{Slot: slot}
 		if !free(dir, network) || Collides(network, used) {
 			continue
 		}
-		if err := os.WriteFile(slotFile(dir, slot), []byte(state+"\n"), 0o644); err != nil {
+		if err := os.WriteFile(slotFile(dir, slot), []byte(state+"\n"), 0o600); err != nil {
 			return layout.Network{}, fmt.Errorf("claiming a slot: %w", err)
 		}
 		return network, nil
@@ -46,6 +44,16 @@ func ClaimSlot(ctx context.Context, dir, state string) (layout.Network, error) {
 	return layout.Network{}, fmt.Errorf("all %d slots for clusters are taken, or their addresses "+
 		"(10.98.N.0/24, parts of 10.244.0.0/16 and 10.96.0.0/16) are in use on this machine; "+
 		"see %s and run \"devcluster down\" where a cluster is no longer needed", layout.MaxSlots, dir)
+}
+
+// FindSlot finds the slot that the cluster with this state folder has.
+func FindSlot(dir, state string) (network layout.Network, found bool) {
+	for slot := range layout.MaxSlots {
+		if owner(dir, slot) == state {
+			return layout.Network{Slot: slot}, true
+		}
+	}
+	return layout.Network{}, false
 }
 
 // FreeSlot gives up what the cluster claimed.
@@ -86,7 +94,7 @@ func owner(dir string, slot int) string {
 func slotFile(dir string, slot int) string { return filepath.Join(dir, strconv.Itoa(slot)) }
 
 func lockSlots(dir string) (unlock func(), err error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("slots: %w", err)
 	}
 	return Lock(filepath.Join(dir, "lock"))
@@ -94,7 +102,7 @@ func lockSlots(dir string) (unlock func(), err error) {
 
 // Lock waits for the lock file, and holds it until unlock is called or the process ends.
 func Lock(path string) (unlock func(), err error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}

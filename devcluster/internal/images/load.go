@@ -134,10 +134,10 @@ func (t Target) Load(ctx context.Context, archive *Archive) error {
 	if _, err := t.run(ctx, "import", archive.path); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(t.record(archive)), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(t.record(archive)), 0o750); err != nil {
 		return fmt.Errorf("remembering what was loaded: %w", err)
 	}
-	if err := os.WriteFile(t.record(archive), []byte(archive.fingerprint), 0o644); err != nil {
+	if err := os.WriteFile(t.record(archive), []byte(archive.fingerprint), 0o600); err != nil {
 		return fmt.Errorf("remembering what was loaded: %w", err)
 	}
 	return nil

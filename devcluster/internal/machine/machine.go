@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -26,10 +25,7 @@ func program(name string) func() bool {
 	}
 }
 
-func needs(wholeCluster bool) []need {
-	if !wholeCluster {
-		return nil
-	}
+func needs() []need {
 	return []need{
 		{[]string{"iproute2"}, program("ip")},
 		{[]string{"nftables"}, program("nft")},
@@ -47,18 +43,18 @@ func needs(wholeCluster bool) []need {
 	}
 }
 
-// Check says what keeps a cluster from running here: nothing, if it can. What apt-get
-// can install does not count.
-func Check(wholeCluster bool) (reasons []string) {
-	if runtime.GOOS != "linux" {
-		return []string{"this is " + runtime.GOOS + ", not Linux"}
-	}
-	if _, err := exec.LookPath("go"); err != nil {
+// CheckAPIServer says what keeps an API server from running here: nothing, if it can.
+func CheckAPIServer() (reasons []string) {
+	if !program("go")() {
 		reasons = append(reasons, "the Go toolchain is not in PATH")
 	}
-	if !wholeCluster {
-		return reasons
-	}
+	return reasons
+}
+
+// Check says what keeps a cluster from running here: nothing, if it can. What apt-get
+// can install does not count.
+func Check() (reasons []string) {
+	reasons = CheckAPIServer()
 	if os.Geteuid() != 0 {
 		return append(reasons, "you are not root: nodes need namespaces, network links and mounts of their own")
 	}
@@ -103,7 +99,7 @@ func Install(ctx context.Context, out *progress.Printer) error {
 }
 
 func missingPackages() (packages []string) {
-	for _, need := range needs(true) {
+	for _, need := range needs() {
 		if !need.present() {
 			packages = append(packages, need.packages...)
 		}

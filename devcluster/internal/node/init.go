@@ -127,11 +127,11 @@ func (s Spec) mount() error {
 		return err
 	}
 	for _, dir := range []string{"/var-lib", "/var-log", "/volumes", "/volume-files"} {
-		if err := os.MkdirAll(layout.NodeDir+dir, 0o755); err != nil {
+		if err := os.MkdirAll(layout.NodeDir+dir, 0o750); err != nil {
 			return fmt.Errorf("folders of %s: %w", s.Name, err)
 		}
 	}
-	if err := os.MkdirAll("/run/netns", 0o755); err != nil {
+	if err := os.MkdirAll("/run/netns", 0o750); err != nil {
 		return fmt.Errorf("folders of %s: %w", s.Name, err)
 	}
 	// From here on the machine's own /var/lib is hidden.
@@ -148,7 +148,7 @@ func (s Spec) mount() error {
 
 func bind(targets map[string]string) error {
 	for target, source := range targets {
-		if err := os.MkdirAll(target, 0o755); err != nil {
+		if err := os.MkdirAll(target, 0o750); err != nil {
 			return fmt.Errorf("mounting %s: %w", target, err)
 		}
 		if err := unix.Mount(source, target, "", unix.MS_BIND, ""); err != nil {
@@ -174,7 +174,7 @@ func (s Spec) setUpNetwork() error {
 		}
 	}
 	for file, needed := range map[string]bool{"ipv4/ip_forward": true, "bridge/bridge-nf-call-iptables": false} {
-		err := os.WriteFile("/proc/sys/net/"+file, []byte("1"), 0o644)
+		err := os.WriteFile("/proc/sys/net/"+file, []byte("1"), 0o600)
 		if err != nil && needed {
 			return fmt.Errorf("setting net/%s: %w", file, err)
 		}

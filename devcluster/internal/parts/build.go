@@ -19,6 +19,9 @@ import (
 	"github.com/caretaker-dev/caretaker/devcluster/internal/progress"
 )
 
+// temporaryPrefix begins the names of folders in which something is being built.
+const temporaryPrefix = "building-"
+
 // Built says where each part's programs are.
 type Built map[string]string
 
@@ -64,10 +67,10 @@ func (b Builder) Build(ctx context.Context, parts []Part) (Built, error) {
 
 // lock keeps two runs from compiling the same at the same time.
 func (b Builder) lock() (unlock func(), err error) {
-	if err := os.MkdirAll(b.Cache, 0o755); err != nil {
+	if err := os.MkdirAll(b.Cache, 0o750); err != nil {
 		return nil, fmt.Errorf("build cache: %w", err)
 	}
-	file, err := os.OpenFile(filepath.Join(b.Cache, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	file, err := os.OpenFile(filepath.Join(b.Cache, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("build cache: %w", err)
 	}
@@ -77,6 +80,14 @@ func (b Builder) lock() (unlock func(), err error) {
 			return nil, fmt.Errorf("build cache: locking: %w", err)
 		}
 	}
+	// What a killed run was building is of no use: whoever holds the lock is the only one.
+	abandoned, err := filepath.Glob(filepath.Join(b.Cache, temporaryPrefix+"*"))
+	for _, dir := range abandoned {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("build cache: %w", errors.Join(err, file.Close()))
+	}
 	return func() { _ = file.Close() }, nil
 }
 
@@ -84,14 +95,11 @@ func (b Builder) buildPart(ctx context.Context, part Part, dir string) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil // Another run built it while this one waited for the lock.
 	}
-	temporary, err := os.MkdirTemp(b.Cache, "building-")
+	temporary, err := os.MkdirTemp(b.Cache, temporaryPrefix)
 	if err != nil {
 		return fmt.Errorf("build cache: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(temporary) }()
-	if err := os.Chmod(temporary, 0o755); err != nil { //nolint:gosec // Containers' users run these programs.
-		return fmt.Errorf("build cache: %w", err)
-	}
 	err = b.Progress.LongStep("building "+part.About+" "+part.Version, part.Expected, func() error {
 		return b.compile(ctx, part, temporary)
 	})
@@ -134,14 +142,14 @@ func (b Builder) compile(ctx context.Context, part Part, into string) error {
 // goes into the build.
 func (b Builder) dir(part Part) (string, error) {
 	hash := sha256.New()
-	fmt.Fprintf(hash, "%s %+v\n", runtime.GOARCH, part)
-	source := filepath.Join(b.Sources, part.Name)
-	err := filepath.WalkDir(source, func(path string, entry fs.DirEntry, err error) error {
+	_, _ = fmt.Fprintf(hash, "%s %+v\n", runtime.GOARCH, part)
+	source := os.DirFS(filepath.Join(b.Sources, part.Name))
+	err := fs.WalkDir(source, ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		content, err := os.ReadFile(path)
-		fmt.Fprintf(hash, "%s %d\n", strings.TrimPrefix(path, source), len(content))
+		content, err := fs.ReadFile(source, path)
+		_, _ = fmt.Fprintf(hash, "%s %d\n", path, len(content))
 		_, _ = hash.Write(content)
 		return err
 	})

@@ -42,10 +42,10 @@ func (p Process) Start(cmd *exec.Cmd) error {
 	// either way nobody must be left behind as a zombie while the tool runs.
 	go func() { _ = cmd.Wait() }()
 	id := fmt.Sprintf("%d %s\n", cmd.Process.Pid, startTime(cmd.Process.Pid))
-	if err := os.MkdirAll(filepath.Dir(p.PIDFile), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(p.PIDFile), 0o750); err != nil {
 		return fmt.Errorf("remembering a process: %w", err)
 	}
-	if err := os.WriteFile(p.PIDFile, []byte(id), 0o644); err != nil {
+	if err := os.WriteFile(p.PIDFile, []byte(id), 0o600); err != nil {
 		return fmt.Errorf("remembering a process: %w", err)
 	}
 	return nil
@@ -93,14 +93,14 @@ func (p Process) wait(limit time.Duration) error {
 
 // OpenLog opens a log to append to, beginning it anew if it has become large.
 func OpenLog(path string) (*os.File, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}
 	mode := os.O_CREATE | os.O_WRONLY | os.O_APPEND
 	if info, err := os.Stat(path); err == nil && info.Size() > maxLog {
 		mode |= os.O_TRUNC
 	}
-	file, err := os.OpenFile(path, mode, 0o644)
+	file, err := os.OpenFile(path, mode, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -26,7 +27,7 @@ func run(args []string) error {
 	case "get":
 		return get(args[1])
 	case "write":
-		return os.WriteFile(args[1], []byte(args[2]), 0o644)
+		return os.WriteFile(args[1], []byte(args[2]), 0o600)
 	case "read":
 		content, err := os.ReadFile(args[1])
 		_, _ = os.Stdout.Write(content)
@@ -36,7 +37,7 @@ func run(args []string) error {
 	case "size":
 		var info syscall.Statfs_t
 		err := syscall.Statfs(args[1], &info)
-		_, _ = fmt.Fprintln(os.Stdout, int64(info.Blocks)*info.Bsize)
+		_, _ = fmt.Fprintln(os.Stdout, info.Blocks*uint64(max(info.Bsize, 0)))
 		return err
 	}
 	return fmt.Errorf("no such command: %s", args[0])
@@ -59,8 +60,13 @@ func serve() error {
 }
 
 func get(url string) error {
-	client := http.Client{Timeout: 3 * time.Second}
-	response, err := client.Get(url)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return err
 	}
