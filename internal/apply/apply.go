@@ -66,12 +66,14 @@ func (a Applier) Create(ctx context.Context, desired client.Object) error {
 	return a.apply(ctx, u)
 }
 
-// Update applies an object that is ours.
-func (a Applier) Update(ctx context.Context, desired client.Object) error {
+// Update applies an object that is ours. With a resource version it fails with a conflict if the live object has another.
+func (a Applier) Update(ctx context.Context, desired client.Object, resourceVersion string) error {
 	u, err := diff.Unstructured(desired)
 	if err != nil {
 		return fmt.Errorf("convert %s: %w", desired.GetName(), err)
 	}
+
+	u.SetResourceVersion(resourceVersion)
 
 	return a.apply(ctx, u)
 }

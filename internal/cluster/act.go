@@ -96,7 +96,7 @@ func (r *Reconciler) apply(ctx context.Context, cluster *v1.Cluster, a decide.Ap
 	applier := r.applier(cluster)
 
 	if !a.New {
-		return applier.Update(ctx, a.Object)
+		return applier.Update(ctx, a.Object, a.ResourceVersion)
 	}
 
 	err := applier.Create(ctx, a.Object)

@@ -32,6 +32,8 @@ type Apply struct {
 	New bool
 	// Why, for people; empty where there is nothing to say.
 	Why string
+	// ResourceVersion that the decision stands on; empty where that does not matter.
+	ResourceVersion string
 }
 
 // PatchMetadata brings metadata up to date on an object whose content is not ours to write.

@@ -177,7 +177,7 @@ func TestOneThingHappens(t *testing.T) {
 			name: "the record is deleted and the user says whom to trust", happens: []mutation{
 				func(w *world) { w.view.Record = nil }, annotate(naming.AnnotationBootstrapFrom, "db-1"),
 			},
-			want: []string{"create the term record with db-1 to bootstrap"}, kind: conditions.Done, says: "ready",
+			want: []string{"create the term record with db-1 to bootstrap"}, kind: conditions.Waiting, says: "Waiting: db-1 takes charge",
 		},
 		{
 			name: "a service changed by hand", happens: []mutation{func(w *world) {

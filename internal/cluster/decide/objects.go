@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/caretaker-dev/caretaker/internal/apply/diff"
@@ -48,9 +49,18 @@ func (p *planner) ensure(wanted, live build.Object, why string) {
 		return
 	}
 
-	if differs, err := diff.Differs(wanted, live); err != nil || differs {
-		p.act(Apply{Object: wanted, Why: why})
+	if differs, err := diff.Differs(wanted, live); err == nil && !differs {
+		return
 	}
+
+	apply := Apply{Object: wanted, Why: why}
+
+	// What is in a secret may be fresh: it must not be written over something fresher that the cache did not show yet.
+	if _, secret := wanted.(*corev1.Secret); secret {
+		apply.ResourceVersion = live.GetResourceVersion()
+	}
+
+	p.act(apply)
 }
 
 func (p *planner) isPrunable(key Key) bool {

@@ -27,7 +27,7 @@ func (p *planner) summarize() {
 	switch name := p.gravest(); {
 	case name != "":
 		p.trouble(name)
-	case !p.states[p.primary].ready:
+	case !p.states[p.primary].ready || !p.established:
 		p.primaryMessage(waking)
 	case p.serving() < len(p.members):
 		p.replicaMessage()
@@ -82,7 +82,7 @@ func (p *planner) primaryMessage(waking bool) { //nolint:revive // a fact, not a
 	case waking:
 		reason = v1.ReasonWaking
 	case !p.established:
-		reason = v1.ReasonInitializing
+		reason, what = v1.ReasonInitializing, firstOf(state.message, "takes charge")
 	}
 
 	p.wait(reason, fmt.Sprintf("Waiting: %s %s", p.primary, what))

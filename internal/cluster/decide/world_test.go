@@ -397,3 +397,13 @@ func storageClass(name string) mutation {
 
 func quantity(s string) resource.Quantity { return resource.MustParse(s) }
 
+
+// copy is a view that can be changed without the original noticing.
+func (w *world) copy() decide.View {
+	view := w.view
+	view.Cluster = w.view.Cluster.DeepCopy()
+	view.Pods, view.Volumes = maps.Clone(w.view.Pods), maps.Clone(w.view.Volumes)
+	view.Reports, view.Owned = maps.Clone(w.view.Reports), maps.Clone(w.view.Owned)
+
+	return view
+}
