@@ -47,6 +47,8 @@ type world struct {
 	events    *recorder
 	// operatorImage of the controllers that are made from now on.
 	operatorImage string
+	// defaultImage of PostgreSQL, likewise.
+	defaultImage string
 }
 
 func newWorld(t *testing.T) *world {
@@ -63,7 +65,7 @@ func newWorld(t *testing.T) *world {
 	}
 
 	return &world{
-		server: server, namespace: ns, events: &recorder{}, operatorImage: "caretaker:1",
+		server: server, namespace: ns, events: &recorder{}, operatorImage: "caretaker:1", defaultImage: "postgresql:17",
 		machine: machine.New(server.Client, ns, clock.RealClock{}),
 	}
 }
@@ -195,7 +197,7 @@ func (w *world) reconciler(t *testing.T, process *crash.Process) *cluster.Reconc
 	c := process.Client()
 
 	reconciler, err := cluster.New(c, c, c.RESTMapper(), cluster.Options{
-		DefaultImage:  "postgresql:17",
+		DefaultImage:  w.defaultImage,
 		OperatorImage: w.operatorImage,
 		Clock:         clock.RealClock{},
 		Instances:     &instances{process: process, machine: w.machine},

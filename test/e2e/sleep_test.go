@@ -23,7 +23,7 @@ func TestSleep(t *testing.T) {
 
 	f := newFixture(t, "sleep")
 	f.start(t, f.newCluster(2))
-	f.sql(t, f.primary(t), "app", "CREATE TABLE t AS SELECT generate_series(1, 100) AS id")
+	f.sql(t, f.primary(t), "app", "SET ROLE app; CREATE TABLE t AS SELECT generate_series(1, 100) AS id")
 
 	step(t, "hibernate and wake", func(t *testing.T) { hibernate(t, f) })
 	step(t, "pause", func(t *testing.T) { pause(t, f) })
