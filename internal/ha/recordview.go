@@ -15,11 +15,12 @@ func (m *machine) pollRecord() {
 	if m.Phase == Gone || v.ReadSince != 0 && m.Now-v.ReadSince < readTimeout {
 		return
 	}
-	if m.Now < v.NextRead || v.LastRead != 0 && m.Now-v.LastRead < readFloor {
+	age := m.Now - v.LastRead
+	if v.LastRead != 0 && (age < readFloor || age < m.readInterval() && m.Now < v.NextRead) {
 		return
 	}
 	v.ReadSince, v.LastRead = m.Now, m.Now
-	v.NextRead = m.Now + m.readInterval()
+	v.NextRead = forever
 	m.do(ReadRecord{})
 }
 
@@ -27,7 +28,7 @@ func (m *machine) readInterval() time.Duration {
 	busy := m.View.Record == nil || m.View.Record.Pending != nil || m.Swap != nil
 	switch m.Phase {
 	case Primary:
-		busy = busy || m.Lead.Change || m.promisedUntil() < m.Now+m.Settings.Timing.Promise/2
+		busy = busy || m.Lead.Change || m.promisedUntil() < m.Now+m.Settings.Timing.Promise-2*m.Settings.Timing.Heartbeat
 	case Standby:
 		busy = busy || m.Now-m.Leader.Heard > 2*m.Settings.Timing.Heartbeat
 	case Rewinding, Cloning:

@@ -186,6 +186,8 @@ func pledgeScenarios() []scenario {
 func ruleScenarios() []scenario {
 	pref := directed(2, 1)
 	pref.preferred = true
+	pref3 := directed(3, 1)
+	pref3.preferred = true
 
 	return []scenario{
 		{"armed while the checkpointer still lets commits through", gCkptBarrier, pref, func(w *world, t *testing.T) {
@@ -200,6 +202,7 @@ func ruleScenarios() []scenario {
 			w.run(w.now + 500*ms)
 			a.crash("crashes")
 			w.wait(10*time.Second, func() bool { return b.admitted })
+			a.ckptDelay, a.senderDelay = 0, 0
 			a.start()
 			w.wire(true, "AB")
 			w.writable(20 * time.Second)
@@ -216,6 +219,7 @@ func ruleScenarios() []scenario {
 			w.run(w.now + 500*ms)
 			a.crash("crashes")
 			w.wait(10*time.Second, func() bool { return b.admitted })
+			a.ckptDelay, a.senderDelay = 0, 0
 			a.start()
 			w.wire(true, "AB")
 			w.writable(20 * time.Second)
@@ -241,7 +245,7 @@ func ruleScenarios() []scenario {
 			w.wire(true, "AB")
 			w.writable(20 * time.Second)
 		}},
-		{"a late write of an earlier run takes a voter out", gClaim, directed(3, 1), func(w *world, t *testing.T) {
+		{"a late write of an earlier run takes a voter out", gClaim, pref3, func(w *world, t *testing.T) {
 			w.steady(t)
 			a, b, c := w.node("A"), w.node("B"), w.node("C")
 			c.crash("crashes")
@@ -307,10 +311,10 @@ func timeScenarios() []scenario {
 			w.must(t, "a heartbeat", time.Second, func() bool { return a.st.Peers[0].Answered > a.clock()-20*ms })
 			a.pidStop = w.now + 20*time.Second
 			w.wire(false, "AB")
+			w.tell(b, ForceTerm{})
+			w.must(t, "a pending term", time.Second, func() bool { return w.rec.Pending != nil })
 			b.crash("crashes")
 			b.start()
-			w.must(t, "B reading the record", time.Second, func() bool { return b.st.View.Record != nil })
-			w.tell(b, ForceTerm{})
 			w.run(w.now + 8*time.Second)
 		}},
 		{"the new primary does not wait for the old one's last read", gOpenWait, async2, func(w *world, t *testing.T) {
@@ -323,6 +327,7 @@ func timeScenarios() []scenario {
 			w.api(false, "A")
 			a.pidStop = w.now + 20*time.Second
 			w.api(true, "B")
+			w.tell(b, ForceTerm{})
 			w.hint()
 			w.must(t, "B being primary", 10*time.Second, func() bool { return b.admitted })
 		}},
