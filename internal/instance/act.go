@@ -78,6 +78,10 @@ func (r *runner) startServer(ctx context.Context, do Do, spec postgresqlv1.Clust
 			}
 		}
 
+		if err := volume.Restrict(start.DataDir); err != nil {
+			return err
+		}
+
 		dropped, err := volume.ClearAutoConf(start.DataDir)
 		if err != nil {
 			return err
@@ -181,7 +185,7 @@ func (r *runner) finish(ended *job) {
 	}
 
 	if ended.kind == DoRestart {
-		r.AskRestart("")
+		r.setRestart("")
 	}
 
 	if ended.err == nil || isCancelled(ended.err) {

@@ -103,6 +103,14 @@ func (c *configuration) Config() instanceapi.Config {
 	return c.input.Config
 }
 
+// Hash of the Config that is wanted.
+func (c *configuration) Hash() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	return c.hash
+}
+
 // Err says why there is no Config.
 func (c *configuration) Err() error {
 	c.mu.Lock()

@@ -1,4 +1,5 @@
-package instance_test //nolint:gosec // everything is in a folder of the test's own, open to the user that PostgreSQL runs as
+//nolint:gosec // files and processes of the test's own
+package instance_test
 
 import (
 	"bytes"

@@ -1,10 +1,15 @@
-package instance_test //nolint:gosec // everything is in a folder of the test's own, open to the user that PostgreSQL runs as
+//nolint:gosec // files and processes of the test's own
+package instance_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,8 +19,10 @@ import (
 	"testing"
 	"time"
 
+	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/instanceclient"
+	"github.com/caretaker-dev/caretaker/internal/pki"
 )
 
 // TestLife walks a primary and a replica through what happens to them, one thing after the other.
@@ -256,13 +263,128 @@ func (w *world) changeMaxConnections(order []*member, value int) {
 			return false
 		})
 
-		must(w.t, w.client.Restart(context.Background(), m.target(), instanceapi.RestartRequest{Reason: "max_connections changed"}))
+		request := instanceapi.RestartRequest{Reason: "max_connections changed"}
+		must(w.t, w.client.Restart(context.Background(), m.target(), request))
+
+		if err := w.client.Restart(context.Background(), m.target(), request); !instanceclient.IsRefused(err) {
+			w.t.Errorf("%s: a second order at once got %v, want a refusal", m.name, err)
+		}
+
 		m.awaitQuery("SHOW max_connections", want)
 
 		if status := m.awaitReady(); len(status.PendingRestart) > 0 || status.Restarts > 0 {
 			w.t.Errorf("%s: pending %v, %d restarts: want none, and an ordered restart not to count", m.name, status.PendingRestart, status.Restarts)
 		}
 	}
+}
+
+// TestReplicaIsTrusted: the record is lost, and a person has named the replica's volume to go on from.
+func TestReplicaIsTrusted(t *testing.T) {
+	w := newWorld(t, "demo-0", "demo-1")
+	primary, replica := w.start("demo-0", "uid-0"), w.start("demo-1", "uid-1")
+
+	primary.awaitReady()
+	replica.awaitReady()
+	primary.mustQuery("CREATE TABLE kept AS SELECT 42 AS answer")
+	replica.awaitQuery("SELECT answer FROM kept", "42")
+	primary.terminate()
+	replica.terminate()
+	must(t, w.store.write(fileRecord{Version: 9, Spec: postgresqlv1.ClusterTermSpec{Bootstrap: "demo-1"}}))
+
+	replica = w.start("demo-1", "uid-1b")
+	status := replica.awaitReady()
+
+	if status.Role != instanceapi.RolePrimary || status.TimelineID != 2 || replica.mustQuery("SELECT answer FROM kept") != "42" {
+		t.Errorf("%s on timeline %d, want a primary on timeline 2 with the data", status.Role, status.TimelineID)
+	}
+
+	w.eventually("the record is established on the new timeline", func() error {
+		if record := w.record(); record.Term != 1 || !record.Established || record.Timeline != 2 || record.Primary.MemberID != status.MemberID {
+			return fmt.Errorf("the record is %+v", record)
+		}
+
+		return nil
+	})
+	replica.mustQuery("CREATE TABLE more AS SELECT 1")
+}
+
+func TestCertificatesAreRenewed(t *testing.T) {
+	w := newWorld(t, "demo-0")
+	m := w.start("demo-0", "uid-0")
+	m.awaitReady()
+
+	started := m.mustQuery("SELECT pg_postmaster_start_time()")
+	renewed, err := pki.Plan(pki.Input{
+		Cluster: "demo", Namespace: "test", DNSNames: pki.DNSNames("demo", "test"), Now: time.Now(), OwnCA: w.certs.CA,
+	})
+	must(t, err)
+
+	// One file at a time, as a kubelet may show them: a pair that does not fit is not taken over.
+	dir := m.layout.CertificatesDir + "/server/"
+	must(t, os.WriteFile(dir+"tls.crt", renewed.Server["tls.crt"], 0o644))
+
+	if _, err := m.status(); err != nil {
+		t.Errorf("with half of a new pair: %v", err)
+	}
+
+	must(t, os.WriteFile(dir+"tls.key", renewed.Server["tls.key"], 0o644))
+
+	block, _ := pem.Decode(renewed.Server["tls.crt"])
+	want, err := x509.ParseCertificate(block.Bytes)
+	must(t, err)
+
+	w.eventually("the status server shows the new certificate", func() error {
+		return shows(m.layout.StatusAddress, want)
+	})
+	w.eventually("PostgreSQL shows the new certificate", func() error {
+		return postgresShows(w.ports["demo-0"], want)
+	})
+
+	if again := m.mustQuery("SELECT pg_postmaster_start_time()"); again != started {
+		t.Error("PostgreSQL was restarted for it")
+	}
+}
+
+func shows(address string, want *x509.Certificate) error {
+	conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		return err
+	}
+	defer conn.Close() //nolint:errcheck // only read from
+
+	return sameSerial(conn, want)
+}
+
+// postgresShows asks for TLS as the protocol has it: an SSLRequest, the answer S, then the handshake.
+func postgresShows(port int, want *x509.Certificate) error {
+	raw, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return err
+	}
+	defer raw.Close() //nolint:errcheck // only read from
+
+	if _, err := raw.Write([]byte{0, 0, 0, 8, 4, 210, 22, 47}); err != nil {
+		return err
+	}
+
+	if _, err := io.ReadFull(raw, make([]byte, 1)); err != nil {
+		return err
+	}
+
+	conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true})
+	if err := conn.Handshake(); err != nil {
+		return err
+	}
+
+	return sameSerial(conn, want)
+}
+
+func sameSerial(conn *tls.Conn, want *x509.Certificate) error {
+	if got := conn.ConnectionState().PeerCertificates[0]; got.SerialNumber.Cmp(want.SerialNumber) != 0 {
+		return errors.New("it shows another")
+	}
+
+	return nil
 }
 
 func TestBootstrapThatFails(t *testing.T) {
@@ -327,6 +449,20 @@ func TestStatusServerDemandsACertificate(t *testing.T) {
 
 	if _, err := w.client.Status(context.Background(), target); err == nil {
 		t.Error("the server's certificate opens the status: want only the replication user's to")
+	}
+
+	for path, want := range map[string]int{
+		instanceapi.PathHealthz: 200, instanceapi.PathReadyz: 200, instanceapi.PathStartupz: 200, instanceapi.PathStatus: 403,
+	} {
+		client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+
+		response, err := client.Get("https://" + m.layout.StatusAddress + path)
+		must(t, err)
+		must(t, response.Body.Close())
+
+		if response.StatusCode != want {
+			t.Errorf("without a certificate %s answers %d, want %d", path, response.StatusCode, want)
+		}
 	}
 
 	target = m.target()

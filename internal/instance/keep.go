@@ -50,6 +50,13 @@ func (r *runner) keepPrimary(ctx context.Context, facts Facts, health monitor.He
 	r.chores.label(r.role)
 
 	record := facts.Record.Spec
+	if facts.Record.Known && record.Term == 0 && record.Bootstrap == facts.Instance {
+		// The record was lost and is made anew from this instance, which went on all the while.
+		r.start(ctx, DoAdopt, r.adopt(facts))
+
+		return
+	}
+
 	if !facts.Record.Known || record.Established && record.Timeline == health.Timeline {
 		return
 	}

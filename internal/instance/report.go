@@ -68,7 +68,7 @@ func (r *runner) running(ctx context.Context) (state instanceapi.State, reason, 
 			return instanceapi.StateRunning, "NotAnswering", err.Error()
 		}
 
-		return instanceapi.StateStarting, "", "PostgreSQL is starting"
+		return r.starting()
 	}
 
 	if lost := r.cloneFacts().Lost; lost != "" {
@@ -77,6 +77,18 @@ func (r *runner) running(ctx context.Context) (state instanceapi.State, reason, 
 	}
 
 	return instanceapi.StateRunning, "", ""
+}
+
+// starting is the state of a PostgreSQL that does not accept connections yet. One that takes longer than it should is
+// left alone: crash recovery would begin again from its start.
+func (r *runner) starting() (state instanceapi.State, reason, message string) {
+	limit := time.Duration(r.conf.Config().StartTimeout) * time.Second
+	if limit > 0 && r.clock.Since(r.server.Started()) > limit {
+		return instanceapi.StateStarting, "SlowStart", fmt.Sprintf("PostgreSQL does not accept connections after %s "+
+			"(startDelay): it is recovering, or waits for WAL; its log says more", limit)
+	}
+
+	return instanceapi.StateStarting, "", "PostgreSQL is starting"
 }
 
 // serves says whether PostgreSQL runs as a server of the Cluster, and not only to make its data.
@@ -89,6 +101,8 @@ func (r *runner) Ready(ctx context.Context) error {
 	switch {
 	case r.view.isStopping():
 		return errors.New("PostgreSQL is being stopped")
+	case r.restartAsked() != "":
+		return errors.New("PostgreSQL is being restarted")
 	case !r.serves():
 		return fmt.Errorf("%s %s: %s", status.State, status.Reason, status.Message)
 	}
@@ -181,17 +195,31 @@ func (r *runner) Status(ctx context.Context) instanceapi.Status {
 
 // PutConfig takes a configuration over.
 func (r *runner) PutConfig(encoded []byte) error {
+	before := r.conf.Hash()
+
 	err := r.conf.Put(encoded, r.serves())
+	if r.conf.Hash() != before {
+		// What did not work before may work now.
+		r.mu.Lock()
+		r.retryNow, r.clone.RetryAt = true, time.Time{}
+		r.mu.Unlock()
+	}
+
 	r.chores.now()
 	r.wake()
 
 	return err
 }
 
-// Restart takes an order to restart. One that comes while PostgreSQL is not running has nothing to do.
+// Restart takes an order to restart; from then on the instance is not ready. An order that comes while PostgreSQL is not
+// running, or is being restarted, has nothing to do.
 func (r *runner) Restart(request instanceapi.RestartRequest) error {
 	if !r.serves() {
 		return errors.New("PostgreSQL is not running")
+	}
+
+	if r.restartAsked() != "" {
+		return errors.New("PostgreSQL is being restarted already")
 	}
 
 	reason := request.Reason
@@ -199,7 +227,9 @@ func (r *runner) Restart(request instanceapi.RestartRequest) error {
 		reason = "asked for"
 	}
 
-	r.AskRestart(reason)
+	r.view.say(instanceapi.StateStopping, "", "PostgreSQL is being restarted: "+reason)
+	r.setRestart(reason)
+	r.wake()
 
 	return nil
 }

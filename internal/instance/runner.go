@@ -88,6 +88,8 @@ type runner struct {
 	mu      sync.Mutex
 	clone   CloneFacts
 	restart string
+	// retryNow: something has changed, so that what failed may work now.
+	retryNow bool
 }
 
 // wake makes the loop come round now.
@@ -143,6 +145,7 @@ func (r *runner) pass(ctx context.Context) {
 	}
 
 	r.noteEnd(ctx)
+	r.noteChange()
 
 	facts := r.observe(ctx)
 	step := Decide(facts)
@@ -173,6 +176,16 @@ func (r *runner) noteEnd(ctx context.Context) {
 	r.log.Warn("PostgreSQL ended by itself", "how", exit.String(), "inARow", r.ends, "said", r.lastWords)
 }
 
+// noteChange lets what failed be tried at once when something has changed.
+func (r *runner) noteChange() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	if r.retryNow {
+		r.retryNow, r.retryAt = false, time.Time{}
+	}
+}
+
 func backoff(before int) time.Duration {
 	if before == 0 {
 		return 0
@@ -181,12 +194,12 @@ func backoff(before int) time.Duration {
 	return min(time.Second<<min(before-1, 10), maxBackoff)
 }
 
-// AskRestart asks for an orderly restart.
-func (r *runner) AskRestart(reason string) {
+// setRestart asks for an orderly restart; an empty reason takes it back.
+func (r *runner) setRestart(reason string) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
+
 	r.restart = reason
-	r.mu.Unlock()
-	r.wake()
 }
 
 func (r *runner) restartAsked() string {

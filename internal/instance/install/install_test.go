@@ -1,4 +1,5 @@
-package install_test //nolint:gosec // files of the test's own
+//nolint:gosec // files and processes of the test's own
+package install_test
 
 import (
 	"os"

@@ -1,3 +1,4 @@
+//nolint:gosec // files and processes of the test's own
 package process_test
 
 import (

@@ -145,6 +145,14 @@ func (s *Server) IsUp() bool {
 	return child != nil && !child.HasEnded()
 }
 
+// Started is when the postmaster was last started.
+func (s *Server) Started() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	return s.started
+}
+
 // Ended is closed when the postmaster that was started last has ended; nil if none was.
 func (s *Server) Ended() <-chan struct{} {
 	child := s.current()

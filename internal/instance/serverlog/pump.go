@@ -28,6 +28,9 @@ type Pump struct {
 	Rotate func() error
 	// Watch is called with each message and says whether to pass it on; may be nil.
 	Watch func(Entry) bool
+
+	// passed are the last messages of a standby's replication, and when they were passed on.
+	passed map[string]time.Time
 }
 
 // Run follows the log files. At the end of the context it reads once more: the last words matter most.
@@ -72,7 +75,7 @@ func (p *Pump) Run(ctx context.Context) {
 }
 
 func (p *Pump) pass(ctx context.Context, entry Entry) {
-	if p.Watch != nil && !p.Watch(entry) || IsAboutLog(entry.Message) {
+	if p.Watch != nil && !p.Watch(entry) || IsAboutLog(entry.Message) || p.isRepeated(entry) {
 		return
 	}
 
@@ -96,6 +99,33 @@ func (p *Pump) check(ctx context.Context, err error) {
 	if err != nil {
 		p.Log.WarnContext(ctx, "following the server's log failed", "error", err)
 	}
+}
+
+// repeatInterval is how often one and the same message of a standby's replication is passed on.
+const repeatInterval = 10 * time.Second
+
+// maxPassed bounds how many messages are remembered.
+const maxPassed = 16
+
+// isRepeated says whether a message was passed on a moment ago: a standby looks for its primary ten times a second, so that it finds the next one soon, and each time
+// says the same.
+func (p *Pump) isRepeated(entry Entry) bool {
+	if entry.BackendType != "walreceiver" && entry.BackendType != "startup" {
+		return false
+	}
+
+	now := p.Clock.Now()
+	if at, ok := p.passed[entry.Message]; ok && now.Sub(at) < repeatInterval {
+		return true
+	}
+
+	if p.passed == nil || len(p.passed) >= maxPassed {
+		p.passed = map[string]time.Time{}
+	}
+
+	p.passed[entry.Message] = now
+
+	return false
 }
 
 // IsAboutLog says whether a message only tells where further messages go, which is of no use to those who read them

@@ -1,4 +1,5 @@
-package serverlog //nolint:gosec // files of the test's own
+//nolint:gosec // files and processes of the test's own
+package serverlog
 
 import (
 	"log/slog"

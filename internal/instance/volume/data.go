@@ -84,6 +84,16 @@ func RemoveStalePID(dataDir string) error {
 	return removeIfThere(filepath.Join(dataDir, "postmaster.pid"))
 }
 
+// Restrict makes PGDATA accessible to its owner only: a kubelet that applies fsGroup opens it to the group, and
+// PostgreSQL then refuses to start.
+func Restrict(dataDir string) error {
+	if err := os.Chmod(dataDir, 0o700); err != nil { //nolint:gosec // a folder needs the bit
+		return fmt.Errorf("restrict the data folder: %w", err)
+	}
+
+	return nil
+}
+
 // Begin gives an empty folder to make data in, and removes what an earlier attempt left.
 func Begin(dataDir string) (string, error) {
 	dir := dataDir + Incomplete

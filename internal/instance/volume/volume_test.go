@@ -1,4 +1,5 @@
-package volume_test //nolint:gosec // files of the test's own
+//nolint:gosec // files and processes of the test's own
+package volume_test
 
 import (
 	"errors"
@@ -27,8 +28,7 @@ func TestLockIsExclusiveAndEndsWithItsFile(t *testing.T) {
 
 	_, err = volume.Lock(dir)
 
-	var locked *volume.LockedError
-	if !errors.As(err, &locked) {
+	if _, ok := errors.AsType[*volume.LockedError](err); !ok {
 		t.Fatalf("the second got %v, want a LockedError", err)
 	}
 
