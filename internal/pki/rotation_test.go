@@ -262,7 +262,7 @@ func TestAnyHistory(t *testing.T) {
 			r.Fatal(err)
 		}
 
-		for range rapid.IntRange(1, 40).Draw(r, "steps") {
+		for range rapid.IntRange(1, 20).Draw(r, "steps") {
 			switch rapid.SampledFrom([]string{"pass", "pass", "pass", "crash", "server", "replication", "lose"}).Draw(r, "step") {
 			case "crash":
 				if _, err := w.pass(rapid.IntRange(0, 3).Draw(r, "writes")); err != nil {
