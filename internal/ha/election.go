@@ -123,7 +123,7 @@ type Report struct {
 func (m *machine) name() {
 	r := m.View.Record
 	p := r.Pending
-	if p.Candidate.ID != "" || m.swapping() || m.Now < m.Backoff || !m.fresh(time.Second) {
+	if p.Candidate.ID != "" || m.swapping() || m.Now < m.NextName || !m.fresh(time.Second) {
 		return
 	}
 	set := m.pledged()
@@ -151,7 +151,7 @@ func (m *machine) name() {
 			next.Pending.OldStopped = true
 		}
 	}
-	m.Backoff = m.Now + nameBackoff + m.jitter(nameBackoff)
+	m.NextName = m.Now + nameBackoff + m.jitter(nameBackoff)
 	m.swap(next, "name "+best.From.Name)
 }
 

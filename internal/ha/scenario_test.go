@@ -330,6 +330,7 @@ func timeScenarios() []scenario {
 			w.tell(b, ForceTerm{})
 			w.hint()
 			w.must(t, "B being primary", 10*time.Second, func() bool { return b.admitted })
+			w.run(w.now + time.Second)
 		}},
 		{"a read that shows a pending term counts as authority", gPendCheck, async2, func(w *world, t *testing.T) {
 			w.steady(t)

@@ -284,7 +284,7 @@ type State struct {
 	Obs       Observed
 	ObsAt     time.Duration
 
-	NextBeat, NextReport, NextAsk, Backoff time.Duration
+	NextBeat, NextReport, NextAsk, Backoff, NextName time.Duration
 	// Asked counts the terms asked for since a leader was heard: who hears nobody asks more and more rarely.
 	Asked int
 	// Request to hand over; MinLSN is the shutdown checkpoint's.
