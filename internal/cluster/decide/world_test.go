@@ -74,16 +74,20 @@ func (w *world) plan() decide.Plan { return decide.Decide(w.view) }
 // step is one pass: decide, do, and let Kubernetes and the instances do what they would.
 func (w *world) step() decide.Plan {
 	plan := w.plan()
+	w.follow(plan)
+
+	return plan
+}
+
+// follow does what a plan says.
+func (w *world) follow(plan decide.Plan) {
 	for _, action := range plan.Actions {
 		w.do(action)
 	}
 
-	status := plan.Status
 	w.view.Cluster = w.view.Cluster.DeepCopy()
-	w.view.Cluster.Status = status
+	w.view.Cluster.Status = plan.Status
 	w.elapse()
-
-	return plan
 }
 
 // settle steps until nothing is left to do, and says whether that happened within n steps.
