@@ -15,7 +15,7 @@ func input(change func(*serverconf.Input)) serverconf.Input {
 		Config: instanceapi.Config{
 			Cluster: "demo", Slots: true, Parameters: map[string]string{"Work_Mem": "7MB", "max_connections": "50"},
 			Bootstrap: instanceapi.Bootstrap{InitDB: &instanceapi.InitDB{Locale: "C"}},
-			HBA:       []string{"host all all 10.0.0.0/8 scram-sha-256"},
+			HBA:       []string{"host app all 10.0.0.0/8 scram-sha-256"},
 		},
 	}
 	change(&in)
