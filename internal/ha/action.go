@@ -81,11 +81,13 @@ type Fence struct {
 	Why      string
 }
 
-// StopFast is a fast shutdown: clients go, the shutdown checkpoint is written and sent. Past Deadline: Done with Failed,
+// StopFast is a fast shutdown: clients go, the shutdown checkpoint is written and sent. At CutSenders the walsenders
+// that are still behind are terminated, so that one stuck standby cannot hold it up. Past Deadline: Done with Failed,
 // and PostgreSQL killed.
 type StopFast struct {
-	Op       uint64
-	Deadline time.Duration
+	Op         uint64
+	CutSenders time.Duration
+	Deadline   time.Duration
 }
 
 // Rewind keeps the divergent WAL aside and runs pg_rewind. The marker is on the disk already.

@@ -381,7 +381,12 @@ func (n *node) stopFast(a StopFast) {
 			}
 		}
 		switch {
-		case all:
+		case all || n.clock() > a.CutSenders:
+			if n.w.chance(30) {
+				n.kill()
+				n.event(Done{Op: a.Op, Failed: "the checkpoint takes too long"})
+				return
+			}
 			tip := n.w.tipOf(n.tip)
 			n.kill()
 			n.event(Done{Op: a.Op, Tip: tip})

@@ -34,8 +34,7 @@ func (m *machine) onShutdown() {
 	case Primary:
 		m.Request = &Switchover{Request: "shutdown"}
 	case Standby:
-		m.do(StopFast{Op: m.begin(opStop), Deadline: m.Now + m.Settings.Timing.StopTimeout})
-		m.enter(Stopping)
+		m.stopFast()
 	case Stopping, Resigned, Gone:
 	default:
 		m.fence("shutdown", m.Now+m.Settings.Timing.Promise/2)
@@ -68,7 +67,12 @@ func (m *machine) beginSwitchover() {
 		m.chooseFirst(r)
 		return
 	}
-	m.do(StopFast{Op: m.begin(opStop), Deadline: m.Now + m.Settings.Timing.StopTimeout})
+	m.stopFast()
+}
+
+func (m *machine) stopFast() {
+	t := m.Settings.Timing.StopTimeout
+	m.do(StopFast{Op: m.begin(opStop), CutSenders: m.Now + t*2/5, Deadline: m.Now + t})
 	m.enter(Stopping)
 }
 
