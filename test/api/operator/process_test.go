@@ -67,7 +67,14 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
+// startProcess starts an operator whose controller only counts.
 func startProcess(t *testing.T, connection *rest.Config, arguments ...string) *process {
+	t.Helper()
+
+	return start(t, connection, nil, arguments...)
+}
+
+func start(t *testing.T, connection *rest.Config, setup operator.Setup, arguments ...string) *process {
 	t.Helper()
 
 	p := &process{probes: freeAddress(t), metrics: freeAddress(t), log: &syncBuffer{}, ended: make(chan error, 1)}
@@ -94,10 +101,14 @@ func startProcess(t *testing.T, connection *rest.Config, arguments ...string) *p
 		t.Fatal(err)
 	}
 
+	if setup == nil {
+		setup = p.count
+	}
+
 	ctx, cancel := context.WithCancel(context.Background())
 	p.stop = cancel
 
-	go func() { p.ended <- operator.Run(ctx, connection, options, clock.RealClock{}, logger, p.count) }()
+	go func() { p.ended <- operator.Run(ctx, connection, options, clock.RealClock{}, logger, setup) }()
 
 	t.Cleanup(func() {
 		cancel()
