@@ -46,25 +46,28 @@ func TestDrift(t *testing.T) {
 		return func(ctx context.Context) error { return c.Delete(ctx, o) }
 	}
 
-	tests := map[string]func(context.Context) error{
-		"a service's selector":      patch(object(&corev1.Service{}, "db-rw"), `{"spec":{"selector":{"caretaker.dev/role":"replica"}}}`),
-		"a service's port":          patch(object(&corev1.Service{}, "db-ro"), `{"spec":{"ports":[{"name":"postgresql","port":5433}]}}`),
-		"the configuration":         patch(object(&corev1.ConfigMap{}, "db-postgresql"), `{"data":{"config.json":"{}"}}`),
-		"a label":                   patch(object(&corev1.ServiceAccount{}, "db"), `{"metadata":{"labels":{"app.kubernetes.io/name":"mine"}}}`),
-		"a volume's label":          patch(object(&corev1.PersistentVolumeClaim{}, "db-1"), `{"metadata":{"labels":{"postgresql":"mine"}}}`),
-		"a pod's label":             patch(object(&corev1.Pod{}, "db-1"), `{"metadata":{"labels":{"postgresql":"mine"}}}`),
-		"a service deleted":         remove(object(&corev1.Service{}, "db-r")),
-		"the budget deleted":        remove(object(&policyv1.PodDisruptionBudget{}, "db")),
-		"the configuration deleted": remove(object(&corev1.ConfigMap{}, "db-postgresql")),
-		"the application's secret":  remove(object(&corev1.Secret{}, "db-app")),
-		"the server's certificate":  remove(object(&corev1.Secret{}, "db-server")),
-		"a replica's pod deleted":   remove(object(&corev1.Pod{}, "db-2")),
-		"the primary's pod deleted": remove(object(&corev1.Pod{}, "db-0")),
+	tests := []struct {
+		name  string
+		drift func(context.Context) error
+	}{
+		{"a service's selector", patch(object(&corev1.Service{}, "db-rw"), `{"spec":{"selector":{"caretaker.dev/role":"replica"}}}`)},
+		{"the configuration", patch(object(&corev1.ConfigMap{}, "db-postgresql"), `{"data":{"config.json":"{}"}}`)},
+		{"a label", patch(object(&corev1.ServiceAccount{}, "db"), `{"metadata":{"labels":{"app.kubernetes.io/name":"mine"}}}`)},
+		{"a volume's label", patch(object(&corev1.PersistentVolumeClaim{}, "db-1"), `{"metadata":{"labels":{"postgresql":"mine"}}}`)},
+		{"a pod's label", patch(object(&corev1.Pod{}, "db-1"), `{"metadata":{"labels":{"postgresql":"mine"}}}`)},
+		{"a service deleted", remove(object(&corev1.Service{}, "db-r"))},
+		{"the budget deleted", remove(object(&policyv1.PodDisruptionBudget{}, "db"))},
+		{"the configuration deleted", remove(object(&corev1.ConfigMap{}, "db-postgresql"))},
+		{"the application's secret", remove(object(&corev1.Secret{}, "db-app"))},
+		{"the server's certificate", remove(object(&corev1.Secret{}, "db-server"))},
+		{"a replica's pod deleted", remove(object(&corev1.Pod{}, "db-2"))},
+		{"the primary's pod deleted", remove(object(&corev1.Pod{}, "db-0"))},
+		{"a service's port", patch(object(&corev1.Service{}, "db-ro"), `{"spec":{"ports":[{"name":"postgresql","port":5433}]}}`)},
 	}
 
-	for name, drift := range tests {
-		t.Run(name, func(t *testing.T) {
-			if err := drift(t.Context()); err != nil {
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if err := tt.drift(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 

@@ -18,7 +18,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
@@ -31,7 +30,11 @@ func TestAccess(t *testing.T) {
 	t.Parallel()
 
 	f := newFixture(t, "access")
+	given := f.userCertificates(t)
 	f.start(t, f.newCluster(2, func(spec *postgresqlv1.ClusterSpec) {
+		// As existing manifests have it: a server secret with its own ca.crt, and a CA for clients.
+		spec.Certificates = &postgresqlv1.CertificatesConfiguration{ServerTLSSecret: serverSecret, ClientCASecret: clientCASecret}
+		spec.PostgreSQL.PgHBA = []string{"hostssl app auditor all cert"}
 		spec.Monitoring = &postgresqlv1.MonitoringConfiguration{EnablePodMonitor: true}
 		spec.Backup = &postgresqlv1.BackupConfiguration{
 			BarmanObjectStore: &postgresqlv1.ObjectStore{DestinationPath: "s3://backups/db"},
@@ -53,7 +56,12 @@ func TestAccess(t *testing.T) {
 	step(t, "pods are locked down", func(t *testing.T) { lockedDown(t, f) })
 	step(t, "a password is changed", func(t *testing.T) { rotatePassword(t, c) })
 	step(t, "superuser access", func(t *testing.T) { superuser(t, c) })
-	step(t, "the user's certificates", func(t *testing.T) { userCertificates(t, c) })
+	step(t, "the user's certificates", func(t *testing.T) { clientCertificates(t, c, given) })
+	step(t, "the user's certificate is renewed", func(t *testing.T) { renewCertificate(t, c, given) })
+
+	if f.environment.long {
+		step(t, "back to certificates of our own", func(t *testing.T) { ownCertificates(t, c) })
+	}
 }
 
 func saysWhatIsMissing(t *testing.T, f *fixture) {
@@ -226,38 +234,53 @@ func superuser(t *testing.T, c *psqlClient) {
 	})
 }
 
-// userCertificates are as existing manifests have them: a server secret with its own ca.crt, and a CA for clients.
-func userCertificates(t *testing.T, c *psqlClient) {
+// Names of the user's secrets.
+const (
+	serverSecret   = "postgresql-server-cert"
+	clientCASecret = "postgresql-ca-cert"
+)
+
+// authorities are the user's.
+type authorities struct{ server, client authority }
+
+func (f *fixture) userCertificates(t *testing.T) authorities {
 	t.Helper()
 
-	starts := c.postmasterStarts(t)
-	serverCA, clientCA := newAuthority(t, "the user's server CA"), newAuthority(t, "the user's client CA")
-	host := naming.ServiceReadWrite(c.name) + "." + c.namespace + ".svc"
-	server := serverCA.issue(t, "server", host)
-	c.setSecret(t, "postgresql-server-cert", map[string]string{"tls.crt": server.certificate, "tls.key": server.key, "ca.crt": serverCA.certificate})
-	c.setSecret(t, "postgresql-ca-cert", map[string]string{"ca.crt": clientCA.certificate})
-	c.change(t, func(cluster *postgresqlv1.Cluster) {
-		cluster.Spec.Certificates = &postgresqlv1.CertificatesConfiguration{
-			ServerTLSSecret: "postgresql-server-cert", ClientCASecret: "postgresql-ca-cert",
-		}
-		cluster.Spec.PostgreSQL.PgHBA = []string{"hostssl app app all cert"}
+	given := authorities{server: newAuthority(t, "the user's server CA"), client: newAuthority(t, "the user's client CA")}
+	server := given.server.issue(t, "server", f.host(naming.ServiceReadWrite(f.name)), f.host("orders"))
+	f.setSecret(t, serverSecret, map[string]string{
+		"tls.crt": server.certificate, "tls.key": server.key, "ca.crt": given.server.certificate,
 	})
+	f.setSecret(t, clientCASecret, map[string]string{"ca.crt": given.client.certificate})
+
+	return given
+}
+
+// host of a service.
+func (f *fixture) host(service string) string { return service + "." + f.namespace + ".svc" }
+
+func clientCertificates(t *testing.T, c *psqlClient, given authorities) {
+	t.Helper()
+
+	c.fixture.sql(t, c.primary(t), "app", "CREATE ROLE auditor LOGIN")
 
 	conn := c.newConnection(t, naming.ServiceReadWrite(c.name))
-	person := clientCA.issue(t, "app", "")
-	c.writeFile(t, "/tmp/ca.crt", serverCA.certificate)
-	c.writeFile(t, "/tmp/client.crt", person.certificate)
-	c.writeFile(t, "/tmp/client.key", person.key)
 	delete(conn, "password")
+	conn["user"] = "auditor"
 	conn["sslcert"], conn["sslkey"] = "/tmp/client.crt", "/tmp/client.key"
 
-	kube.Eventually(t, 3*time.Minute, "a client certificate opens, the server shows the user's", func(ctx context.Context) error {
-		_, err := c.try(ctx, conn, "SELECT 1")
+	// Nothing but the user's own CA: the server shows the user's certificate.
+	c.writeFile(t, "/tmp/ca.crt", given.server.certificate)
 
-		return err
-	})
+	person := given.client.issue(t, "auditor")
+	c.writeFile(t, "/tmp/client.crt", person.certificate)
+	c.writeFile(t, "/tmp/client.key", person.key)
 
-	stranger := newAuthority(t, "somebody").issue(t, "app", "")
+	if got := c.sql(t, conn, "SELECT current_user"); got != "auditor" {
+		t.Errorf("the certificate's owner is %s", got)
+	}
+
+	stranger := newAuthority(t, "somebody").issue(t, "auditor")
 	c.writeFile(t, "/tmp/client.crt", stranger.certificate)
 	c.writeFile(t, "/tmp/client.key", stranger.key)
 
@@ -265,8 +288,67 @@ func userCertificates(t *testing.T, c *psqlClient) {
 		t.Errorf("a stranger's certificate opens")
 	}
 
+	other := given.client.issue(t, "app")
+	c.writeFile(t, "/tmp/client.crt", other.certificate)
+	c.writeFile(t, "/tmp/client.key", other.key)
+
+	if _, err := c.try(t.Context(), conn, "SELECT 1"); err == nil {
+		t.Errorf("a certificate of another name opens")
+	}
+
+	var names []string
+	for _, certificate := range c.cluster(t).Status.Certificates {
+		names = append(names, certificate.Secret)
+	}
+
+	if len(names) < 2 {
+		t.Errorf("status lists the certificates %v", names)
+	}
+}
+
+// renewCertificate gives the server a certificate that has one more name.
+func renewCertificate(t *testing.T, c *psqlClient, given authorities) {
+	t.Helper()
+
+	starts := c.postmasterStarts(t)
+	readOnly := c.newConnection(t, naming.ServiceReadOnly(c.name))
+
+	if _, err := c.try(t.Context(), readOnly, "SELECT 1"); err == nil || !strings.Contains(err.Error(), "does not match host name") {
+		t.Errorf("-ro is not a name of the first certificate, and yet: %v", err)
+	}
+
+	server := given.server.issue(t, "server", c.host(naming.ServiceReadWrite(c.name)), c.host(naming.ServiceReadOnly(c.name)))
+	c.setSecret(t, serverSecret, map[string]string{"tls.crt": server.certificate, "tls.key": server.key})
+
+	kube.Eventually(t, 3*time.Minute, "the server shows the new certificate", func(ctx context.Context) error {
+		_, err := c.try(ctx, readOnly, "SELECT 1")
+
+		return err
+	})
+
 	c.waitReady(t)
 	c.waitPrimarySQL(t, "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'", "1")
+
+	if diff := cmp.Diff(starts, c.postmasterStarts(t)); diff != "" {
+		t.Errorf("PostgreSQL was restarted for a certificate (-before +after):\n%s", diff)
+	}
+}
+
+// ownCertificates: clients learn the new CA first, so that it takes its time.
+func ownCertificates(t *testing.T, c *psqlClient) {
+	t.Helper()
+
+	starts := c.postmasterStarts(t)
+	conn := c.newConnection(t, naming.ServiceRead(c.name))
+	c.change(t, func(cluster *postgresqlv1.Cluster) { cluster.Spec.Certificates = nil })
+
+	// -r is a name of ours only.
+	kube.Eventually(t, 20*time.Minute, "the server shows a certificate of ours", func(ctx context.Context) error {
+		conn = c.newConnection(t, naming.ServiceRead(c.name))
+		_, err := c.try(ctx, conn, "SELECT 1")
+
+		return err
+	})
 
 	if diff := cmp.Diff(starts, c.postmasterStarts(t)); diff != "" {
 		t.Errorf("PostgreSQL was restarted for certificates (-before +after):\n%s", diff)
@@ -276,15 +358,6 @@ func userCertificates(t *testing.T, c *psqlClient) {
 	c.replacePod(t, c.replicas(t)[0])
 	c.waitReady(t)
 	c.waitPrimarySQL(t, "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'", "1")
-
-	names := sets.New[string]()
-	for _, certificate := range c.cluster(t).Status.Certificates {
-		names.Insert(certificate.Secret)
-	}
-
-	if names.Len() == 0 {
-		t.Errorf("status lists no certificates")
-	}
 }
 
 // waitPrimarySQL asks the primary as its superuser.
@@ -325,7 +398,7 @@ func newAuthority(t *testing.T, name string) authority {
 	return authority{certificate: pemBlock("CERTIFICATE", der), parsed: parsed, key: key}
 }
 
-func (a authority) issue(t *testing.T, name, host string) issued {
+func (a authority) issue(t *testing.T, name string, hosts ...string) issued {
 	t.Helper()
 
 	key := newKey(t)
@@ -333,10 +406,7 @@ func (a authority) issue(t *testing.T, name, host string) issued {
 		SerialNumber: serial(t), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-
-	if host != "" {
-		template.DNSNames = []string{host}
+		DNSNames: hosts,
 	}
 
 	der, err := x509.CreateCertificate(rand.Reader, template, a.parsed, key.Public(), a.key)
