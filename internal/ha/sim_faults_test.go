@@ -29,7 +29,7 @@ func (w *world) victim() *node {
 
 func (w *world) fault() {
 	n := w.victim()
-	switch w.rnd.IntN(19) {
+	switch w.rnd.IntN(21) {
 	case 0, 1, 2:
 		n.crash("crashes")
 		if w.rnd.IntN(3) > 0 {
@@ -68,6 +68,26 @@ func (w *world) fault() {
 		}
 	case 18:
 		w.orderlyStop(n)
+	case 19:
+		w.varyAcks()
+	case 20:
+		if w.o.missing && w.rec != nil && w.rec.Pending == nil {
+			w.tracef("the record is deleted")
+			w.old, w.rec = append(w.old, w.rec), nil
+		}
+	}
+}
+
+// varyAcks is a change of the spec; it reaches the instances one after the other.
+func (w *world) varyAcks() {
+	if len(w.o.vary) == 0 {
+		return
+	}
+	w.acks = w.o.vary[w.rnd.IntN(len(w.o.vary))]
+	w.tracef("W is to be %d", w.acks)
+	for _, n := range w.nodes {
+		inc := n.inc()
+		w.at(w.between(10*ms, 3*time.Second), func() { n.whenThawed(inc, func() { n.event(Configured{Settings: n.settings()}) }) })
 	}
 }
 
@@ -181,6 +201,11 @@ func (w *world) loseVolume(n *node) {
 			return
 		}
 	}
+	if n.mode == pgStandby && w.rnd.IntN(3) == 0 {
+		w.tracef("%s can no longer stream: the WAL is gone", n.name)
+		n.whenThawed(n.inc(), func() { n.event(Broken{Reason: "test"}) })
+		return
+	}
 	n.loseVolume()
 	w.at(w.between(500*ms, 5*time.Second), func() { n.start() })
 }
@@ -189,6 +214,11 @@ func (w *world) loseVolume(n *node) {
 func (w *world) heal() {
 	w.healed = true
 	w.tracef("all faults end")
+	if w.rec == nil { // nobody made it again: a person does, with the newest that is known
+		w.tracef("a person makes the record again")
+		w.rec = w.old[len(w.old)-1].Clone()
+		w.version++
+	}
 	w.mend()
 	for _, n := range w.nodes {
 		n.pgBroken = 0

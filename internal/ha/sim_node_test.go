@@ -58,7 +58,7 @@ func (n *node) whenThawed(inc int, f func()) {
 }
 
 func (n *node) settings() Settings {
-	s := Settings{Acks: n.w.o.acks, Preferred: n.w.o.preferred, SystemID: "1", Timing: DefaultTiming(), off: n.w.o.off}
+	s := Settings{Acks: n.w.acks, Preferred: n.w.o.preferred, SystemID: "1", Timing: DefaultTiming(), off: n.w.o.off}
 	for _, p := range n.w.nodes {
 		if p != n {
 			s.Peers = append(s.Peers, p.name)
@@ -90,6 +90,26 @@ func (n *node) crash(why string) {
 	n.alive = false
 	n.kill()
 	n.frozen, n.pidStop, n.primary = 0, 0, false
+	n.evidence()
+}
+
+// evidence: the kubelet tells the others that the container has ended, if it still has when they look.
+func (n *node) evidence() {
+	if n.w.o.directed || n.w.rnd.IntN(2) == 0 {
+		return
+	}
+	for _, m := range n.w.nodes {
+		if m == n || !n.w.canAPI(m) {
+			continue
+		}
+		n.w.at(n.w.between(20*ms, 800*ms), func() {
+			if n.alive || !m.alive {
+				return
+			}
+			in, inc := Ended{Member: n.disk.Member, Seen: m.clock()}, m.inc()
+			n.w.at(n.w.between(0, 300*ms), func() { m.whenThawed(inc, func() { m.event(in) }) })
+		})
+	}
 }
 
 // loseVolume: the volume is made anew, empty.
@@ -400,22 +420,12 @@ func (n *node) stopFast(a StopFast) {
 	n.later(50*ms, 200*ms, wait)
 }
 
-func (n *node) find(name string) *node {
-	for _, u := range n.w.nodes {
-		if u.name == name {
-			return u
-		}
-	}
-
-	return nil
-}
-
 func (n *node) rewind(a Rewind) {
 	n.w.stats.rewinds++
 	n.w.tracef("%s rewinds onto %s", n.name, a.From.Name)
 	n.kill()
 	n.w.copies()
-	u := n.find(a.From.Name)
+	u := n.w.find(a.From.Name)
 	inc := u.pgInc
 	n.op(a.Op, 500*ms+n.rewindDelay, 2*time.Second+n.rewindDelay, func() Done {
 		if u.mode != pgPrimary || u.pgInc != inc || !n.w.link[u.id][n.id] {
@@ -432,7 +442,7 @@ func (n *node) reclone(a Reclone) {
 	n.w.tracef("%s clones from %s", n.name, a.From.Name)
 	n.kill()
 	n.w.copies()
-	u := n.find(a.From.Name)
+	u := n.w.find(a.From.Name)
 	inc := u.pgInc
 	n.op(a.Op, 1*time.Second, 4*time.Second, func() Done {
 		if u.mode != pgPrimary || u.pgInc != inc || !n.w.link[u.id][n.id] || u.frozen > n.w.now {

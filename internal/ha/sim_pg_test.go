@@ -338,7 +338,7 @@ func (w *world) expose(n *node, x pos) {
 }
 
 // lossy: asynchronous replication promises less.
-func (w *world) lossy() bool { return w.o.acks == 0 || w.o.members }
+func (w *world) lossy() bool { return w.o.acks == 0 || slices.Contains(w.o.vary, 0) }
 
 func (w *world) opened(n *node) {
 	w.tracef("%s opens in term %d at %v", n.name, n.term, n.tip)

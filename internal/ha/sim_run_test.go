@@ -9,7 +9,7 @@ import (
 )
 
 func configs() []opt {
-	std := opt{n: 3, acks: 1, fault: 30 * time.Second, heal: 40 * time.Second}
+	std := opt{n: 3, acks: 1, fault: 30 * time.Second, writable: 20 * time.Second, heal: 60 * time.Second}
 	mk := func(name string, f func(*opt)) opt {
 		o := std
 		o.name = name
@@ -29,6 +29,10 @@ func configs() []opt {
 		mk("5-w2", func(o *opt) { o.n, o.acks = 5, 2 }),
 		mk("4-w1", func(o *opt) { o.n = 4 }),
 		mk("5-w2-loss-freeze", func(o *opt) { o.n, o.acks, o.loss, o.freeze = 5, 2, true, true }),
+		mk("5-vary-acks", func(o *opt) { o.n, o.vary = 5, []int{1, 2} }),
+		mk("3-vary-acks", func(o *opt) { o.vary = []int{0, 1} }),
+		mk("3-missing", func(o *opt) { o.missing = true }),
+		mk("1", func(o *opt) { o.n, o.freeze = 1, true }),
 		mk("2-async", func(o *opt) { o.n, o.acks = 2, 0 }),
 		mk("3-async", func(o *opt) { o.acks = 0 }),
 	}
@@ -93,13 +97,13 @@ func TestSimulation(t *testing.T) {
 func soak(t *testing.T, o opt, first, seeds int) {
 	t.Helper()
 	var sum stats
-	var worst time.Duration
+	var worst, joined time.Duration
 	bad := 0
 	start := time.Now()
 	for i := first; i < first+seeds; i++ {
 		w := simulate(o, uint64(i))
 		sum.add(w.stats)
-		worst = max(worst, w.ackAt-o.fault)
+		worst, joined = max(worst, w.ackAt-o.fault), max(joined, w.joinedAt-o.fault)
 		if w.fail != "" {
 			bad++
 			t.Errorf("seed %d: %s (replay: CARETAKER_CONFIG=%s CARETAKER_SEED=%d)", i, w.fail, o.name, i)
@@ -111,7 +115,8 @@ func soak(t *testing.T, o opt, first, seeds int) {
 			}
 		}
 	}
-	t.Logf("%d seeds in %v: %+v, slowest recovery %v", seeds, time.Since(start).Round(10*ms), sum, worst.Round(100*ms))
+	t.Logf("%d seeds in %v: %+v, writable after %v at most, all rejoined after %v",
+		seeds, time.Since(start).Round(10*ms), sum, worst.Round(100*ms), joined.Round(100*ms))
 }
 
 func replay(t *testing.T, o opt, seed uint64) {

@@ -3,6 +3,7 @@ package ha
 import (
 	"container/heap"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -18,11 +19,13 @@ type opt struct {
 	name      string
 	n, acks   int
 	preferred bool
-	freeze    bool // pauses of nodes and of PID 1, with clocks that stand still
-	loss      bool // volumes are lost and made anew
-	members   bool // W is changed by the user
+	freeze    bool  // pauses of nodes and of PID 1, with clocks that stand still
+	loss      bool  // volumes are lost and made anew
+	vary      []int // the user changes W to one of these
+	missing   bool  // the record is deleted
 	fault     time.Duration
-	heal      time.Duration
+	writable  time.Duration // after the last fault
+	heal      time.Duration // until all have rejoined
 	off       guard
 	directed  bool // no random faults, delays or losses
 	trace     bool
@@ -83,21 +86,25 @@ type world struct {
 	written func(n *node, a CompareAndSwap) // after a write was applied
 
 	// logs and the history of clients
-	br      []branch
-	exposed map[int]uint64 // branch -> highest position that a client was told of or could read
-	estTerm uint64
-	estPos  pos
-	openT   uint64
-	staleOK bool
-	healed  bool
-	ackAt   time.Duration // first acknowledgement after healing
-	lastAck time.Duration
-	maxGap  time.Duration
-	runs    uint64
+	br       []branch
+	exposed  map[int]uint64 // branch -> highest position that a client was told of or could read
+	estTerm  uint64
+	estPos   pos
+	openT    uint64
+	staleOK  bool
+	healed   bool
+	joinedAt time.Duration
+	ackAt    time.Duration // first acknowledgement after healing
+	lastAck  time.Duration
+	maxGap   time.Duration
+	runs     uint64
+	acks     int // that the user wants
 }
 
 func newWorld(o opt, seed uint64) *world {
-	w := &world{o: o, rnd: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), apiUp: true, exposed: map[int]uint64{}}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(o.name))
+	w := &world{o: o, rnd: rand.New(rand.NewPCG(seed, h.Sum64())), apiUp: true, exposed: map[int]uint64{}, acks: o.acks}
 	w.br = []branch{{parent: -1, tl: 1}}
 	for i := range o.n {
 		w.apiTo[i] = true
@@ -127,6 +134,9 @@ func (w *world) bootstrap() {
 		if i > 0 && (w.o.voters == 0 || i <= w.o.voters) {
 			r.Voters = with(r.Voters, n.disk.Member)
 		}
+	}
+	if len(r.Voters) == 0 {
+		r.Acks = 0
 	}
 	a := w.nodes[0]
 	r.Primary = Holder{Member: a.disk.Member, Name: a.name}
@@ -189,19 +199,49 @@ func simulate(o opt, seed uint64) *world {
 	}
 	w.heal()
 	end := w.now + o.heal
-	for w.fail == "" && w.now < end && (w.ackAt == 0 || w.now < w.ackAt+2*time.Second) {
+	for w.fail == "" && w.now < end && (w.ackAt == 0 || !w.joined()) {
 		w.run(w.now + 250*ms)
 	}
-	if w.fail == "" && w.ackAt == 0 && !o.noLive {
-		if w.recoverable() {
-			w.failf("L: nothing acknowledged %v after the last fault", o.heal)
-			w.dump()
-		} else {
-			w.stats.unrecoverable++
-		}
+	switch {
+	case w.fail != "" || o.noLive:
+	case w.ackAt == 0 && !w.recoverable():
+		w.stats.unrecoverable++
+	case w.ackAt == 0 || w.ackAt > o.fault+o.writable:
+		w.failf("L: nothing acknowledged %v after the last fault", o.writable)
+		w.dump()
+	case !w.joined():
+		w.failf("J: not all have rejoined %v after the last fault", o.heal)
+		w.dump()
+	default:
+		w.joinedAt = w.now
 	}
 
 	return w
+}
+
+// joined: everybody streams from the one primary, and is counted by it as the spec says.
+func (w *world) joined() bool {
+	if w.rec == nil || w.rec.Pending != nil || w.rec.Acks != min(w.acks, w.o.n-1) || len(w.rec.Voters) != w.o.n-1 {
+		return false
+	}
+	p := w.find(w.rec.Primary.Name)
+	for _, n := range w.nodes {
+		if n == p && !(n.admitted && n.primary) || n != p && (n.upstream != p.id || n.primary) {
+			return false
+		}
+	}
+
+	return true
+}
+
+func (w *world) find(name string) *node {
+	for _, u := range w.nodes {
+		if u.name == name {
+			return u
+		}
+	}
+
+	return nil
 }
 
 func (w *world) dump() {
