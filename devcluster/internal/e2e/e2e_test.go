@@ -422,7 +422,9 @@ func (b bench) ours() (pids []int) {
 	return pids
 }
 
+// killAll leaves the machine as after a reboot: neither processes nor the network.
 func (b bench) killAll() {
+	name := b.name()
 	pids := b.ours()
 	if len(pids) < 9 {
 		b.Errorf("only %d processes of the cluster were found", len(pids))
@@ -436,6 +438,9 @@ func (b bench) killAll() {
 		}
 		return nil
 	})
+	b.do("ip", "link", "delete", name)
+	b.do("nft", "delete", "table", "ip", name)
+	b.do("nft", "delete", "table", "bridge", name)
 	start := time.Now()
 	b.do(b.binary, "up")
 	b.Logf("up after everything was killed: %.1f s", time.Since(start).Seconds())
@@ -524,7 +529,7 @@ func (b bench) volumeNames() string {
 
 func (b bench) down() {
 	b.workload() // A cluster in full use is to go.
-	link := regexp.MustCompile(`devcluster\d+`).FindString(b.do("ip", "route", "get", b.address()))
+	link := b.name()
 	if before := b.leftovers(link); len(before) < 7 {
 		b.Fatalf("not everything of a running cluster is found: %q", before)
 	}
@@ -538,8 +543,9 @@ func (b bench) down() {
 	b.do(b.binary, "down")
 }
 
-// address is that of a pod.
-func (b bench) address() string {
+// name is what the cluster is called on this machine: its bridge leads to its pods.
+func (b bench) name() string {
+	b.Helper()
 	_, address := b.pod("node-1")
-	return address
+	return regexp.MustCompile(`devcluster\d+`).FindString(b.do("ip", "route", "get", address))
 }
