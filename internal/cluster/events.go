@@ -27,8 +27,10 @@ func eventsOf(before, after v1.ClusterStatus, done []decide.Action) []event {
 	if before.Term == 0 && after.Term > 0 {
 		found = append(found, event{corev1.EventTypeNormal, "Initialized", "Bootstrap", fmt.Sprintf("%s leads, term %d", after.Primary, after.Term)})
 	} else if before.Primary != after.Primary && before.Primary != "" {
-		found = append(found, event{corev1.EventTypeNormal, "PrimaryChanged", "Failover",
-			fmt.Sprintf("%s leads after %s, term %d", after.Primary, before.Primary, after.Term)})
+		found = append(found, event{
+			corev1.EventTypeNormal, "PrimaryChanged", "Failover",
+			fmt.Sprintf("%s leads after %s, term %d", after.Primary, before.Primary, after.Term),
+		})
 	}
 
 	found = append(found, memberEvents(before, after)...)
@@ -88,8 +90,10 @@ func memberEvents(before, after v1.ClusterStatus) []event {
 		case member.Ready && !was[member.Name]:
 			found = append(found, event{corev1.EventTypeNormal, "InstanceReady", "Observe", member.Name + " is ready"})
 		case !member.Ready && was[member.Name]:
-			found = append(found, event{corev1.EventTypeWarning, "InstanceNotReady", "Observe",
-				fmt.Sprintf("%s is no longer ready: %s %s", member.Name, member.State, member.Message)})
+			found = append(found, event{
+				corev1.EventTypeWarning, "InstanceNotReady", "Observe",
+				fmt.Sprintf("%s is no longer ready: %s %s", member.Name, member.State, member.Message),
+			})
 		}
 	}
 

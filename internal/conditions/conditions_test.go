@@ -22,11 +22,13 @@ func TestSummarizeFollowsKstatus(t *testing.T) {
 	}{
 		{"done", conditions.Outcome{Kind: conditions.Done, Reason: "Ready", Message: "3 of 3"}, map[string]string{"Ready": "True 3 of 3"}},
 		{
-			"waiting", conditions.Outcome{Kind: conditions.Waiting, Reason: "Cloning", Message: "Cloning"},
+			"waiting",
+			conditions.Outcome{Kind: conditions.Waiting, Reason: "Cloning", Message: "Cloning"},
 			map[string]string{"Ready": "False Cloning", "Reconciling": "True Cloning"},
 		},
 		{
-			"stalled", conditions.Outcome{Kind: conditions.Stalled, Reason: "Invalid", Message: "spec.x: y"},
+			"stalled",
+			conditions.Outcome{Kind: conditions.Stalled, Reason: "Invalid", Message: "spec.x: y"},
 			map[string]string{"Ready": "False Stalled: spec.x: y", "Stalled": "True spec.x: y"},
 		},
 		{"resting", conditions.Outcome{Kind: conditions.Resting, Reason: "Hibernated", Message: "sleeps"}, map[string]string{"Ready": "False sleeps"}},
@@ -36,7 +38,8 @@ func TestSummarizeFollowsKstatus(t *testing.T) {
 
 			// What was there before must not shine through.
 			conds := []metav1.Condition{
-				{Type: "Ready", Status: metav1.ConditionUnknown}, {Type: "Stalled", Status: metav1.ConditionTrue},
+				{Type: "Ready", Status: metav1.ConditionUnknown},
+				{Type: "Stalled", Status: metav1.ConditionTrue},
 				{Type: "Reconciling", Status: metav1.ConditionTrue},
 			}
 			w := conditions.Writer{Conditions: &conds, Generation: 3, Now: start}

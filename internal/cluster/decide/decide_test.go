@@ -264,54 +264,72 @@ func TestOrders(t *testing.T) {
 		ends    string
 	}{
 		{
-			"rolling update", []mutation{spec(func(s *v1.ClusterSpec) { s.ImageName = image17b })},
-			[]string{"stop db-2", "stop db-1", "stop db-0"}, "3 of 3 instances ready",
+			"rolling update",
+			[]mutation{spec(func(s *v1.ClusterSpec) { s.ImageName = image17b })},
+			[]string{"stop db-2", "stop db-1", "stop db-0"},
+			"3 of 3 instances ready",
 		},
 		{
-			"rolling update to an image that cannot be pulled", []mutation{spec(func(s *v1.ClusterSpec) { s.ImageName = "postgres:17-missing" })},
-			[]string{"stop db-2"}, "",
+			"rolling update to an image that cannot be pulled",
+			[]mutation{spec(func(s *v1.ClusterSpec) { s.ImageName = "postgres:17-missing" })},
+			[]string{"stop db-2"},
+			"",
 		},
 		{
-			"supervised rolling update", []mutation{spec(func(s *v1.ClusterSpec) {
+			"supervised rolling update",
+			[]mutation{spec(func(s *v1.ClusterSpec) {
 				s.ImageName, s.PrimaryUpdateStrategy = image17b, v1.PrimaryUpdateSupervised
 			})},
-			[]string{"stop db-2", "stop db-1"}, "Waiting for you: the primary db-0 is the last to be updated",
+			[]string{"stop db-2", "stop db-1"},
+			"Waiting for you: the primary db-0 is the last to be updated",
 		},
 		{
-			"scale 3 to 1", []mutation{spec(func(s *v1.ClusterSpec) { s.Instances = 1 })},
-			[]string{"stop db-2", "delete the volume of db-2", "stop db-1", "delete the volume of db-1"}, "1 of 1 instance ready",
+			"scale 3 to 1",
+			[]mutation{spec(func(s *v1.ClusterSpec) { s.Instances = 1 })},
+			[]string{"stop db-2", "delete the volume of db-2", "stop db-1", "delete the volume of db-1"},
+			"1 of 1 instance ready",
 		},
 		{
-			"hibernate", []mutation{annotate(naming.AnnotationHibernate, "on")},
-			[]string{"stop db-0", "stop db-1", "stop db-2"}, "hibernated by annotation",
+			"hibernate",
+			[]mutation{annotate(naming.AnnotationHibernate, "on")},
+			[]string{"stop db-0", "stop db-1", "stop db-2"},
+			"hibernated by annotation",
 		},
 		{
-			"more connections", []mutation{
+			"more connections",
+			[]mutation{
 				pendingRestart("db-0", "max_connections", "100", "200"),
 				pendingRestart("db-1", "max_connections", "100", "200"), pendingRestart("db-2", "max_connections", "100", "200"),
 			},
-			[]string{"restart PostgreSQL of db-2", "restart PostgreSQL of db-1", "restart PostgreSQL of db-0"}, "3 of 3 instances ready",
+			[]string{"restart PostgreSQL of db-2", "restart PostgreSQL of db-1", "restart PostgreSQL of db-0"},
+			"3 of 3 instances ready",
 		},
 		{
-			"fewer connections", []mutation{
+			"fewer connections",
+			[]mutation{
 				pendingRestart("db-0", "max_connections", "200", "100"),
 				pendingRestart("db-1", "max_connections", "200", "100"), pendingRestart("db-2", "max_connections", "200", "100"),
 			},
-			[]string{"restart PostgreSQL of db-0", "restart PostgreSQL of db-2", "restart PostgreSQL of db-1"}, "3 of 3 instances ready",
+			[]string{"restart PostgreSQL of db-0", "restart PostgreSQL of db-2", "restart PostgreSQL of db-1"},
+			"3 of 3 instances ready",
 		},
 		{
-			"a restart by annotation, supervised", []mutation{
+			"a restart by annotation, supervised",
+			[]mutation{
 				spec(func(s *v1.ClusterSpec) { s.PrimaryUpdateStrategy = v1.PrimaryUpdateSupervised }),
 				pendingRestart("db-0", "restart requested", "", "1"), pendingRestart("db-1", "restart requested", "", "1"),
 			},
-			[]string{"restart PostgreSQL of db-1", "restart PostgreSQL of db-0"}, "3 of 3 instances ready",
+			[]string{"restart PostgreSQL of db-1", "restart PostgreSQL of db-0"},
+			"3 of 3 instances ready",
 		},
 		{
-			"a parameter, supervised", []mutation{
+			"a parameter, supervised",
+			[]mutation{
 				spec(func(s *v1.ClusterSpec) { s.PrimaryUpdateStrategy = v1.PrimaryUpdateSupervised }),
 				pendingRestart("db-0", "shared_buffers", "16384", "32768"), pendingRestart("db-1", "shared_buffers", "16384", "32768"),
 			},
-			[]string{"restart PostgreSQL of db-1"}, "Waiting for you: shared_buffers takes effect when the primary db-0 restarts",
+			[]string{"restart PostgreSQL of db-1"},
+			"Waiting for you: shared_buffers takes effect when the primary db-0 restarts",
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

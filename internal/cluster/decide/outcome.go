@@ -72,7 +72,7 @@ func (p *planner) trouble(name string) {
 	p.say(conditions.Waiting, state.reason, "Waiting: "+message, afterBlocked)
 }
 
-func (p *planner) primaryMessage(waking bool) { //nolint:revive // a fact, not a mode
+func (p *planner) primaryMessage(waking bool) {
 	state := p.states[p.primary]
 	reason, what := v1.ReasonStartingInstances, firstOf(state.message, "is starting")
 

@@ -66,8 +66,8 @@ func (p *planner) pendingRestart() []string {
 		return report != nil && report.State == instanceapi.StateRunning && report.ConfigHash == p.hash && len(report.PendingRestart) > 0
 	}
 
-	for i := len(p.members) - 1; i >= 0; i-- {
-		if name := p.members[i]; name != p.primary && waits(name) {
+	for _, name := range slices.Backward(p.members) {
+		if name != p.primary && waits(name) {
 			names = append(names, name)
 		}
 	}

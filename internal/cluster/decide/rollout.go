@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"slices"
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
@@ -67,8 +68,8 @@ func (p *planner) replace(name string) {
 func (p *planner) outdated() []string {
 	var names []string
 
-	for i := len(p.members) - 1; i >= 0; i-- {
-		if name := p.members[i]; name != p.primary && p.isOutdated(name) {
+	for _, name := range slices.Backward(p.members) {
+		if name != p.primary && p.isOutdated(name) {
 			names = append(names, name)
 		}
 	}

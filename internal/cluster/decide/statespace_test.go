@@ -135,7 +135,7 @@ func TestEverySubsetComesToRest(t *testing.T) {
 }
 
 // broken names the rule that a plan breaks; empty if it keeps all.
-func broken(view decide.View, plan decide.Plan, invalid bool) string { //nolint:gocognit,revive // one rule after the other
+func broken(view decide.View, plan decide.Plan, invalid bool) string {
 	irreversible, down := 0, []string{}
 
 	for _, action := range plan.Actions {
@@ -174,7 +174,7 @@ func broken(view decide.View, plan decide.Plan, invalid bool) string { //nolint:
 	return brokenTogether(view, plan, irreversible, down, invalid)
 }
 
-func brokenApply(view decide.View, a decide.Apply, invalid bool) string { //nolint:revive // a fact, not a mode
+func brokenApply(view decide.View, a decide.Apply, invalid bool) string {
 	pod, isPod := a.Object.(*corev1.Pod)
 
 	switch {
@@ -194,7 +194,7 @@ func brokenApply(view decide.View, a decide.Apply, invalid bool) string { //noli
 	return ""
 }
 
-func brokenTogether(view decide.View, plan decide.Plan, irreversible int, down []string, invalid bool) string { //nolint:revive // a fact, not a mode
+func brokenTogether(view decide.View, plan decide.Plan, irreversible int, down []string, invalid bool) string {
 	hibernating := view.Cluster.Annotations[naming.AnnotationHibernate] == "on"
 	leaving := 0
 

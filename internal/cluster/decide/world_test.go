@@ -283,7 +283,7 @@ func (w *world) live(name string) {
 	changed.Spec.NodeName = "node"
 	changed.Status = corev1.PodStatus{
 		Phase: corev1.PodRunning, PodIP: "10.0.0.1",
-		Conditions:        []corev1.PodCondition{{Type: corev1.PodReady, Status: boolStatus(established)}},
+		Conditions:        []corev1.PodCondition{{Type: corev1.PodReady, Status: conditionStatus(established)}},
 		ContainerStatuses: []corev1.ContainerStatus{{Name: "postgres", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}},
 	}
 	config, _ := w.view.Owned[decide.Key{Kind: "ConfigMap", Name: "db-postgresql"}].(*corev1.ConfigMap)
@@ -310,8 +310,8 @@ func isStuck(pod *corev1.Pod) bool {
 
 func memberID(volume *corev1.PersistentVolumeClaim) string { return "member-of-" + string(volume.UID) }
 
-func boolStatus(b bool) corev1.ConditionStatus {
-	if b {
+func conditionStatus(holds bool) corev1.ConditionStatus { //nolint:revive // a fact, not a mode
+	if holds {
 		return corev1.ConditionTrue
 	}
 
@@ -400,7 +400,6 @@ func storageClass(name string) mutation {
 }
 
 func quantity(s string) resource.Quantity { return resource.MustParse(s) }
-
 
 // copy is a view that can be changed without the original noticing.
 func (w *world) copy() decide.View {

@@ -1,0 +1,154 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/apply"
+	"github.com/caretaker-dev/caretaker/internal/cluster/decide"
+	"github.com/caretaker-dev/caretaker/internal/conditions"
+	"github.com/caretaker-dev/caretaker/internal/instanceclient"
+)
+
+func TestAFailureIsTold(t *testing.T) {
+	t.Parallel()
+
+	plan := decide.Plan{Outcome: conditions.Outcome{Kind: conditions.Done, Reason: v1.ReasonReady, Message: "3 of 3 instances ready"}}
+
+	for _, tc := range []struct {
+		name    string
+		failure error
+		ready   string
+		reason  string
+		stalled bool
+	}{
+		{"none", nil, "3 of 3 instances ready", v1.ReasonReady, false},
+		{"a retryable one", fmt.Errorf("create Pod a: %w", errors.New("exceeded quota")), "Waiting: trying again to create Pod a: exceeded quota", v1.ReasonError, false},
+		{"a permanent one", fmt.Errorf("create Pod a: %w", apierrors.NewBadRequest("bad")), "Stalled: cannot create Pod a: bad", v1.ReasonError, true},
+		{
+			"a name that is taken", fmt.Errorf("create: %w", &apply.ConflictError{Kind: "Service", Namespace: "apps", Name: "db-rw"}),
+			"Stalled: Service apps/db-rw exists and does not belong to this object; it is left alone. Rename or delete it, or choose another name",
+			v1.ReasonObjectConflict, true,
+		},
+		{
+			"a configuration that is refused", &instanceclient.RefusedError{Instance: "db-0", StatusCode: 422, Message: "no"},
+			"Stalled: instance db-0 refused (422): no", v1.ReasonInvalidParameters, true,
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+
+			status := statusOf(decide.View{Cluster: &v1.Cluster{}, Now: time.Unix(1, 0)}, plan, tc.failure)
+
+			ready := meta.FindStatusCondition(status.Conditions, v1.ConditionReady)
+			if ready.Message != tc.ready || ready.Reason != tc.reason {
+				t.Errorf("Ready says %s: %q, want %s: %q", ready.Reason, ready.Message, tc.reason, tc.ready)
+			}
+
+			if got := meta.IsStatusConditionTrue(status.Conditions, v1.ConditionStalled); got != tc.stalled {
+				t.Errorf("stalled: %v, want %v", got, tc.stalled)
+			}
+		})
+	}
+}
+
+func TestEventsTellWhatHappened(t *testing.T) {
+	t.Parallel()
+
+	member := func(name string, ready bool) v1.MemberStatus { //nolint:revive // a fact, not a mode
+		return v1.MemberStatus{Name: name, Ready: ready, State: "Starting"}
+	}
+	condition := func(kind, message string) metav1.Condition {
+		return metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: "Because", Message: message}
+	}
+
+	for _, tc := range []struct {
+		name          string
+		before, after v1.ClusterStatus
+		done          []decide.Action
+		want          []string
+	}{
+		{"nothing", v1.ClusterStatus{Term: 1, Primary: "a"}, v1.ClusterStatus{Term: 1, Primary: "a"}, nil, nil},
+		{
+			"initialized",
+			v1.ClusterStatus{},
+			v1.ClusterStatus{Term: 1, Primary: "db-0", Members: []v1.MemberStatus{member("db-0", true)}},
+			nil,
+			[]string{"Normal Initialized db-0 leads, term 1", "Normal InstanceReady db-0 is ready"},
+		},
+		{
+			"lost",
+			v1.ClusterStatus{Members: []v1.MemberStatus{member("db-0", true)}},
+			v1.ClusterStatus{Members: []v1.MemberStatus{member("db-0", false)}},
+			nil,
+			[]string{"Warning InstanceNotReady db-0 is no longer ready: Starting "},
+		},
+		{
+			"stalled once",
+			v1.ClusterStatus{},
+			v1.ClusterStatus{Conditions: []metav1.Condition{condition("Stalled", "spec.x: y")}},
+			nil,
+			[]string{"Warning Because spec.x: y"},
+		},
+		{
+			"still stalled",
+			v1.ClusterStatus{Conditions: []metav1.Condition{condition("Stalled", "spec.x: y")}},
+			v1.ClusterStatus{Conditions: []metav1.Condition{condition("Stalled", "spec.x: y")}},
+			nil, nil,
+		},
+		{
+			"actions",
+			v1.ClusterStatus{},
+			v1.ClusterStatus{},
+			[]decide.Action{
+				decide.DeletePod{Name: "db-2", Why: "scaling down"},
+				decide.DeleteVolume{Name: "db-2"},
+				decide.Apply{New: true, Object: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "db-3"}}},
+				decide.Apply{New: true, Object: &corev1.ConfigMap{}},
+			},
+			[]string{"Normal InstanceStopped Stop db-2: scaling down", "Normal VolumeDeleted Delete the volume of db-2", "Normal InstanceCreated Create pod db-3"},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+
+			var got []string
+			for _, e := range eventsOf(tc.before, tc.after, tc.done) {
+				got = append(got, e.kind+" "+e.reason+" "+e.note)
+			}
+
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestSilenceIsCountedFromTheFirstMissedCall(t *testing.T) {
+	t.Parallel()
+
+	s, start := newSilence(), time.Unix(1000, 0)
+
+	if got := s.missed("a", start); got != 0 {
+		t.Errorf("the first missed call is %s long", got)
+	}
+
+	if got := s.missed("a", start.Add(30*time.Second)); got != 30*time.Second {
+		t.Errorf("silent for %s, want 30s", got)
+	}
+
+	s.answered("a")
+
+	if got := s.missed("a", start.Add(time.Minute)); got != 0 {
+		t.Errorf("an answer did not end the silence: %s", got)
+	}
+}
