@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -12,7 +13,27 @@ import (
 )
 
 // event says what happened. What is still to come is in the status.
-type event struct{ kind, reason, action, note string }
+type event struct {
+	kind, reason, action, note string
+	// related is the pod or volume that it happened to. Kubernetes counts events that differ in their note only as one.
+	related *corev1.ObjectReference
+}
+
+func podReference(name string) *corev1.ObjectReference {
+	return &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Name: name}
+}
+
+func volumeReference(name string) *corev1.ObjectReference {
+	return &corev1.ObjectReference{APIVersion: "v1", Kind: "PersistentVolumeClaim", Name: name}
+}
+
+func normal(reason, action, note string, related *corev1.ObjectReference) event {
+	return event{corev1.EventTypeNormal, reason, action, note, related}
+}
+
+func warning(reason, action, note string, related *corev1.ObjectReference) event {
+	return event{corev1.EventTypeWarning, reason, action, note, related}
+}
 
 // eventsOf are the events of a pass: of what was done, and of what the status shows to have happened since the last one.
 func eventsOf(before, after v1.ClusterStatus, done []decide.Action) []event {
@@ -24,13 +45,12 @@ func eventsOf(before, after v1.ClusterStatus, done []decide.Action) []event {
 		}
 	}
 
-	if before.Term == 0 && after.Term > 0 {
-		found = append(found, event{corev1.EventTypeNormal, "Initialized", "Bootstrap", fmt.Sprintf("%s leads, term %d", after.Primary, after.Term)})
-	} else if before.Primary != after.Primary && before.Primary != "" {
-		found = append(found, event{
-			corev1.EventTypeNormal, "PrimaryChanged", "Failover",
-			fmt.Sprintf("%s leads after %s, term %d", after.Primary, before.Primary, after.Term),
-		})
+	switch {
+	case before.Term == 0 && after.Term > 0:
+		found = append(found, normal("Initialized", "Bootstrap", fmt.Sprintf("%s leads, term %d", after.Primary, after.Term), podReference(after.Primary)))
+	case before.Primary != "" && before.Primary != after.Primary:
+		found = append(found, normal("PrimaryChanged", "Failover",
+			fmt.Sprintf("%s leads after %s, term %d", after.Primary, before.Primary, after.Term), podReference(after.Primary)))
 	}
 
 	found = append(found, memberEvents(before, after)...)
@@ -39,19 +59,17 @@ func eventsOf(before, after v1.ClusterStatus, done []decide.Action) []event {
 }
 
 func eventOfAction(action decide.Action) (event, bool) {
-	normal := func(reason, verb string) (event, bool) {
-		return event{corev1.EventTypeNormal, reason, verb, upper(action.String())}, true
-	}
+	note := upper(action.String())
 
 	switch a := action.(type) {
 	case decide.CreateRecord:
-		return normal("Created", "Create")
+		return normal("Created", "Create", note, nil), true
 	case decide.DeletePod:
-		return normal("InstanceStopped", "Stop")
+		return normal("InstanceStopped", "Stop", note, podReference(a.Name)), true
 	case decide.DeleteVolume:
-		return normal("VolumeDeleted", "ScaleDown")
+		return normal("VolumeDeleted", "ScaleDown", note, volumeReference(a.Name)), true
 	case decide.Restart:
-		return normal("PostgresRestarted", "Restart")
+		return normal("PostgresRestarted", "Restart", note, podReference(a.Instance)), true
 	case decide.Apply:
 		return applyEvent(a)
 	default:
@@ -62,15 +80,15 @@ func eventOfAction(action decide.Action) (event, bool) {
 func applyEvent(a decide.Apply) (event, bool) {
 	switch object := a.Object.(type) {
 	case *corev1.Pod:
-		return event{corev1.EventTypeNormal, "InstanceCreated", "Create", "Create pod " + object.Name}, true
+		return normal("InstanceCreated", "Create", "Create pod "+object.Name, podReference(object.Name)), true
 	case *corev1.PersistentVolumeClaim:
 		size := object.Spec.Resources.Requests[corev1.ResourceStorage]
 
 		switch {
 		case a.New:
-			return event{corev1.EventTypeNormal, "VolumeCreated", "Create", fmt.Sprintf("Create volume %s of %s", object.Name, size.String())}, true
+			return normal("VolumeCreated", "Create", fmt.Sprintf("Create volume %s of %s", object.Name, size.String()), volumeReference(object.Name)), true
 		case a.Why != "":
-			return event{corev1.EventTypeNormal, "VolumeExpanding", "Expand", fmt.Sprintf("Volume %s: %s", object.Name, a.Why)}, true
+			return normal("VolumeExpanding", "Expand", fmt.Sprintf("Volume %s: %s", object.Name, a.Why), volumeReference(object.Name)), true
 		}
 	}
 
@@ -88,12 +106,10 @@ func memberEvents(before, after v1.ClusterStatus) []event {
 	for _, member := range after.Members {
 		switch {
 		case member.Ready && !was[member.Name]:
-			found = append(found, event{corev1.EventTypeNormal, "InstanceReady", "Observe", member.Name + " is ready"})
+			found = append(found, normal("InstanceReady", "Observe", member.Name+" is ready", podReference(member.Name)))
 		case !member.Ready && was[member.Name]:
-			found = append(found, event{
-				corev1.EventTypeWarning, "InstanceNotReady", "Observe",
-				fmt.Sprintf("%s is no longer ready: %s %s", member.Name, member.State, member.Message),
-			})
+			found = append(found, warning("InstanceNotReady", "Observe",
+				strings.TrimSpace(fmt.Sprintf("%s is no longer ready: %s %s", member.Name, member.State, member.Message)), podReference(member.Name)))
 		}
 	}
 
@@ -105,7 +121,7 @@ func conditionEvents(before, after v1.ClusterStatus) []event {
 
 	stalled := meta.FindStatusCondition(after.Conditions, v1.ConditionStalled)
 	if old := meta.FindStatusCondition(before.Conditions, v1.ConditionStalled); stalled != nil && (old == nil || old.Message != stalled.Message) {
-		found = append(found, event{corev1.EventTypeWarning, stalled.Reason, "Reconcile", stalled.Message})
+		found = append(found, warning(stalled.Reason, "Reconcile", stalled.Message, nil))
 	}
 
 	for _, turn := range []struct{ condition, on, off string }{
@@ -118,9 +134,9 @@ func conditionEvents(before, after v1.ClusterStatus) []event {
 
 		switch {
 		case is && !old:
-			found = append(found, event{corev1.EventTypeNormal, turn.on, "Reconcile", upper(now.Message)})
+			found = append(found, normal(turn.on, "Reconcile", upper(now.Message), nil))
 		case !is && old && turn.off != "":
-			found = append(found, event{corev1.EventTypeNormal, turn.off, "Reconcile", turn.off + " on the user's request"})
+			found = append(found, normal(turn.off, "Reconcile", turn.off+" on the user's request", nil))
 		}
 	}
 

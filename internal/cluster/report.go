@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
@@ -35,10 +36,22 @@ func (r *Reconciler) report(ctx context.Context, view decide.View, plan decide.P
 	}
 
 	for _, e := range eventsOf(view.Cluster.Status, written, done) {
-		r.options.Recorder.Eventf(view.Cluster, nil, e.kind, e.reason, e.action, "%s", e.note)
+		r.record(view.Cluster, e)
 	}
 
 	return err
+}
+
+func (r *Reconciler) record(cluster *v1.Cluster, e event) {
+	// A nil reference in the interface would not be nil.
+	var related runtime.Object
+
+	if e.related != nil {
+		e.related.Namespace = cluster.Namespace
+		related = e.related
+	}
+
+	r.options.Recorder.Eventf(cluster, related, e.kind, e.reason, e.action, "%s", e.note)
 }
 
 func (r *Reconciler) writeStatus(ctx context.Context, cluster *v1.Cluster, status v1.ClusterStatus) error {

@@ -90,7 +90,7 @@ func TestEventsTellWhatHappened(t *testing.T) {
 			v1.ClusterStatus{Members: []v1.MemberStatus{member("db-0", true)}},
 			v1.ClusterStatus{Members: []v1.MemberStatus{member("db-0", false)}},
 			nil,
-			[]string{"Warning InstanceNotReady db-0 is no longer ready: Starting "},
+			[]string{"Warning InstanceNotReady db-0 is no longer ready: Starting"},
 		},
 		{
 			"stalled once",
