@@ -3,6 +3,7 @@ package pki
 import (
 	"bytes"
 	"crypto/x509"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -96,6 +97,8 @@ func (p *planner) planLeaf(r leafRole) (leaf, error) {
 	}
 
 	if usable && !p.mayReplace(r, &current, wanted) {
+		p.reportPending(r, current)
+
 		return current, nil
 	}
 
@@ -175,6 +178,29 @@ func (p *planner) mayReplace(r leafRole, current *leaf, wanted []*x509.Certifica
 	}
 
 	return true
+}
+
+// reportPending tells the user why a certificate that is named is not in use yet.
+func (p *planner) reportPending(r leafRole, current leaf) {
+	if r.wantsOwn() {
+		return
+	}
+
+	field := fieldServerTLS
+	if r.usage == x509.ExtKeyUsageClientAuth {
+		field = fieldReplicationTLS
+	}
+
+	when := fmt.Sprintf("%d minutes after that", PublishPeriod/time.Minute)
+
+	if since, _, found := strings.Cut(current.pending, " "); found {
+		if at, err := time.Parse(time.RFC3339, since); err == nil {
+			when = "at " + at.Add(PublishPeriod).Format(time.RFC3339)
+		}
+	}
+
+	p.out.Pending = append(p.out.Pending, Problem{Field: field, Message: "the certificate is of another CA than the one in use: " +
+		"the instances learn that CA first, and use the certificate " + when})
 }
 
 func (p *planner) replace(r leafRole) (leaf, error) {

@@ -97,6 +97,8 @@ type Output struct {
 	Problems []Problem
 	// Warnings are worth a word, but nothing is wrong.
 	Warnings []Problem
+	// Pending says which of the user's certificates is not in use yet, and when it will be.
+	Pending []Problem
 }
 
 // Role of a certificate.

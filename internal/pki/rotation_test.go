@@ -207,12 +207,17 @@ func TestUserSwitchesCertificates(t *testing.T) {
 	for _, step := range steps {
 		step.set(&w.in)
 
+		pending := 0
+
 		for range 40 {
-			if _, err := w.pass(4); err != nil {
+			out, err := w.pass(4)
+			if err != nil {
 				t.Fatal(err)
 			}
 
-			err := w.check(func(server, client map[string][]byte, serverCA, clientCA []byte) error {
+			pending += len(out.Pending)
+
+			err = w.check(func(server, client map[string][]byte, serverCA, clientCA []byte) error {
 				return handshake(w.in.Now, server, client, serverCA, clientCA, "financial-db-rw")
 			})
 			if err != nil {
@@ -220,6 +225,10 @@ func TestUserSwitchesCertificates(t *testing.T) {
 			}
 
 			w.in.Now = w.in.Now.Add(time.Minute)
+		}
+
+		if waits := step.name == "first" || step.name == "second"; waits != (pending > 0) {
+			t.Errorf("%s: in %d passes the user was told to wait", step.name, pending)
 		}
 
 		leaf := certificate(t, w.now.server[pki.KeyTLSCert])
