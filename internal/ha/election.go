@@ -8,6 +8,7 @@ import (
 const (
 	voteAge     = 1500 * time.Millisecond
 	askEvery    = 150 * time.Millisecond
+	voteTime    = 400 * time.Millisecond
 	gatherTime  = 300 * time.Millisecond // for reports that are on their way
 	spareOld    = 3 * time.Second        // how long a switchover avoids the old primary
 	stuckAfter  = 6 * time.Second
@@ -37,11 +38,18 @@ func (m *machine) suspect() {
 		}
 		return
 	}
-	silent := m.Now - max(m.Leader.Heard, m.View.TermSince)
-	if silent <= m.Settings.Timing.missed()<<min(m.Asked, 3)+m.jitter(200*time.Millisecond) || len(r.Voters) == 0 {
+	if m.primaryEnded(r) && len(r.Voters) > 0 && m.fresh(time.Second) {
+		m.ask("the primary has ended", func(*Pending) {})
 		return
 	}
-	if m.fresh(1200*time.Millisecond) && m.votes(r) {
+	silent := m.Now - max(m.Leader.Heard, m.View.TermSince)
+	limit := m.Settings.Timing.missed()<<min(m.Asked, 3) + m.jitter(200*time.Millisecond)
+	if silent <= limit-voteTime || len(r.Voters) == 0 {
+		m.AskSince = 0
+		return
+	}
+	// the peers are asked a little before, so that they have time to answer that they do hear it
+	if votes := m.votes(r); votes && silent > limit && m.fresh(1200*time.Millisecond) {
 		m.Asked++
 		m.ask("the primary is silent", func(*Pending) {})
 	}
@@ -81,6 +89,9 @@ func (m *machine) ask(why string, set func(*Pending)) {
 // votes asks the peers whether they hear the primary. Those that hear it do not count, and veto as long as they are so
 // many that it can still commit.
 func (m *machine) votes(r *Record) bool {
+	if m.AskSince == 0 {
+		m.AskSince = m.Now
+	}
 	if m.Now >= m.NextAsk {
 		m.NextAsk = m.Now + askEvery
 		m.broadcast(Ask{Term: r.Term})
@@ -94,6 +105,9 @@ func (m *machine) votes(r *Record) bool {
 		if p.Hears != 0 && m.Now-p.Hears < voteAge && r.isMember(p.ID) {
 			hear++
 		}
+	}
+	if m.Now-m.AskSince < voteTime {
+		return false
 	}
 	// the primary's own word that it does not serve is as good as its pledge
 	return r.covers(func(id MemberID) bool { return not[id] }, r.Quorum()) && hear < max(1, r.Acks)

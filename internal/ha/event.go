@@ -98,7 +98,8 @@ type Observed struct {
 type Exited struct{}
 
 // Ended says that at time Seen no process of that member's container was running: the kubelet reported it terminated,
-// or its volume's lock was acquired.
+// or its volume's lock was acquired. The runner repeats it, looking anew each time, while it stays true and a term is
+// pending.
 type Ended struct {
 	Member MemberID
 	Seen   time.Duration

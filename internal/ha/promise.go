@@ -2,6 +2,9 @@ package ha
 
 import "time"
 
+// endedAge: the word that an instance has ended is worth nothing later, as it may have started again.
+const endedAge = 2 * time.Second
+
 // promiseWait is a promise on the giver's clock, with a margin for clocks that drift.
 func (t Timing) promiseWait() time.Duration { return t.Promise + t.Promise/10 }
 
@@ -82,18 +85,25 @@ func (m *machine) onRelease(from Instance, r Release) {
 	m.View.NextRead = 0
 }
 
-// onEnded: at that time no process of the member ran. Promises given before it are void, and so is its authority if a
-// pending term was on the record already.
+// onEnded: at that time no process of the member ran. Promises given before it are void; it is suspected at once; and its
+// authority is over if a pending term was on the record already, since it cannot have started again without seeing it.
 func (m *machine) onEnded(in Ended) {
 	if m.Promise.To == in.Member && m.Promise.Given <= in.Seen {
 		m.Promise.Until = 0
 	}
-	if m.Leader.ID == in.Member && m.Leader.Heard <= in.Seen {
-		m.Leader.Heard = min(m.Leader.Heard, in.Seen-2*m.Settings.Timing.missed())
-	}
+	m.Ended = in
 	v := &m.View
 	if r := v.Record; r != nil && r.Primary.Member == in.Member && v.PendingRule == r.Term && v.PendingSince <= in.Seen {
+		v.OldEnded = true
 		m.Lead.OldOver = min(m.Lead.OldOver, m.Now)
 	}
 	v.NextRead = 0
+}
+
+// primaryEnded tells whether the recorded primary is known to have ended, and was not heard since.
+func (m *machine) primaryEnded(r *Record) bool {
+	e := m.Ended
+	heard := m.Leader.ID == e.Member && m.Leader.Heard > e.Seen
+
+	return e.Member != "" && e.Member == r.Primary.Member && !heard && m.View.TermSince <= e.Seen && m.Now-e.Seen < endedAge
 }

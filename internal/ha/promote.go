@@ -26,7 +26,7 @@ func (m *machine) promote() {
 // oldOver is when nobody named earlier can serve any more. Promises to it are over: those that pledged waited them out.
 // What is left is authority from a live read that was sent before the pending term was written.
 func (m *machine) oldOver(r *Record) time.Duration {
-	if r.Pending.OldStopped || m.without(gOpenWait) {
+	if r.Pending.OldStopped || m.View.OldEnded || m.without(gOpenWait) {
 		return m.Now
 	}
 

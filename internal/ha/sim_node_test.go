@@ -30,6 +30,7 @@ type node struct {
 	gone     bool
 	pgBroken time.Duration // starts fail until
 	primary  bool          // label
+	silent   bool          // the node is gone: no kubelet tells of it
 	// delays of directed scenarios
 	ckptDelay, senderDelay, rewindDelay, promoteDelay time.Duration
 	stopped                                           func()
@@ -95,20 +96,25 @@ func (n *node) crash(why string) {
 
 // evidence: the kubelet tells the others that the container has ended, if it still has when they look.
 func (n *node) evidence() {
-	if n.w.o.directed || n.w.rnd.IntN(2) == 0 {
+	if n.w.o.directed || n.silent || n.w.rnd.IntN(2) == 0 {
 		return
 	}
 	for _, m := range n.w.nodes {
 		if m == n || !n.w.canAPI(m) {
 			continue
 		}
-		n.w.at(n.w.between(20*ms, 800*ms), func() {
-			if n.alive || !m.alive {
+		var look func()
+		look = func() {
+			if n.alive || !m.alive || !n.w.canAPI(m) {
 				return
 			}
 			in, inc := Ended{Member: n.disk.Member, Seen: m.clock()}, m.inc()
 			n.w.at(n.w.between(0, 300*ms), func() { m.whenThawed(inc, func() { m.event(in) }) })
-		})
+			if n.w.rnd.IntN(5) > 0 {
+				n.w.at(n.w.between(200*ms, 800*ms), look)
+			}
+		}
+		n.w.at(n.w.between(20*ms, 800*ms), look)
 	}
 }
 

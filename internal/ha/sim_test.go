@@ -98,6 +98,7 @@ type world struct {
 	lastAck  time.Duration
 	maxGap   time.Duration
 	runs     uint64
+	reads    int
 	acks     int // that the user wants
 }
 
@@ -316,6 +317,7 @@ func (w *world) canAPI(n *node) bool { return w.apiUp && w.apiTo[n.id] }
 
 func (w *world) read(n *node, live bool) {
 	sent, inc := n.clock(), n.inc()
+	w.reads++
 	fails := func() {
 		w.at(w.between(100*ms, 900*ms), func() { n.whenThawed(inc, func() { n.event(RecordFailed{}) }) })
 	}

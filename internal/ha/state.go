@@ -223,6 +223,8 @@ type View struct {
 	PendingRule  uint64
 	PendingSince time.Duration
 	SameSince    time.Duration
+	// OldEnded: since then, the recorded primary was seen to have ended.
+	OldEnded bool
 	// TermSince is when this established term was first seen.
 	TermSince time.Duration
 
@@ -279,12 +281,13 @@ type State struct {
 	Following uint64 // term of the leader that PostgreSQL was told to follow
 	FollowAt  time.Duration
 	Promise   Promise
+	Ended     Ended
 	Pledge    Pledge
 	Lead      Lead
 	Obs       Observed
 	ObsAt     time.Duration
 
-	NextBeat, NextReport, NextAsk, Backoff, NextName time.Duration
+	NextBeat, NextReport, NextAsk, AskSince, Backoff, NextName time.Duration
 	// Asked counts the terms asked for since a leader was heard: who hears nobody asks more and more rarely.
 	Asked int
 	// Request to hand over; MinLSN is the shutdown checkpoint's.
