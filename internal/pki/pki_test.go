@@ -308,7 +308,11 @@ func TestProblems(t *testing.T) {
 	}{
 		"server secret missing": {
 			func(in *pki.Input) { in.UserServer = map[string][]byte{} },
-			"spec.certificates.serverTLSSecret", "no certificate under ca.crt",
+			"spec.certificates.serverTLSSecret", "no such secret in the namespace production",
+		},
+		"server secret without CA": {
+			func(in *pki.Input) { in.UserServer = without(good, pki.KeyCACert) },
+			"spec.certificates.serverTLSSecret", "name its secret in spec.certificates.serverCASecret",
 		},
 		"server key missing": {
 			func(in *pki.Input) { in.UserServer = without(good, pki.KeyTLSKey) },
@@ -344,7 +348,7 @@ func TestProblems(t *testing.T) {
 		},
 		"server CA secret missing": {
 			func(in *pki.Input) { in.UserServer, in.UserServerCA = good, map[string][]byte{} },
-			"spec.certificates.serverCASecret", "no certificate under ca.crt",
+			"spec.certificates.serverCASecret", "no such secret",
 		},
 		"server CA alone": {
 			func(in *pki.Input) { in.UserServerCA = good },
@@ -352,7 +356,11 @@ func TestProblems(t *testing.T) {
 		},
 		"client CA secret missing": {
 			func(in *pki.Input) { in.UserClientCA = map[string][]byte{} },
-			"spec.certificates.clientCASecret", "no CA certificate under ca.crt",
+			"spec.certificates.clientCASecret", "no such secret",
+		},
+		"replication secret missing": {
+			func(in *pki.Input) { in.UserReplication = map[string][]byte{} },
+			"spec.certificates.replicationTLSSecret", "no such secret",
 		},
 		"client CA is no CA": {
 			func(in *pki.Input) { in.UserClientCA = map[string][]byte{pki.KeyCACert: good[pki.KeyTLSCert]} },

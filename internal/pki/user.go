@@ -51,7 +51,24 @@ func (p *planner) readUser() userCertificates {
 	return user
 }
 
+// missing reports a secret that does not exist, or holds nothing. Which of the two makes no difference to the remedy.
+func (p *planner) missing(field string, data map[string][]byte, keys ...string) bool {
+	if len(data) > 0 {
+		return false
+	}
+
+	p.problem(field, fmt.Sprintf("there is no such secret in the namespace %s, or it is empty; create it with %s, or correct the name",
+		p.in.Namespace, strings.Join(keys, ", ")))
+
+	return true
+}
+
 func (p *planner) readServer() *pair {
+	if p.missing(fieldServerTLS, p.in.UserServer, KeyTLSCert, KeyTLSKey, KeyCACert) ||
+		p.in.UserServerCA != nil && p.missing(fieldServerCA, p.in.UserServerCA, KeyCACert) {
+		return nil
+	}
+
 	caField, caData := fieldServerTLS, p.in.UserServer[KeyCACert]
 	if p.in.UserServerCA != nil {
 		caField, caData = fieldServerCA, p.in.UserServerCA[KeyCACert]
@@ -92,6 +109,10 @@ func (p *planner) warnNames(c *x509.Certificate) {
 }
 
 func (p *planner) readReplication(clientCA []*x509.Certificate) *pair {
+	if p.missing(fieldReplicationTLS, p.in.UserReplication, KeyTLSCert, KeyTLSKey, KeyCACert) {
+		return nil
+	}
+
 	candidates := clientCA
 	if p.in.UserClientCA == nil {
 		candidates = decode(p.in.UserReplication[KeyCACert])
@@ -184,7 +205,9 @@ func (p *planner) readClientCA() []*x509.Certificate {
 		return certificates
 	}
 
-	p.problem(fieldClientCA, fmt.Sprintf("the secret has no CA certificate under %s; put the CA that signs the clients' certificates there", KeyCACert))
+	if !p.missing(fieldClientCA, p.in.UserClientCA, KeyCACert) {
+		p.problem(fieldClientCA, fmt.Sprintf("the secret has no CA certificate under %s; put the CA that signs the clients' certificates there", KeyCACert))
+	}
 
 	return slices.DeleteFunc(decode(p.in.PublishedClientCA), func(c *x509.Certificate) bool {
 		return isOwnCA(c, p.in.Cluster, p.in.Namespace)
