@@ -70,8 +70,10 @@ func (s *settings) api() *cobra.Command {
 		action{"stop", "End the API server at once", func(_ *cobra.Command, c *cluster.Cluster, _ string) error {
 			return c.StopAPI()
 		}},
-		action{"start", "Start the API server and wait until it is ready",
-			func(cmd *cobra.Command, c *cluster.Cluster, _ string) error { return c.StartAPI(cmd.Context()) }},
+		action{
+			"start", "Start the API server and wait until it is ready",
+			func(cmd *cobra.Command, c *cluster.Cluster, _ string) error { return c.StartAPI(cmd.Context()) },
+		},
 	)
 }
 

@@ -45,12 +45,14 @@ func TestCutRules(t *testing.T) {
 	}{
 		{"none", nil, []string{"table bridge devcluster3 {"}, []string{"drop"}},
 		{
-			"api", map[int][]Cut{2: {CutAPI}},
+			"api",
+			map[int][]Cut{2: {CutAPI}},
 			[]string{`iifname "dc3-node-2" ether type != arp drop`, `oifname "dc3-node-2" ether type != arp drop`, "th dport 53 accept"},
 			[]string{`iifname "dc3-node-2" drop`, "node-1"},
 		},
 		{
-			"peers", map[int][]Cut{1: {CutPeers}},
+			"peers",
+			map[int][]Cut{1: {CutPeers}},
 			[]string{`iifname "dc3-node-1" drop`, `oifname "dc3-node-1" drop`},
 			[]string{"arp", "node-2"},
 		},
