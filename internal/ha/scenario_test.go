@@ -245,6 +245,22 @@ func ruleScenarios() []scenario {
 			w.wire(true, "AB")
 			w.writable(20 * time.Second)
 		}},
+		{"a candidate that never was established restarts from its disk", gProof, pref, func(w *world, t *testing.T) {
+			w.steady(t)
+			a, b := w.node("A"), w.node("B")
+			a.crash("crashes")
+			w.must(t, "B promoting", 10*time.Second, func() bool { return b.st.Phase == Promoting })
+			w.wire(false, "AB")
+			w.api(false, "B")
+			a.start()
+			w.must(t, "A leading in a later term", 40*time.Second, func() bool { return a.admitted && a.term == 3 })
+			b.crash("crashes")
+			b.start()
+			w.run(w.now + 5*time.Second)
+			w.api(true, "B")
+			w.wire(true, "AB")
+			w.writable(10 * time.Second)
+		}},
 		{"a late write of an earlier run takes a voter out", gClaim, pref3, func(w *world, t *testing.T) {
 			w.steady(t)
 			a, b, c := w.node("A"), w.node("B"), w.node("C")

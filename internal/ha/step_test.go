@@ -1,0 +1,252 @@
+package ha
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+)
+
+const sec = time.Second
+
+func voter() State {
+	set := Settings{Peers: []string{"a", "c"}, Acks: 1, SystemID: "1", Timing: DefaultTiming()}
+	s := New(Instance{ID: "B", Name: "b"}, "uid-b", 1, Disk{Member: "B", Pledged: 3}, set, 100*sec)
+	s.Phase, s.Entered = Standby, 100*sec
+	s.Obs = Observed{Asked: 100 * sec, Tip: Tip{Timeline: 3, LSN: 50}}
+	s.ObsAt = 100 * sec
+
+	return s
+}
+
+func rec(pending *Pending) *Record {
+	return &Record{SystemID: "1", Rule: Rule{
+		Term: 3, Primary: Holder{Member: "A", Name: "a"}, Timeline: 3, Voters: []MemberID{"B", "C"}, Acks: 1,
+	}, Pending: pending}
+}
+
+// play applies events and collects what is done.
+func play(s State, evs ...Event) (State, []Action) {
+	var all []Action
+	for _, e := range evs {
+		var acts []Action
+		s, acts = Step(s, e)
+		all = append(all, acts...)
+	}
+
+	return s, all
+}
+
+func find[A Action](acts []Action) (A, bool) {
+	for _, a := range acts {
+		if x, ok := a.(A); ok {
+			return x, true
+		}
+	}
+	var none A
+
+	return none, false
+}
+
+func reply(t *testing.T, acts []Action) HeartbeatReply {
+	t.Helper()
+	for _, a := range acts {
+		if s, ok := a.(Send); ok {
+			if r, ok := s.Message.(HeartbeatReply); ok {
+				return r
+			}
+		}
+	}
+	t.Fatalf("no reply in %v", acts)
+
+	return HeartbeatReply{}
+}
+
+func beatOf(term uint64) Received {
+	return Received{From: Instance{ID: "A", Name: "a"}, Message: Heartbeat{Term: term, Run: 9, Sent: 7, Tip: Tip{Timeline: 3, LSN: 60}}}
+}
+
+func TestHeartbeatIsAnsweredWithAPromise(t *testing.T) {
+	pending := RecordRead{Sent: 100 * sec, Version: "2", Record: rec(&Pending{Term: 4, Timeline: 4}), Live: true}
+	cases := []struct {
+		name    string
+		before  []Event
+		term    uint64
+		promise bool
+	}{
+		{"its own term", nil, 3, true},
+		{"a lower term", nil, 2, false},
+		{"a pending term is known", []Event{{100 * sec, pending}}, 3, false},
+		{"somebody unknown", nil, 3, true},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			s, _ := play(voter(), c.before...)
+			_, acts := Step(s, Event{101 * sec, beatOf(c.term)})
+			if got := reply(t, acts); got.Promise != c.promise {
+				t.Errorf("reply %+v, want promise %v", got, c.promise)
+			}
+		})
+	}
+}
+
+func TestHigherTermIsSavedBeforeItIsAnswered(t *testing.T) {
+	s, acts := Step(voter(), Event{101 * sec, beatOf(5)})
+	sv, ok := find[Save](acts)
+	if !ok || sv.Disk.Pledged != 5 {
+		t.Fatalf("no Save with the new term: %v", acts)
+	}
+	for _, a := range acts {
+		if _, ok := a.(Send); ok {
+			t.Errorf("answered before it is on the disk: %v", a)
+		}
+		if _, ok := a.(Follow); ok {
+			t.Errorf("streams before it is on the disk: %v", a)
+		}
+	}
+	s, _ = Step(s, Event{101100 * ms, Saved{N: sv.N}})
+	_, acts = Step(s, Event{101500 * ms, beatOf(5)})
+	if !reply(t, acts).Promise {
+		t.Error("no promise although it is on the disk")
+	}
+}
+
+// TestPledge: promise, fsync, stop receiving, replay, and only then a report.
+func TestPledge(t *testing.T) {
+	pending := func(at time.Duration) Event {
+		return Event{at, RecordRead{Sent: at, Version: "2", Record: rec(&Pending{Term: 4, Timeline: 4}), Live: true}}
+	}
+	reported := func(acts []Action) bool {
+		for _, a := range acts {
+			if s, ok := a.(Send); ok {
+				if _, ok := s.Message.(PledgeReport); ok {
+					return true
+				}
+			}
+		}
+
+		return false
+	}
+	s, _ := Step(voter(), Event{110 * sec, beatOf(3)}) // promises until 113.3
+	s, acts := Step(s, pending(112*sec))
+	if _, ok := find[Save](acts); ok {
+		t.Fatalf("pledges within its promise: %v", acts)
+	}
+	s, acts = Step(s, pending(113400*ms))
+	sv, ok := find[Save](acts)
+	if !ok || sv.Disk.Pledged != 4 || reported(acts) {
+		t.Fatalf("want Save{Pledged: 4} and no report, got %v", acts)
+	}
+	s, acts = Step(s, Event{113500 * ms, Saved{N: sv.N}})
+	stop, ok := find[StopReceiving](acts)
+	if !ok || reported(acts) {
+		t.Fatalf("want StopReceiving and no report, got %v", acts)
+	}
+	s, acts = Step(s, Event{113600 * ms, Done{Op: stop.Op}})
+	wait, ok := find[WaitReplayEnd](acts)
+	if !ok || reported(acts) {
+		t.Fatalf("want WaitReplayEnd and no report, got %v", acts)
+	}
+	s, acts = Step(s, Event{113700 * ms, Done{Op: wait.Op, Tip: Tip{Timeline: 3, LSN: 61}}})
+	if !reported(acts) {
+		t.Fatalf("no report: %v", acts)
+	}
+	_, acts = Step(s, Event{113800 * ms, beatOf(3)})
+	if reply(t, acts).Promise {
+		t.Error("promises to the term that it has pledged against")
+	}
+}
+
+func TestBootWait(t *testing.T) {
+	s := voter()
+	s.Boot = 100 * sec
+	read := func(at time.Duration) Event {
+		return Event{at, RecordRead{Sent: at, Version: "2", Record: rec(&Pending{Term: 4, Timeline: 4}), Live: true}}
+	}
+	s, acts := Step(s, read(103*sec))
+	if _, ok := find[Save](acts); ok {
+		t.Fatal("pledges sooner after its start than a promise lasts")
+	}
+	if _, acts = Step(s, read(103400*ms)); len(acts) == 0 {
+		t.Fatal("does not pledge at all")
+	}
+}
+
+func TestRecordOlderThanVolumeHalts(t *testing.T) {
+	old := rec(nil)
+	old.Term = 2
+	s, acts := Step(voter(), Event{101 * sec, RecordRead{Sent: 101 * sec, Version: "9", Record: old, Live: true}})
+	h, ok := find[Halt](acts)
+	if !ok || h.Reason != RecordBehind {
+		t.Fatalf("want Halt{RecordBehind}, got %v", acts)
+	}
+	f, ok := find[Fence](acts)
+	if !ok {
+		t.Fatalf("postgres goes on: %v", acts)
+	}
+	s, _ = Step(s, Event{102 * sec, Done{Op: f.Op}})
+	if s.Phase != Halted {
+		t.Fatalf("phase %v", s.Phase)
+	}
+	s, _ = Step(s, Event{110 * sec, RecordRead{Sent: 110 * sec, Version: "10", Record: rec(nil), Live: true}})
+	if s.Phase == Halted {
+		t.Error("still halted although the record is right again")
+	}
+}
+
+func TestStaleReadsAreNoFacts(t *testing.T) {
+	s, _ := Step(voter(), Event{101 * sec, RecordRead{Sent: 101 * sec, Version: "5", Record: rec(nil), Live: true}})
+	old := rec(nil)
+	old.Term = 1
+	s, acts := Step(s, Event{102 * sec, RecordRead{Sent: 102 * sec, Record: old}})
+	if s.View.Record.Term != 3 || s.Halted != "" {
+		t.Error("a watch was believed")
+	}
+	if _, ok := find[ReadRecord](acts); !ok {
+		t.Error("a watch's news did not lead to a live read")
+	}
+	s, _ = Step(s, Event{103 * sec, RecordRead{Sent: 100 * sec, Version: "4", Record: old, Live: true}})
+	if s.View.Record.Term != 3 {
+		t.Error("an answer older than what is known was believed")
+	}
+}
+
+// TestStepIsPure: Step leaves its argument alone, and gives the same for the same.
+func TestStepIsPure(t *testing.T) {
+	w := newWorld(opt{name: "pure", n: 3, acks: 1}, 7)
+	checked := 0
+	var tick func()
+	tick = func() {
+		for _, n := range w.nodes {
+			if !n.alive {
+				continue
+			}
+			before := fmt.Sprintf("%+v", n.st)
+			ev := Event{At: n.clock() + 700*ms, Input: Tick{}}
+			a, acts := Step(n.st, ev)
+			b, again := Step(n.st, ev)
+			if got := fmt.Sprintf("%+v", n.st); got != before {
+				t.Fatalf("Step changed its argument:\n%s\n%s", before, got)
+			}
+			if !reflect.DeepEqual(a, b) || !reflect.DeepEqual(acts, again) {
+				t.Fatalf("Step is not a function:\n%+v\n%+v", a, b)
+			}
+			checked++
+		}
+		w.at(300*ms, tick)
+	}
+	w.at(0, tick)
+	w.faults()
+	w.run(40 * sec)
+	if checked < 100 {
+		t.Errorf("only %d states checked", checked)
+	}
+}
+
+func TestActionsPrint(t *testing.T) {
+	acts := []Action{Fence{Op: 3, Deadline: sec, Why: "test"}, Promote{Op: 4, Term: 2, Timeline: 9, Closed: true}, ConfigureSync{Gen: 2, Sync: Sync{Voters: []MemberID{"B"}, Acks: 1}}}
+	want := "[{Op:3 Deadline:1s Why:test} {Op:4 Term:2 Timeline:9 Closed:true} {Gen:2 Sync:{Voters:[B] Acks:1}}]"
+	if got := fmt.Sprintf("%+v", acts); got != want {
+		t.Errorf("got %s", got)
+	}
+}
