@@ -21,6 +21,8 @@ type Applier struct {
 	Live client.Reader
 	// Owner is the field manager.
 	Owner string
+	// For is what the objects are made for, such as "this Cluster".
+	For string
 	// Ours says whether a live object is ours to change.
 	Ours func(live client.Object) bool
 	// Visible says whether a live object is one that the cache holds.
@@ -30,12 +32,14 @@ type Applier struct {
 // ConflictError says that an object's name is taken by an object that is not ours.
 type ConflictError struct {
 	Kind, Namespace, Name string
+	// For is what the name is needed for, such as "this Cluster".
+	For string
 }
 
 // Error names the object and the remedy.
 func (e *ConflictError) Error() string {
-	return fmt.Sprintf("%s %s/%s exists and does not belong to this object; it is left alone. Rename or delete it, or choose another name",
-		e.Kind, e.Namespace, e.Name)
+	return fmt.Sprintf("%s %s/%s exists and was not made for %s; it is left alone. Delete it, or choose another name for %s",
+		e.Kind, e.Namespace, e.Name, e.For, e.For)
 }
 
 // ErrStale says that an object exists that was not there when last seen. What was decided without it, such as a fresh
@@ -56,7 +60,7 @@ func (a Applier) Create(ctx context.Context, desired client.Object) error {
 	err = a.Live.Get(ctx, client.ObjectKeyFromObject(u), live)
 	switch {
 	case err == nil && !a.Ours(live):
-		return &ConflictError{Kind: u.GetKind(), Namespace: u.GetNamespace(), Name: u.GetName()}
+		return &ConflictError{Kind: u.GetKind(), Namespace: u.GetNamespace(), Name: u.GetName(), For: a.For}
 	case err == nil && a.Visible(live):
 		return fmt.Errorf("create %s %s: %w", u.GetKind(), u.GetName(), ErrStale)
 	case err != nil && !apierrors.IsNotFound(err):
@@ -76,6 +80,16 @@ func (a Applier) Update(ctx context.Context, desired client.Object, resourceVers
 	u.SetResourceVersion(resourceVersion)
 
 	return a.apply(ctx, u)
+}
+
+// Replace writes an object as a whole, where applying cannot undo what others did to it: applying leaves alone what
+// others added to lists. The object must be the live one with what we want in it.
+func (a Applier) Replace(ctx context.Context, object client.Object) error {
+	if err := a.Client.Update(ctx, object, client.FieldOwner(a.Owner)); err != nil {
+		return fmt.Errorf("replace %T %s: %w", object, object.GetName(), err)
+	}
+
+	return nil
 }
 
 func (a Applier) apply(ctx context.Context, u *unstructured.Unstructured) error {

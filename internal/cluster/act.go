@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -95,17 +96,46 @@ func (r *Reconciler) createRecord(ctx context.Context, cluster *v1.Cluster, a de
 func (r *Reconciler) apply(ctx context.Context, cluster *v1.Cluster, a decide.Apply) error {
 	applier := r.applier(cluster)
 
-	if !a.New {
-		return applier.Update(ctx, a.Object, a.ResourceVersion)
+	if a.New {
+		err := applier.Create(ctx, a.Object)
+		if errors.Is(err, apply.ErrStale) {
+			return fmt.Errorf("%w: %w", reconcile.ErrStale, err)
+		}
+
+		return err
 	}
 
-	err := applier.Create(ctx, a.Object)
-	if errors.Is(err, apply.ErrStale) {
-		return fmt.Errorf("%w: %w", reconcile.ErrStale, err)
+	if a.Drifted && a.Replacement != nil {
+		return applier.Replace(ctx, a.Replacement)
 	}
 
-	return err
+	err := applier.Update(ctx, a.Object, a.ResourceVersion)
+
+	switch {
+	case apierrors.IsInvalid(err) && a.Replacement != nil:
+		// What was changed by hand and what we want do not go together, such as two ports of one name.
+		return applier.Replace(ctx, a.Replacement)
+	case a.Grows && (apierrors.IsInvalid(err) || apierrors.IsForbidden(err)):
+		return &expansionError{volume: a.Object.GetName(), err: err}
+	default:
+		return err
+	}
 }
+
+// expansionError says that the API server refuses to let a volume grow.
+type expansionError struct {
+	volume string
+	err    error
+}
+
+// Error names the volume and the remedy.
+func (e *expansionError) Error() string {
+	return fmt.Sprintf("spec.storage.size: the volume %s cannot grow: %v; use a storage class that can expand volumes, "+
+		"or set resizeInUseVolumes to false so that only new volumes have the new size", e.volume, e.err)
+}
+
+// Unwrap gives the API server's answer.
+func (e *expansionError) Unwrap() error { return e.err }
 
 func (r *Reconciler) patchMetadata(ctx context.Context, a decide.PatchMetadata) error {
 	metadata := map[string]any{
@@ -132,8 +162,9 @@ func (r *Reconciler) patchMetadata(ctx context.Context, a decide.PatchMetadata) 
 		return fmt.Errorf("%T is no object", a.Object)
 	}
 
-	if err := r.client.Patch(ctx, object, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(naming.FieldOwner)); err != nil {
-		return fmt.Errorf("patch metadata of %s: %w", object.GetName(), client.IgnoreNotFound(err))
+	err = r.client.Patch(ctx, object, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(naming.FieldOwner))
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("patch metadata of %s: %w", object.GetName(), err)
 	}
 
 	return nil

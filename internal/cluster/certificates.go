@@ -1,8 +1,10 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"strconv"
 
@@ -32,27 +34,9 @@ func (r *Reconciler) observeCertificates(ctx context.Context, o *observation) er
 		PublishedClientCA: published(o, instanceapi.ClientCAKey),
 	}
 
-	if given := o.Cluster.Spec.Certificates; given != nil {
-		for _, user := range []struct {
-			name string
-			into *map[string][]byte
-		}{
-			{given.ServerTLSSecret, &in.UserServer},
-			{given.ServerCASecret, &in.UserServerCA},
-			{given.ClientCASecret, &in.UserClientCA},
-			{given.ReplicationTLSSecret, &in.UserReplication},
-		} {
-			if user.name == "" {
-				continue
-			}
-
-			secret := &corev1.Secret{}
-			if _, err := get(ctx, r.live, o.Cluster.Namespace, user.name, secret); err != nil {
-				return err
-			}
-
-			*user.into = nonNil(secret.Data)
-		}
+	missing, err := r.usersCertificates(ctx, o.Cluster, &in)
+	if err != nil {
+		return err
 	}
 
 	out, err := pki.Plan(in)
@@ -60,9 +44,48 @@ func (r *Reconciler) observeCertificates(ctx context.Context, o *observation) er
 		return fmt.Errorf("plan certificates: %w", err)
 	}
 
-	o.Certificates = certificates(name, out)
+	o.Certificates = certificates(o, out)
+	o.Certificates.Missing = missing
 
 	return nil
+}
+
+// usersCertificates reads the secrets that the spec names, and says which of them do not exist.
+func (r *Reconciler) usersCertificates(ctx context.Context, cluster *v1.Cluster, in *pki.Input) (missing []string, err error) {
+	given := cluster.Spec.Certificates
+	if given == nil {
+		return nil, nil
+	}
+
+	for _, user := range []struct {
+		field, name string
+		into        *map[string][]byte
+	}{
+		{"serverTLSSecret", given.ServerTLSSecret, &in.UserServer},
+		{"serverCASecret", given.ServerCASecret, &in.UserServerCA},
+		{"clientCASecret", given.ClientCASecret, &in.UserClientCA},
+		{"replicationTLSSecret", given.ReplicationTLSSecret, &in.UserReplication},
+	} {
+		if user.name == "" {
+			continue
+		}
+
+		secret := &corev1.Secret{}
+
+		found, err := get(ctx, r.live, cluster.Namespace, user.name, secret)
+		if err != nil {
+			return nil, err
+		}
+
+		if !found {
+			missing = append(missing, fmt.Sprintf("spec.certificates.%s: there is no Secret %q in namespace %s; create it",
+				user.field, user.name, cluster.Namespace))
+		}
+
+		*user.into = nonNil(secret.Data)
+	}
+
+	return missing, nil
 }
 
 func dnsNames(cluster *v1.Cluster) []string {
@@ -78,11 +101,14 @@ func dnsNames(cluster *v1.Cluster) []string {
 	return pki.DNSNames(cluster.Name, cluster.Namespace, extra...)
 }
 
-func certificates(cluster string, out pki.Output) decide.Certificates {
-	secrets := map[pki.Role]string{
-		pki.RoleCA:          naming.SecretCA(cluster),
-		pki.RoleServer:      naming.SecretServer(cluster),
-		pki.RoleReplication: naming.SecretReplication(cluster),
+func certificates(o *observation, out pki.Output) decide.Certificates {
+	secrets := map[pki.Role]struct {
+		name string
+		data map[string][]byte
+	}{
+		pki.RoleCA:          {naming.SecretCA(o.Cluster.Name), out.CA},
+		pki.RoleServer:      {naming.SecretServer(o.Cluster.Name), out.Server},
+		pki.RoleReplication: {naming.SecretReplication(o.Cluster.Name), out.Replication},
 	}
 
 	result := decide.Certificates{
@@ -94,9 +120,12 @@ func certificates(cluster string, out pki.Output) decide.Certificates {
 	}
 
 	for _, certificate := range out.Certificates {
-		result.Ends = append(result.Ends, v1.CertificateStatus{
-			Secret: secrets[certificate.Role], NotAfter: metav1.NewTime(certificate.NotAfter),
-		})
+		secret := secrets[certificate.Role]
+
+		// One that is only thought up yet ends at another moment each time.
+		if maps.EqualFunc(secret.data, secretData(o, secret.name), bytes.Equal) {
+			result.Ends = append(result.Ends, v1.CertificateStatus{Secret: secret.name, NotAfter: metav1.NewTime(certificate.NotAfter)})
+		}
 	}
 
 	for _, found := range out.Problems {

@@ -183,12 +183,14 @@ func isUsersToSolve(err error) bool {
 
 	var refused *instanceclient.RefusedError
 
-	return errors.As(err, &taken) || errors.As(err, &refused)
+	var expansion *expansionError
+
+	return errors.As(err, &taken) || errors.As(err, &refused) || errors.As(err, &expansion)
 }
 
 func (r *Reconciler) applier(cluster *v1.Cluster) apply.Applier {
 	return apply.Applier{
-		Client: r.client, Live: r.live, Owner: naming.FieldOwner,
+		Client: r.client, Live: r.live, Owner: naming.FieldOwner, For: "this Cluster",
 		Ours:    func(live client.Object) bool { return build.IsOurs(cluster, live) },
 		Visible: func(live client.Object) bool { return build.HasLabels(cluster, live) },
 	}

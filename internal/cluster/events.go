@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"fmt"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -107,9 +106,11 @@ func memberEvents(before, after v1.ClusterStatus) []event {
 		switch {
 		case member.Ready && !was[member.Name]:
 			found = append(found, normal("InstanceReady", "Observe", member.Name+" is ready", podReference(member.Name)))
+		case !member.Ready && was[member.Name] && (member.State == "Stopping" || member.State == "Stopped"):
+			found = append(found, normal("InstanceNotReady", "Observe", member.Name+" is being stopped", podReference(member.Name)))
 		case !member.Ready && was[member.Name]:
 			found = append(found, warning("InstanceNotReady", "Observe",
-				strings.TrimSpace(fmt.Sprintf("%s is no longer ready: %s %s", member.Name, member.State, member.Message)), podReference(member.Name)))
+				fmt.Sprintf("%s is no longer ready: %s", member.Name, firstOf(member.Message, member.State)), podReference(member.Name)))
 		}
 	}
 
@@ -149,4 +150,12 @@ func upper(sentence string) string {
 	}
 
 	return string(sentence[0]-'a'+'A') + sentence[1:]
+}
+
+func firstOf(a, b string) string {
+	if a != "" {
+		return a
+	}
+
+	return b
 }

@@ -102,11 +102,15 @@ func outcomeOf(plan decide.Plan, failure error) conditions.Outcome {
 
 	var refused *instanceclient.RefusedError
 
+	var expansion *expansionError
+
 	switch {
 	case errors.As(failure, &taken):
 		return conditions.Outcome{Kind: conditions.Stalled, Reason: v1.ReasonObjectConflict, Message: taken.Error()}
 	case errors.As(failure, &refused):
 		return conditions.Outcome{Kind: conditions.Stalled, Reason: v1.ReasonInvalidParameters, Message: refused.Error()}
+	case errors.As(failure, &expansion):
+		return conditions.Outcome{Kind: conditions.Stalled, Reason: v1.ReasonStorageNotExpandable, Message: expansion.Error()}
 	}
 
 	switch reconcile.Classify(failure) {

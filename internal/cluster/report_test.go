@@ -35,8 +35,8 @@ func TestAFailureIsTold(t *testing.T) {
 		{"a retryable one", fmt.Errorf("create Pod a: %w", errors.New("exceeded quota")), "Waiting: trying again to create Pod a: exceeded quota", v1.ReasonError, false},
 		{"a permanent one", fmt.Errorf("create Pod a: %w", apierrors.NewBadRequest("bad")), "Stalled: cannot create Pod a: bad", v1.ReasonError, true},
 		{
-			"a name that is taken", fmt.Errorf("create: %w", &apply.ConflictError{Kind: "Service", Namespace: "apps", Name: "db-rw"}),
-			"Stalled: Service apps/db-rw exists and does not belong to this object; it is left alone. Rename or delete it, or choose another name",
+			"a name that is taken", fmt.Errorf("create: %w", &apply.ConflictError{Kind: "Service", Namespace: "apps", Name: "db-rw", For: "this Cluster"}),
+			"Stalled: Service apps/db-rw exists and was not made for this Cluster; it is left alone. Delete it, or choose another name for this Cluster",
 			v1.ReasonObjectConflict, true,
 		},
 		{

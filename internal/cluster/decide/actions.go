@@ -34,6 +34,12 @@ type Apply struct {
 	Why string
 	// ResourceVersion that the decision stands on; empty where that does not matter.
 	ResourceVersion string
+	// Drifted: we want the same as before, but the live object was changed by hand.
+	Drifted bool
+	// Replacement is the whole live object with what we want in it, where applying may not be enough; nil if it is.
+	Replacement build.Object
+	// Grows: a volume becomes larger.
+	Grows bool
 }
 
 // PatchMetadata brings metadata up to date on an object whose content is not ours to write.

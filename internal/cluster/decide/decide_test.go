@@ -69,7 +69,7 @@ func TestOneThingHappens(t *testing.T) {
 		},
 		{
 			name: "the primary's pod is gone", happens: []mutation{losePod("db-0")},
-			want: []string{"create Pod db-0"}, kind: conditions.Waiting, says: "Waiting: db-0",
+			want: []string{"create Pod db-0"}, kind: conditions.Waiting, says: "Waiting for db-0",
 		},
 		{
 			name: "a replica lost pod and volume", happens: []mutation{losePod("db-1"), loseVolume("db-1")},
@@ -177,7 +177,7 @@ func TestOneThingHappens(t *testing.T) {
 			name: "the record is deleted and the user says whom to trust", happens: []mutation{
 				func(w *world) { w.view.Record = nil }, annotate(naming.AnnotationBootstrapFrom, "db-1"),
 			},
-			want: []string{"create the term record with db-1 to bootstrap"}, kind: conditions.Waiting, says: "Waiting: db-1 takes charge",
+			want: []string{"create the term record with db-1 to bootstrap"}, kind: conditions.Waiting, says: "Waiting for db-1: it takes charge",
 		},
 		{
 			name: "a service changed by hand", happens: []mutation{func(w *world) {
@@ -214,7 +214,7 @@ func TestOneThingHappens(t *testing.T) {
 					s.State, s.Message, s.Ready = instanceapi.StateFailed, "the disk is full; expand the volume", false
 				})
 			}},
-			kind: conditions.Stalled, says: "2 of 3 instances ready: db-1 the disk is full",
+			kind: conditions.Stalled, says: "db-1: the disk is full; expand the volume (2 of 3 instances ready)",
 		},
 		{
 			name: "a single missed call", happens: []mutation{func(w *world) { w.view.Reports["db-1"] = decide.Report{Error: "timeout"} }},
@@ -224,7 +224,7 @@ func TestOneThingHappens(t *testing.T) {
 			name: "a long silence", happens: []mutation{func(w *world) {
 				w.view.Reports["db-1"] = decide.Report{Error: "timeout", SilentFor: 60e9}
 			}},
-			kind: conditions.Waiting, says: "db-1 does not answer the operator on port 8000 for 1m0s (timeout)",
+			kind: conditions.Waiting, says: "Waiting for db-1: it does not answer the operator on port 8000 for 1m0s (timeout)",
 		},
 		{
 			name: "a recovery is asked for", happens: []mutation{spec(func(s *v1.ClusterSpec) {
@@ -370,7 +370,7 @@ func TestABadImageIsCuredByAGoodOne(t *testing.T) {
 	}}}
 
 	plan := w.plan()
-	if want := "2 of 3 instances ready: db-2 the image postgres:17-missing cannot be pulled (not found); correct spec.imageName"; !strings.Contains(plan.Outcome.Message, want) {
+	if want := "Waiting for db-2: the image postgres:17-missing cannot be pulled (not found); correct spec.imageName"; !strings.Contains(plan.Outcome.Message, want) {
 		t.Errorf("says %q, want %q", plan.Outcome.Message, want)
 	}
 
@@ -416,6 +416,94 @@ func TestWakingUp(t *testing.T) {
 
 	if w.view.Cluster.Status.Hibernated != nil || w.plan().Outcome.Kind != conditions.Done {
 		t.Errorf("still asleep: %+v", w.plan().Outcome)
+	}
+}
+
+// An upgraded operator restarts no database, but a pod that its predecessor's image keeps from starting is made again.
+func TestOnlyAPodThatCannotStartFollowsTheOperatorsImage(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t, running)
+	w.view.Operator.Image = "caretaker.example/caretaker:2"
+
+	if got := printed(w.plan()); len(got) > 0 {
+		t.Fatalf("an upgrade of the operator does %v", got)
+	}
+
+	w.pod("db-1").Status = corev1.PodStatus{
+		Phase: corev1.PodPending,
+		InitContainerStatuses: []corev1.ContainerStatus{{Name: "install", State: corev1.ContainerState{
+			Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff"},
+		}}},
+		ContainerStatuses: []corev1.ContainerStatus{{Name: "postgres", State: corev1.ContainerState{
+			Waiting: &corev1.ContainerStateWaiting{Reason: "PodInitializing"},
+		}}},
+	}
+
+	if got, want := printed(w.plan()), []string{"stop db-1: its specification has changed"}; !slices.Equal(got, want) {
+		t.Errorf("actions %v, want %v", got, want)
+	}
+}
+
+// What others add to a list is not undone by applying: the object is replaced, with what Kubernetes allocated kept.
+func TestDriftIsReplaced(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t, running)
+	key := decide.Key{Kind: "Service", Name: "db-rw"}
+
+	live, _ := w.view.Owned[key].DeepCopyObject().(*corev1.Service)
+	live.ResourceVersion, live.Spec.ClusterIP, live.Labels["theirs"] = "17", "10.0.0.1", "kept"
+	live.Spec.Ports = append(live.Spec.Ports, corev1.ServicePort{Name: "extra", Port: 1})
+	w.view.Owned[key] = live
+
+	plan := w.plan()
+	if got, want := printed(plan), []string{"update Service db-rw"}; !slices.Equal(got, want) {
+		t.Fatalf("actions %v, want %v", got, want)
+	}
+
+	apply, _ := plan.Actions[0].(decide.Apply)
+	replacement, _ := apply.Replacement.(*corev1.Service)
+
+	if !apply.Drifted || replacement == nil {
+		t.Fatalf("the service is not replaced: %+v", apply)
+	}
+
+	if len(replacement.Spec.Ports) != 1 || replacement.Spec.ClusterIP != "10.0.0.1" || replacement.Labels["theirs"] != "kept" || replacement.ResourceVersion != "17" {
+		t.Errorf("replaced by %+v", replacement)
+	}
+}
+
+func TestSecretsOfTheUserAreChecked(t *testing.T) {
+	t.Parallel()
+
+	for _, tc := range []struct {
+		name string
+		data map[string][]byte
+		says string
+	}{
+		{"missing", nil, `spec.bootstrap.initdb.secret: there is no Secret "mine" in namespace apps; create it with the keys username, password`},
+		{"incomplete", map[string][]byte{"username": []byte("app")}, `spec.bootstrap.initdb.secret: Secret "mine" has no "password"; add it`},
+		{"another user", map[string][]byte{"username": []byte("bob"), "password": []byte("x")}, `the username in Secret "mine" is "bob", but the user is "app"`},
+		{"right", map[string][]byte{"username": []byte("app"), "password": []byte("x")}, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+
+			w := newWorld(t, spec(func(s *v1.ClusterSpec) {
+				s.Bootstrap = &v1.BootstrapConfiguration{InitDB: &v1.BootstrapInitDB{Secret: &v1.LocalObjectReference{Name: "mine"}}}
+			}))
+			w.view.Secrets["mine"] = tc.data
+
+			plan := w.plan()
+			if stalled := plan.Outcome.Kind == conditions.Stalled; stalled != (tc.says != "") || !strings.Contains(plan.Outcome.Message, tc.says) {
+				t.Errorf("outcome %+v, want %q", plan.Outcome, tc.says)
+			}
+
+			if tc.says != "" && len(plan.Actions) > 0 {
+				t.Errorf("acts: %v", printed(plan))
+			}
+		})
 	}
 }
 

@@ -60,9 +60,9 @@ func (f *facts) memberState(name string) memberState {
 			return memberState{state: stateStopped}
 		}
 
-		return memberState{state: stateCreating, message: "waits for its pod"}
+		return memberState{state: stateCreating, message: "its pod is being made"}
 	case pod.DeletionTimestamp != nil:
-		return memberState{state: stateStopping, message: "is being stopped", report: f.report(name, pod)}
+		return memberState{state: stateStopping, message: "it is being stopped", report: f.report(name, pod)}
 	default:
 		return f.podState(name, pod)
 	}
@@ -119,7 +119,7 @@ func (f *facts) silent(name string, s memberState) memberState {
 	}
 
 	s.state, s.reason = stateUnreachable, v1.ReasonInstanceUnreachable
-	s.message = fmt.Sprintf("does not answer the operator on port %d for %s (%s); look at its log, its node, and network policies",
+	s.message = fmt.Sprintf("it does not answer the operator on port %d for %s (%s); look at its log, its node, and network policies",
 		naming.PortStatus, report.SilentFor.Round(time.Second), report.Error)
 
 	return s
@@ -140,7 +140,7 @@ func unscheduled(pod *corev1.Pod) (memberState, bool) {
 		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse && condition.Reason == corev1.PodReasonUnschedulable {
 			return memberState{
 				state: stateUnschedulable, reason: v1.ReasonInstanceUnschedulable,
-				message: fmt.Sprintf("fits on no node: %s; add capacity, or relax resources, affinity or storage", condition.Message),
+				message: fmt.Sprintf("it fits on no node: %s; add capacity, or relax resources, affinity or storage", head(condition.Message)),
 			}, true
 		}
 	}
@@ -165,13 +165,13 @@ func (f *facts) containerTrouble(name string, pod *corev1.Pod) (memberState, boo
 		case "CrashLoopBackOff":
 			return memberState{
 				state: stateCrashing, reason: v1.ReasonInstanceUnhealthy,
-				message: fmt.Sprintf("keeps crashing%s; look at: kubectl logs -n %s %s -c %s --previous",
+				message: fmt.Sprintf("it keeps crashing%s; look at: kubectl logs -n %s %s -c %s --previous",
 					lastWords(status), f.Cluster.Namespace, name, status.Name),
 			}, true
 		case "CreateContainerConfigError", "CreateContainerError", "RunContainerError":
 			return memberState{
 				state: stateCrashing, reason: v1.ReasonInstanceUnhealthy,
-				message: fmt.Sprintf("its container %s cannot be started: %s", status.Name, waiting.Message),
+				message: fmt.Sprintf("its container %s cannot be started: %s", status.Name, tail(waiting.Message)),
 			}, true
 		}
 	}
@@ -185,7 +185,7 @@ func imageMessage(status corev1.ContainerStatus, waiting *corev1.ContainerStateW
 		remedy = "it is the operator's image: correct the operator's settings, or spec.imagePullSecrets"
 	}
 
-	return fmt.Sprintf("the image %s cannot be pulled (%s); %s", status.Image, firstOf(firstLine(waiting.Message), waiting.Reason), remedy)
+	return fmt.Sprintf("the image %s cannot be pulled (%s); %s", status.Image, firstOf(tail(firstLine(waiting.Message)), waiting.Reason), remedy)
 }
 
 func lastWords(status corev1.ContainerStatus) string {
@@ -200,7 +200,7 @@ func lastWords(status corev1.ContainerStatus) string {
 	}
 
 	if message := firstLine(terminated.Message); message != "" {
-		words += ", " + message
+		words += ", " + tail(message)
 	}
 
 	return words + ")"
@@ -210,6 +210,27 @@ func firstLine(text string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
 
 	return line
+}
+
+// longest is how much of a text of others is quoted: messages are read in a column.
+const longest = 150
+
+// tail is the end of an error, where the cause is.
+func tail(text string) string {
+	if len(text) <= longest {
+		return text
+	}
+
+	return "…" + strings.ToValidUTF8(text[len(text)-longest:], "")
+}
+
+// head is the beginning of an explanation.
+func head(text string) string {
+	if len(text) <= longest {
+		return text
+	}
+
+	return strings.ToValidUTF8(text[:longest], "") + "…"
 }
 
 func isPodReady(pod *corev1.Pod) bool {

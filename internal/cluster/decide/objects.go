@@ -27,7 +27,7 @@ func (p *planner) objects() {
 		key := Key{object.GetObjectKind().GroupVersionKind().Kind, object.GetName()}
 		keep[key] = true
 
-		p.ensure(object, p.Owned[key], "")
+		p.ensure(object, p.Owned[key])
 	}
 
 	keys := slices.SortedFunc(maps.Keys(p.Owned), func(a, b Key) int {
@@ -42,7 +42,7 @@ func (p *planner) objects() {
 }
 
 // ensure applies an object if the live one, which may be missing, is not as it should be.
-func (p *planner) ensure(wanted, live build.Object, why string) {
+func (p *planner) ensure(wanted, live build.Object) {
 	if live == nil {
 		p.act(Apply{Object: wanted, New: true})
 
@@ -53,7 +53,10 @@ func (p *planner) ensure(wanted, live build.Object, why string) {
 		return
 	}
 
-	apply := Apply{Object: wanted, Why: why}
+	apply := Apply{
+		Object: wanted, Replacement: replacement(wanted, live),
+		Drifted: wanted.GetAnnotations()[diff.Annotation] == live.GetAnnotations()[diff.Annotation],
+	}
 
 	// What is in a secret may be fresh: it must not be written over something fresher that the cache did not show yet.
 	if _, secret := wanted.(*corev1.Secret); secret {

@@ -56,7 +56,7 @@ func (p *planner) gravest() string {
 
 func (p *planner) trouble(name string) {
 	state := p.states[name]
-	message := fmt.Sprintf("%s: %s %s", p.readiness(), name, state.message)
+	message := fmt.Sprintf("%s: %s (%s)", name, state.message, p.readiness())
 
 	if state.report != nil && state.report.State == instanceapi.StateFailed {
 		reason := state.reason
@@ -69,12 +69,12 @@ func (p *planner) trouble(name string) {
 		return
 	}
 
-	p.say(conditions.Waiting, state.reason, "Waiting: "+message, afterBlocked)
+	p.say(conditions.Waiting, state.reason, "Waiting for "+message, afterBlocked)
 }
 
 func (p *planner) primaryMessage(waking bool) {
 	state := p.states[p.primary]
-	reason, what := v1.ReasonStartingInstances, firstOf(state.message, "is starting")
+	reason, what := v1.ReasonStartingInstances, firstOf(state.message, "it is starting")
 
 	switch {
 	case state.state == string(instanceapi.StateInitializing):
@@ -82,18 +82,18 @@ func (p *planner) primaryMessage(waking bool) {
 	case waking:
 		reason = v1.ReasonWaking
 	case !p.established:
-		reason, what = v1.ReasonInitializing, firstOf(state.message, "takes charge")
+		reason, what = v1.ReasonInitializing, firstOf(state.message, "it takes charge")
 	}
 
-	p.wait(reason, fmt.Sprintf("Waiting: %s %s", p.primary, what))
+	p.wait(reason, fmt.Sprintf("Waiting for %s: %s", p.primary, what))
 }
 
 func (p *planner) bootstrapMethod() string {
 	if p.input.Cluster.Spec.Bootstrap != nil && p.input.Cluster.Spec.Bootstrap.PgBaseBackup != nil {
-		return "copies the external server (pg_basebackup)"
+		return "copying the external server (pg_basebackup)"
 	}
 
-	return "initializes the database (initdb)"
+	return "initializing the database (initdb)"
 }
 
 func (p *planner) replicaMessage() {
@@ -132,15 +132,13 @@ func (p *planner) replicaMessage() {
 
 	what := strings.Join(starting, ", ")
 	if len(starting) == 1 {
-		what += " " + firstOf(p.states[starting[0]].message, "is starting")
-	} else {
-		what += " are starting"
+		what += ": " + firstOf(p.states[starting[0]].message, "it is starting")
 	}
 
-	p.wait(v1.ReasonStartingInstances, fmt.Sprintf("Waiting: %s (%s)", what, p.readiness()))
+	p.wait(v1.ReasonStartingInstances, fmt.Sprintf("Waiting for %s (%s)", what, p.readiness()))
 }
 
 // troubleOf is what is wrong with a member, for a message about something else.
 func (p *planner) troubleOf(name string) string {
-	return name + " " + firstOf(p.states[name].message, "is not ready")
+	return name + ": " + firstOf(p.states[name].message, "it is not ready")
 }

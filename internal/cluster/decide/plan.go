@@ -47,6 +47,8 @@ type planner struct {
 
 	plan    Plan
 	decided bool
+	// late are actions that come last.
+	late []Action
 	// taken: an instance is being taken down, or just came back and is not ready yet; no other may follow.
 	taken bool
 	// ended: the remaining steps are not for this pass.
@@ -71,6 +73,7 @@ func Decide(view View) Plan {
 		p.run()
 	}
 
+	p.act(p.late...)
 	p.summarize()
 	p.plan.Status = p.status()
 	p.plan.Features = p.features()

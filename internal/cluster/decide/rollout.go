@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/cluster/build"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/naming"
 )
@@ -84,7 +87,28 @@ func (p *planner) outdated() []string {
 func (f *facts) isOutdated(name string) bool {
 	pod := f.Pods[name]
 
-	return pod != nil && pod.DeletionTimestamp == nil && pod.Annotations[naming.AnnotationPodSpecHash] != f.specHash
+	return pod != nil && pod.DeletionTimestamp == nil &&
+		(pod.Annotations[naming.AnnotationPodSpecHash] != f.specHash || f.cannotStart(name, pod))
+}
+
+// cannotStart: nothing has ever run in the pod but an init container that is not the wanted one. The operator's own part
+// of a pod does not make it outdated, but a pod that this part keeps from starting would stay so for ever.
+func (f *facts) cannotStart(name string, pod *corev1.Pod) bool {
+	for _, status := range pod.Status.ContainerStatuses {
+		if status.State.Waiting == nil || status.RestartCount > 0 || status.LastTerminationState.Terminated != nil {
+			return false
+		}
+	}
+
+	for _, status := range pod.Status.InitContainerStatuses {
+		if waiting := status.State.Waiting; waiting != nil && waiting.Reason != "PodInitializing" && waiting.Reason != "ContainerCreating" {
+			wanted, has := build.Pod(f.input, name).Spec.InitContainers[0], pod.Spec.InitContainers[0]
+
+			return wanted.Image != has.Image || !slices.Equal(wanted.Command, has.Command)
+		}
+	}
+
+	return false
 }
 
 // isBroken says whether nothing is lost by taking the instance down.

@@ -99,7 +99,7 @@ func (f *facts) checkAccess() *problem {
 
 	note := func(field string, found []postgres.LineProblem) {
 		for _, p := range found {
-			messages = append(messages, fmt.Sprintf("spec.postgresql.%s[%d]: %s", field, p.Line, p.Message))
+			messages = append(messages, fmt.Sprintf("spec.postgresql.%s[%d]: %s", field, p.Line-1, p.Message))
 		}
 	}
 
@@ -129,6 +129,8 @@ func (f *facts) checkServices() *problem {
 type secretReference struct {
 	field, name string
 	keys        []string
+	// user that the username must be; empty where there is none.
+	user string
 }
 
 func (f *facts) checkSecrets() *problem {
@@ -152,6 +154,11 @@ func (f *facts) checkSecrets() *problem {
 				messages = append(messages, fmt.Sprintf("%s: Secret %q has no %q; add it", reference.field, reference.name, key))
 			}
 		}
+
+		if user := string(data["username"]); reference.user != "" && user != "" && user != reference.user {
+			messages = append(messages, fmt.Sprintf("%s: the username in Secret %q is %q, but the user is %q; make them the same",
+				reference.field, reference.name, user, reference.user))
+		}
 	}
 
 	return join(v1.ReasonSecretMissing, messages)
@@ -164,14 +171,14 @@ func (f *facts) secretReferences() []secretReference {
 
 	var references []secretReference
 
-	add := func(field string, reference *v1.LocalObjectReference) {
+	add := func(field string, reference *v1.LocalObjectReference, user string) {
 		if reference != nil {
-			references = append(references, secretReference{field, reference.Name, keys})
+			references = append(references, secretReference{field, reference.Name, keys, user})
 		}
 	}
 
 	if f.superuserCredentials() != nil {
-		add("spec.superuserSecret", spec.SuperuserSecret)
+		add("spec.superuserSecret", spec.SuperuserSecret, postgres.Superuser)
 	}
 
 	if spec.Bootstrap == nil {
@@ -179,11 +186,11 @@ func (f *facts) secretReferences() []secretReference {
 	}
 
 	if spec.Bootstrap.InitDB != nil {
-		add("spec.bootstrap.initdb.secret", spec.Bootstrap.InitDB.Secret)
+		add("spec.bootstrap.initdb.secret", spec.Bootstrap.InitDB.Secret, build.InitDB(spec).Owner)
 	}
 
 	if spec.Bootstrap.PgBaseBackup != nil {
-		add("spec.bootstrap.pg_basebackup.secret", spec.Bootstrap.PgBaseBackup.Secret)
+		add("spec.bootstrap.pg_basebackup.secret", spec.Bootstrap.PgBaseBackup.Secret, spec.Bootstrap.PgBaseBackup.Owner)
 
 		if !f.established {
 			references = append(references, externalReferences(spec)...)
@@ -216,7 +223,7 @@ func externalReferences(spec v1.ClusterSpec) []secretReference {
 
 	for _, selector := range build.ExternalSecrets(source) {
 		references = append(references, secretReference{
-			fmt.Sprintf("spec.externalClusters[%s].%s", source.Name, selector.Field), selector.Selector.Name, []string{selector.Selector.Key},
+			fmt.Sprintf("spec.externalClusters[%s].%s", source.Name, selector.Field), selector.Selector.Name, []string{selector.Selector.Key}, "",
 		})
 	}
 
@@ -224,6 +231,10 @@ func externalReferences(spec v1.ClusterSpec) []secretReference {
 }
 
 func (f *facts) checkCertificates() *problem {
+	if len(f.Certificates.Missing) > 0 {
+		return join(v1.ReasonSecretMissing, f.Certificates.Missing)
+	}
+
 	return join(v1.ReasonInvalidCertificate, f.Certificates.Problems)
 }
 

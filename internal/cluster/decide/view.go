@@ -50,6 +50,8 @@ type Certificates struct {
 	Ends []v1.CertificateStatus
 	// RenewAt is when to look again at the latest; zero for never.
 	RenewAt time.Time
+	// Missing are the user's secrets that do not exist, each naming its field.
+	Missing []string
 	// Problems are for the user to solve, each naming its field.
 	Problems []string
 }

@@ -20,7 +20,7 @@ import (
 //	leaving   waited for
 //	smaller   grown, if its storage class can
 //
-// The volume remembers, by annotation, which member lives on it and what image and major version last ran there.
+// Growing comes last in a pass: it may be refused, and nothing else shall wait for that. The volume remembers, by annotation, which member lives on it and what image and major version last ran there.
 func (p *planner) volumes() {
 	for _, name := range p.members {
 		live := p.Volumes[name]
@@ -54,21 +54,23 @@ func (p *planner) newVolume(name string) {
 }
 
 func (p *planner) keepVolume(name string, live *corev1.PersistentVolumeClaim) {
-	volume := build.Volume{Instance: name, Live: live, Annotations: p.volumeAnnotations(name, live)}
-	wanted, why := build.PersistentVolumeClaim(p.input, volume), ""
+	volume := build.Volume{Instance: name, Live: live, KeepSize: true, Annotations: p.volumeAnnotations(name, live)}
+	p.ensure(build.PersistentVolumeClaim(p.input, volume), live)
 
-	if grows(wanted, live) {
-		why = fmt.Sprintf("grow from %s to %s", sizeOf(live), sizeOf(wanted))
+	volume.KeepSize = false
 
-		if message := p.expansionProblem(name, live); message != "" {
-			p.stall(v1.ReasonStorageNotExpandable, message)
-
-			volume.KeepSize, why = true, ""
-			wanted = build.PersistentVolumeClaim(p.input, volume)
-		}
+	wanted := build.PersistentVolumeClaim(p.input, volume)
+	if !grows(wanted, live) {
+		return
 	}
 
-	p.ensure(wanted, live, why)
+	if message := p.expansionProblem(name, live); message != "" {
+		p.stall(v1.ReasonStorageNotExpandable, message)
+
+		return
+	}
+
+	p.late = append(p.late, Apply{Object: wanted, Grows: true, Why: fmt.Sprintf("grow from %s to %s", sizeOf(live), sizeOf(wanted))})
 }
 
 func sizeOf(claim *corev1.PersistentVolumeClaim) string {
