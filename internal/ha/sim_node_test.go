@@ -27,6 +27,7 @@ type node struct {
 	thawed   time.Duration
 	killBy   time.Duration // watchdog, on this node's clock
 	halted   bool
+	removed  bool // from the spec
 	gone     bool
 	pgBroken time.Duration // starts fail until
 	primary  bool          // label
@@ -61,7 +62,7 @@ func (n *node) whenThawed(inc int, f func()) {
 func (n *node) settings() Settings {
 	s := Settings{Acks: n.w.acks, Preferred: n.w.o.preferred, SystemID: "1", Timing: DefaultTiming(), off: n.w.o.off}
 	for _, p := range n.w.nodes {
-		if p != n {
+		if p != n && !p.removed {
 			s.Peers = append(s.Peers, p.name)
 		}
 	}

@@ -30,7 +30,7 @@ type opt struct {
 	directed  bool // no random faults, delays or losses
 	trace     bool
 	noLive    bool // do not check liveness
-	voters    int  // so many in the first rule; 0 for all
+	voters    int  // so many in the first rule; 0 for all, -1 for none
 }
 
 type item struct {
@@ -136,7 +136,7 @@ func (w *world) bootstrap() {
 			r.Voters = with(r.Voters, n.disk.Member)
 		}
 	}
-	if len(r.Voters) == 0 {
+	if len(r.Voters) == 0 { // a single instance, or one that is not armed yet
 		r.Acks = 0
 	}
 	a := w.nodes[0]
