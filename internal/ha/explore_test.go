@@ -4,6 +4,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 func guardNames() map[string]guard {
@@ -29,7 +30,7 @@ func TestExplore(t *testing.T) {
 			continue
 		}
 		for _, o := range configs() {
-			o.off = g
+			o.off, o.noLive, o.heal = g, true, 8*time.Second
 			for i := range n {
 				if w := simulate(o, uint64(i)); w.fail != "" {
 					t.Logf("%-16s %-18s seed %d: %s", name, o.name, i, w.fail)
