@@ -20,15 +20,13 @@ func (m *machine) beat() {
 
 func (m *machine) mayBeat() bool {
 	t := m.Settings.Timing
-	switch m.Phase {
-	case Primary, Establishing, Gated:
+	switch {
+	case m.Phase.is(Primary, Establishing, Gated):
 		return m.ObsAt != 0 && m.Now-m.ObsAt <= 2*t.Heartbeat
-	case Restarting, Stopping:
+	case m.Phase.is(Restarting, Stopping):
 		return m.Now-m.Entered <= t.StopTimeout
-	case Idle:
-		return true // the caller has checked that it may lead
 	default:
-		return false
+		return m.Phase == Idle // the caller has checked that it may lead
 	}
 }
 

@@ -24,7 +24,7 @@ func TestExplore(t *testing.T) {
 	if only == "" {
 		t.Skip()
 	}
-	n := envInt(t, "N", 500)
+	n := envNumber(t, "N", 500)
 	for name, g := range guardNames() {
 		if only != "all" && !strings.Contains(","+only+",", ","+name+",") {
 			continue
@@ -32,7 +32,7 @@ func TestExplore(t *testing.T) {
 		for _, o := range configs() {
 			o.off, o.noLive, o.heal = g, true, 8*time.Second
 			for i := range n {
-				if w := simulate(o, uint64(i)); w.fail != "" {
+				if w := simulate(o, i); w.fail != "" {
 					t.Logf("%-16s %-18s seed %d: %s", name, o.name, i, w.fail)
 					break
 				}

@@ -23,7 +23,8 @@ func peerCases() []scenario {
 	pref.preferred = true
 
 	return []scenario{
-		{name: "CloudNativePG 11114: switchover to a replica that lags", o: directed(3, 1), script: func(w *world, t *testing.T) {
+		{name: "CloudNativePG 11114: switchover to a replica that lags", o: directed(3, 1), script: func(t *testing.T, w *world) {
+			t.Helper()
 			w.steady(t)
 			w.link[0][2] = false // C receives nothing more, and nobody notices
 			w.run(w.now + time.Second)
@@ -35,7 +36,8 @@ func peerCases() []scenario {
 			w.mend()
 			w.writable(5 * time.Second)
 		}},
-		{name: "CloudNativePG 11293: the target falls behind while the old primary shuts down", o: directed(3, 1), script: func(w *world, t *testing.T) {
+		{name: "CloudNativePG 11293: the target falls behind while the old primary shuts down", o: directed(3, 1), script: func(t *testing.T, w *world) {
+			t.Helper()
 			w.steady(t)
 			c := w.node("C")
 			w.tell(w.node("A"), Switchover{Request: "user", Target: c.disk.Member})
@@ -49,7 +51,8 @@ func peerCases() []scenario {
 			w.mend()
 			w.writable(5 * time.Second)
 		}},
-		{name: "CloudNativePG 8790: two nodes, preferred, failing in turn", o: pref, script: func(w *world, t *testing.T) {
+		{name: "CloudNativePG 8790: two nodes, preferred, failing in turn", o: pref, script: func(t *testing.T, w *world) {
+			t.Helper()
 			w.steady(t)
 			for i := range 12 {
 				down, up := w.nodes[i%2], w.nodes[(i+1)%2]
@@ -69,7 +72,8 @@ func peerCases() []scenario {
 				}
 			}
 		}},
-		{name: "CloudNativePG 10591: the old primary's walsender lives on and keeps its connections", o: directed(3, 1), script: func(w *world, t *testing.T) {
+		{name: "CloudNativePG 10591: the old primary's walsender lives on and keeps its connections", o: directed(3, 1), script: func(t *testing.T, w *world) {
+			t.Helper()
 			w.steady(t)
 			a := w.node("A")
 			a.pidStop = w.now + time.Hour // PID 1 and its watchdog are gone with the disk; the walsender is not
@@ -85,7 +89,8 @@ func peerCases() []scenario {
 			}
 			w.writable(3 * time.Second)
 		}},
-		{name: "CloudNativePG 1688: a promotion that was asked for long ago", o: directed(3, 1), script: func(w *world, t *testing.T) {
+		{name: "CloudNativePG 1688: a promotion that was asked for long ago", o: directed(3, 1), script: func(t *testing.T, w *world) {
+			t.Helper()
 			w.steady(t)
 			b := w.node("B")
 			w.tell(w.node("A"), Switchover{Request: "user", Target: b.disk.Member})
@@ -99,7 +104,8 @@ func peerCases() []scenario {
 			}
 			w.writable(3 * time.Second)
 		}},
-		{name: "stolon 783: a standby that stopped streaming long ago is not promoted", o: directed(3, 1), script: func(w *world, t *testing.T) {
+		{name: "stolon 783: a standby that stopped streaming long ago is not promoted", o: directed(3, 1), script: func(t *testing.T, w *world) {
+			t.Helper()
 			w.steady(t)
 			c := w.node("C")
 			w.link[0][2] = false

@@ -56,7 +56,7 @@ func (m *machine) pledgeNext() {
 	}
 	if m.without(gStopBeforeReply) && m.ObsAt != 0 {
 		m.Pledge.Phase, m.Pledge.Tip = pledgeDone, m.Obs.Tip
-		m.report(true)
+		m.report()
 		return
 	}
 	m.Pledge.Phase = pledgeStopping
@@ -77,14 +77,18 @@ func (m *machine) pledgeWent(k opKind, in Done) {
 		return
 	}
 	m.Pledge.Phase, m.Pledge.Tip = pledgeDone, in.Tip
-	m.report(true)
+	m.report()
 }
 
-// report tells all peers of the pledge, again and again while nobody is named.
-func (m *machine) report(now bool) {
-	if !now && m.Now < m.NextReport {
-		return
+// reportAgain repeats the report while nobody is named.
+func (m *machine) reportAgain() {
+	if m.Now >= m.NextReport {
+		m.report()
 	}
+}
+
+// report tells all peers of the pledge.
+func (m *machine) report() {
 	m.NextReport = m.Now + m.Settings.Timing.Heartbeat
 	m.broadcast(m.ownReport())
 }

@@ -44,10 +44,8 @@ func (m *machine) onHeartbeat(from Instance, hb Heartbeat) {
 
 // accepts tells whether this instance may follow that primary.
 func (m *machine) accepts(from Instance, hb Heartbeat) bool {
-	switch m.Phase {
-	case Promoting, Establishing, Restarting, Gated, Primary, Stopping, Resigned, Halted, Gone:
+	if !m.Phase.is(Idle, Starting, Standby, Fencing, Rewinding, Cloning) {
 		return false
-	case Idle, Starting, Standby, Fencing, Rewinding, Cloning:
 	}
 	if m.without(gTerm) {
 		return true
@@ -64,14 +62,12 @@ func (m *machine) accepts(from Instance, hb Heartbeat) bool {
 
 // hears tells whether the primary of that term, or of a later one, was heard lately, or is this instance itself.
 func (m *machine) hears(term uint64) bool {
-	switch m.Phase {
-	case Primary, Establishing, Restarting:
+	if m.Phase.is(Primary, Establishing, Restarting) {
 		return true
-	case Standby, Starting, Rewinding, Cloning:
-		return m.Leader.Term >= term && m.Now-m.Leader.Heard <= m.Settings.Timing.missed()
-	default:
-		return false
 	}
+	heard := m.Leader.Term >= term && m.Now-m.Leader.Heard <= m.Settings.Timing.missed()
+
+	return heard && m.Phase.is(Standby, Starting, Rewinding, Cloning)
 }
 
 // onRelease frees this voter from a promise given to a heartbeat sent before the release.

@@ -26,12 +26,12 @@ func (m *machine) pollRecord() {
 
 func (m *machine) readInterval() time.Duration {
 	busy := m.View.Record == nil || m.View.Record.Pending != nil || m.Swap != nil
-	switch m.Phase {
-	case Primary:
+	switch {
+	case m.Phase == Primary:
 		busy = busy || m.Lead.Change || m.promisedUntil() < m.Now+m.Settings.Timing.Promise-2*m.Settings.Timing.Heartbeat
-	case Standby:
+	case m.Phase == Standby:
 		busy = busy || m.Now-m.Leader.Heard > 2*m.Settings.Timing.Heartbeat
-	case Rewinding, Cloning:
+	case m.Phase.is(Rewinding, Cloning):
 		busy = false
 	default:
 		busy = true
@@ -116,11 +116,9 @@ func (m *machine) checkRecord() {
 		return
 	}
 	m.do(Halt{Reason: why})
-	switch m.Phase {
-	case Idle:
+	if m.Phase == Idle {
 		m.enter(Halted)
-	case Fencing:
-	default:
+	} else if m.Phase != Fencing {
 		m.fence(string(why), m.Now+m.Settings.Timing.Promise/2)
 	}
 }

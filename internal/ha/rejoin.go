@@ -136,7 +136,7 @@ func (m *machine) standby() {
 		}
 		m.name()
 		if m.View.Record.Pending != nil && m.View.Record.Pending.Candidate.ID == "" {
-			m.report(false)
+			m.reportAgain()
 		}
 		m.promote()
 		if m.Phase == Standby {
@@ -267,6 +267,6 @@ func (m *machine) pledgeEmpty() {
 	}
 	if p.Candidate.ID == "" && m.Disk.Pledged == p.Term && m.SavedN == m.SaveN {
 		m.Pledge = Pledge{Term: p.Term, Phase: pledgeDone}
-		m.report(false)
+		m.reportAgain()
 	}
 }

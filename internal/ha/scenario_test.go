@@ -10,7 +10,7 @@ type scenario struct {
 	name   string
 	guard  guard
 	o      opt
-	script func(w *world, t *testing.T)
+	script func(t *testing.T, w *world)
 }
 
 func directed(n, acks int) opt { return opt{n: n, acks: acks, directed: true} }
@@ -96,7 +96,7 @@ func scenarios() []scenario {
 
 func pledgeScenarios() []scenario {
 	return []scenario{
-		{"a voter forgets its pledge in a crash", gDurable, directed(4, 1), func(w *world, t *testing.T) {
+		{"a voter forgets its pledge in a crash", gDurable, directed(4, 1), func(t *testing.T, w *world) {
 			w.steady(t)
 			a, b, c, d := w.node("A"), w.node("B"), w.node("C"), w.node("D")
 			w.api(false, "AD")
@@ -119,7 +119,7 @@ func pledgeScenarios() []scenario {
 			w.writable(10 * time.Second)
 			w.run(w.now + 2*time.Second)
 		}},
-		{"a voter goes on receiving after its pledge", gStopBeforeReply, directed(4, 1), func(w *world, t *testing.T) {
+		{"a voter goes on receiving after its pledge", gStopBeforeReply, directed(4, 1), func(t *testing.T, w *world) {
 			w.steady(t)
 			w.staleOK = true
 			a, c := w.node("A"), w.node("C")
@@ -137,7 +137,7 @@ func pledgeScenarios() []scenario {
 			w.writable(15 * time.Second)
 			w.run(w.now + 3*time.Second)
 		}},
-		{"the term's message is not on any voter", gEstFlush, directed(3, 1), func(w *world, t *testing.T) {
+		{"the term's message is not on any voter", gEstFlush, directed(3, 1), func(t *testing.T, w *world) {
 			w.steady(t)
 			b := w.node("B")
 			w.tell(w.node("A"), Switchover{Target: b.disk.Member})
@@ -147,7 +147,7 @@ func pledgeScenarios() []scenario {
 			b.crash("is gone for good")
 			w.writable(30 * time.Second)
 		}},
-		{"a voter's volume is made anew", gIdent, directed(3, 1), func(w *world, t *testing.T) {
+		{"a voter's volume is made anew", gIdent, directed(3, 1), func(t *testing.T, w *world) {
 			w.steady(t)
 			w.wire(false, "AC")
 			w.run(w.now + 2*time.Second) // acknowledged by B alone
@@ -159,7 +159,7 @@ func pledgeScenarios() []scenario {
 			w.node("A").start()
 			w.writable(20 * time.Second)
 		}},
-		{"a rewind onto a primary that is not established is interrupted", gRewind, directed(3, 1), func(w *world, t *testing.T) {
+		{"a rewind onto a primary that is not established is interrupted", gRewind, directed(3, 1), func(t *testing.T, w *world) {
 			w.steady(t)
 			a, b := w.node("A"), w.node("B")
 			w.wire(false, "AC")
@@ -190,7 +190,7 @@ func ruleScenarios() []scenario {
 	pref3.preferred = true
 
 	return []scenario{
-		{"armed while the checkpointer still lets commits through", gCkptBarrier, pref, func(w *world, t *testing.T) {
+		{"armed while the checkpointer still lets commits through", gCkptBarrier, pref, func(t *testing.T, w *world) {
 			w.steady(t)
 			a, b := w.node("A"), w.node("B")
 			b.crash("crashes")
@@ -207,7 +207,7 @@ func ruleScenarios() []scenario {
 			w.wire(true, "AB")
 			w.writable(20 * time.Second)
 		}},
-		{"armed while a walsender still has the old setting", gBarrier, pref, func(w *world, t *testing.T) {
+		{"armed while a walsender still has the old setting", gBarrier, pref, func(t *testing.T, w *world) {
 			w.steady(t)
 			a, b := w.node("A"), w.node("B")
 			b.crash("crashes")
@@ -224,7 +224,7 @@ func ruleScenarios() []scenario {
 			w.wire(true, "AB")
 			w.writable(20 * time.Second)
 		}},
-		{"degraded in PostgreSQL before the record says so", gRecordFirst, pref, func(w *world, t *testing.T) {
+		{"degraded in PostgreSQL before the record says so", gRecordFirst, pref, func(t *testing.T, w *world) {
 			w.steady(t)
 			a := w.node("A")
 			w.api(false, "B")
@@ -245,7 +245,7 @@ func ruleScenarios() []scenario {
 			w.wire(true, "AB")
 			w.writable(20 * time.Second)
 		}},
-		{"a candidate that never was established restarts from its disk", gProof, pref, func(w *world, t *testing.T) {
+		{"a candidate that never was established restarts from its disk", gProof, pref, func(t *testing.T, w *world) {
 			w.steady(t)
 			a, b := w.node("A"), w.node("B")
 			a.crash("crashes")
@@ -261,7 +261,7 @@ func ruleScenarios() []scenario {
 			w.wire(true, "AB")
 			w.writable(10 * time.Second)
 		}},
-		{"a late write of an earlier run takes a voter out", gClaim, pref3, func(w *world, t *testing.T) {
+		{"a late write of an earlier run takes a voter out", gClaim, pref3, func(t *testing.T, w *world) {
 			w.steady(t)
 			a, b, c := w.node("A"), w.node("B"), w.node("C")
 			c.crash("crashes")
@@ -298,7 +298,7 @@ func timeScenarios() []scenario {
 	async3.voters = 1
 
 	return []scenario{
-		{"a voter is added, and elects, while the primary does not know that it was", gAuthUnion, async3, func(w *world, t *testing.T) {
+		{"a voter is added, and elects, while the primary does not know that it was", gAuthUnion, async3, func(t *testing.T, w *world) {
 			w.written = func(_ *node, x CompareAndSwap) {
 				if len(x.Record.Voters) == 2 {
 					w.api(false, "AB") // the answer is lost
@@ -310,7 +310,7 @@ func timeScenarios() []scenario {
 			w.wait(15*time.Second, func() bool { return w.node("C").admitted })
 			w.run(w.now + 2*time.Second)
 		}},
-		{"a voter does not wait out its promise", gPromiseWait, async2, func(w *world, t *testing.T) {
+		{"a voter does not wait out its promise", gPromiseWait, async2, func(t *testing.T, w *world) {
 			w.steady(t)
 			a, b := w.node("A"), w.node("B")
 			w.api(false, "A")
@@ -320,7 +320,7 @@ func timeScenarios() []scenario {
 			w.tell(b, ForceTerm{})
 			w.run(w.now + 8*time.Second)
 		}},
-		{"a voter forgets its promise in a crash", gBootWait, async2, func(w *world, t *testing.T) {
+		{"a voter forgets its promise in a crash", gBootWait, async2, func(t *testing.T, w *world) {
 			w.steady(t)
 			a, b := w.node("A"), w.node("B")
 			w.api(false, "A")
@@ -333,7 +333,7 @@ func timeScenarios() []scenario {
 			b.start()
 			w.run(w.now + 8*time.Second)
 		}},
-		{"the new primary does not wait for the old one's last read", gOpenWait, async2, func(w *world, t *testing.T) {
+		{"the new primary does not wait for the old one's last read", gOpenWait, async2, func(t *testing.T, w *world) {
 			w.steady(t)
 			a, b := w.node("A"), w.node("B")
 			w.api(false, "B")
@@ -348,7 +348,7 @@ func timeScenarios() []scenario {
 			w.must(t, "B being primary", 10*time.Second, func() bool { return b.admitted })
 			w.run(w.now + time.Second)
 		}},
-		{"a read that shows a pending term counts as authority", gPendCheck, async2, func(w *world, t *testing.T) {
+		{"a read that shows a pending term counts as authority", gPendCheck, async2, func(t *testing.T, w *world) {
 			w.steady(t)
 			b := w.node("B")
 			w.wire(false, "AB")
@@ -363,7 +363,7 @@ func (s scenario) run(t *testing.T, off guard) *world {
 	o := s.o
 	o.off, o.trace = off, true
 	w := newWorld(o, 1)
-	s.script(w, t)
+	s.script(t, w)
 
 	return w
 }

@@ -176,24 +176,7 @@ func (n *node) watchdog() {
 func (n *node) observe(inc int) {
 	o := Observed{Asked: n.clock(), Tip: n.w.tipOf(n.flushed), CheckpointerGen: n.ckptGen, Receiving: n.upstream >= 0}
 	if n.mode == pgPrimary {
-		for i := range n.senders {
-			x := &n.senders[i]
-			if x.conn != 0 && n.w.nodes[i].upstream == n.id && n.w.nodes[i].conn == x.conn {
-				s := Sender{Member: x.member, Gen: x.gen}
-				if x.has {
-					s.Flush = x.known.p
-				}
-				o.Senders = append(o.Senders, s)
-			} else if x.conn != 0 && n.w.rnd.IntN(5) == 0 {
-				*x = walsender{} // noticed
-			} else if x.conn != 0 { // a zombie, which may still deliver an acknowledgement
-				s := Sender{Member: x.member, Gen: x.gen}
-				if x.has {
-					s.Flush = x.known.p
-				}
-				o.Senders = append(o.Senders, s)
-			}
-		}
+		o.Senders = n.statReplication()
 	}
 	pg := n.pgInc
 	n.w.at(n.w.between(1*ms, 10*ms), func() {
@@ -201,6 +184,30 @@ func (n *node) observe(inc int) {
 			n.whenThawed(inc, func() { n.event(o) })
 		}
 	})
+}
+
+// statReplication is what pg_stat_replication shows: also walsenders whose standby is long gone, which may still have an
+// acknowledgement on its way.
+func (n *node) statReplication() []Sender {
+	var out []Sender
+	for i := range n.senders {
+		x := &n.senders[i]
+		v := n.w.nodes[i%len(n.w.nodes)]
+		live := v.upstream == n.id && v.conn == x.conn
+		if x.conn != 0 && !live && n.w.rnd.IntN(5) == 0 {
+			*x = walsender{} // noticed
+		}
+		if x.conn == 0 {
+			continue
+		}
+		s := Sender{Member: x.member, Gen: x.gen}
+		if x.has {
+			s.Flush = x.known.p
+		}
+		out = append(out, s)
+	}
+
+	return out
 }
 
 // event steps the state machine and carries out what it says.
@@ -241,7 +248,7 @@ func (n *node) act(a Action) {
 	w := n.w
 	switch a := a.(type) {
 	case ReadRecord:
-		w.read(n, true)
+		w.read(n)
 	case CompareAndSwap:
 		w.swap(n, a)
 	case Send:

@@ -247,38 +247,38 @@ func (n *node) stream() {
 	})
 }
 
-func (u *node) acked(from, conn int, x pos) {
-	w := u.w
-	if u.mode != pgPrimary && u.mode != pgShutting || u.senders[from].conn != conn {
+func (n *node) acked(from, conn int, x pos) {
+	w := n.w
+	if n.mode != pgPrimary && n.mode != pgShutting || n.senders[from].conn != conn {
 		return
 	}
-	if u.frozen > w.now {
-		w.at(u.frozen-w.now, func() { u.acked(from, conn, x) })
+	if n.frozen > w.now {
+		w.at(n.frozen-w.now, func() { n.acked(from, conn, x) })
 		return
 	}
-	s := &u.senders[from]
+	s := &n.senders[from]
 	if !s.has || w.anc(s.known, x) {
 		s.known, s.has = x, true
 	}
-	u.release(from)
+	n.release(from)
 }
 
 // release is SyncRepReleaseWaiters as the walsender of v runs it, with its own idea of the setting.
-func (u *node) release(v int) {
-	me := &u.senders[v]
-	if u.mode != pgPrimary || me.sync.Acks == 0 || !slices.Contains(me.sync.Voters, me.member) {
+func (n *node) release(v int) {
+	me := &n.senders[v]
+	if n.mode != pgPrimary || me.sync.Acks == 0 || !slices.Contains(me.sync.Voters, me.member) {
 		return
 	}
 	best := pos{-1, 0}
-	for a := range u.senders {
-		x := &u.senders[a]
+	for a := range n.senders {
+		x := &n.senders[a]
 		if !x.has || !slices.Contains(x.sync.Voters, x.member) {
 			continue
 		}
 		k := 0
-		for b := range u.senders {
-			y := &u.senders[b]
-			if y.has && slices.Contains(y.sync.Voters, y.member) && u.w.anc(x.known, y.known) {
+		for b := range n.senders {
+			y := &n.senders[b]
+			if y.has && slices.Contains(y.sync.Voters, y.member) && n.w.anc(x.known, y.known) {
 				k++
 			}
 		}
@@ -287,26 +287,26 @@ func (u *node) release(v int) {
 		}
 	}
 	if best.b >= 0 {
-		u.acknowledge(best)
+		n.acknowledge(best)
 	}
 }
 
 // acknowledge tells the clients, if there are any.
-func (u *node) acknowledge(x pos) {
-	w := u.w
-	if !u.admitted && u.closed {
+func (n *node) acknowledge(x pos) {
+	w := n.w
+	if !n.admitted && n.closed {
 		return
 	}
-	if !u.admitted && x.b != u.tip.b {
+	if !n.admitted && x.b != n.tip.b {
 		return // leaked sessions only wait for what they wrote
 	}
-	if w.anc(x, u.visible) {
+	if w.anc(x, n.visible) {
 		return
 	}
-	u.visible = x
-	w.expose(u, x)
+	n.visible = x
+	w.expose(n, x)
 	w.stats.acks++
-	if u.term >= w.openT && u.admitted {
+	if n.term >= w.openT && n.admitted {
 		if w.lastAck > 0 {
 			w.maxGap = max(w.maxGap, w.now-w.lastAck)
 		}
@@ -317,7 +317,7 @@ func (u *node) acknowledge(x pos) {
 	}
 }
 
-// ---- what clients saw
+// What clients saw.
 
 func (w *world) expose(n *node, x pos) {
 	for y := x; ; {

@@ -53,13 +53,13 @@ func (s *stats) add(o stats) {
 	s.acks += o.acks
 }
 
-func envInt(t *testing.T, name string, def int) int {
+func envNumber(t *testing.T, name string, def uint64) uint64 {
 	t.Helper()
 	v := os.Getenv(name)
 	if v == "" {
 		return def
 	}
-	n, err := strconv.Atoi(v)
+	n, err := strconv.ParseUint(v, 10, 63)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
@@ -70,19 +70,21 @@ func envInt(t *testing.T, name string, def int) int {
 // TestSimulation runs CARETAKER_SEEDS seeds over all configurations, or one with its trace: CARETAKER_SEED and
 // CARETAKER_CONFIG.
 func TestSimulation(t *testing.T) {
+	t.Parallel()
 	only := os.Getenv("CARETAKER_CONFIG")
-	if s := envInt(t, "CARETAKER_SEED", -1); s >= 0 {
+	if os.Getenv("CARETAKER_SEED") != "" {
+		s := envNumber(t, "CARETAKER_SEED", 0)
 		for _, o := range configs() {
 			if o.name == only {
-				replay(t, o, uint64(s))
+				replay(t, o, s)
 			}
 		}
 
 		return
 	}
-	seeds, first := envInt(t, "CARETAKER_SEEDS", 10000), envInt(t, "CARETAKER_FIRST", 0)
+	seeds, first := envNumber(t, "CARETAKER_SEEDS", 10000), envNumber(t, "CARETAKER_FIRST", 0)
 	cfgs := configs()
-	per := seeds / len(cfgs)
+	per := seeds / uint64(len(cfgs))
 	for _, o := range cfgs {
 		if only != "" && o.name != only {
 			continue
@@ -94,21 +96,21 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-func soak(t *testing.T, o opt, first, seeds int) {
+func soak(t *testing.T, o opt, first, seeds uint64) {
 	t.Helper()
 	var sum stats
 	var worst, joined time.Duration
 	bad := 0
 	start := time.Now()
 	for i := first; i < first+seeds; i++ {
-		w := simulate(o, uint64(i))
+		w := simulate(o, i)
 		sum.add(w.stats)
 		worst, joined = max(worst, w.ackAt-o.fault), max(joined, w.joinedAt-o.fault)
 		if w.fail != "" {
 			bad++
 			t.Errorf("seed %d: %s (replay: CARETAKER_CONFIG=%s CARETAKER_SEED=%d)", i, w.fail, o.name, i)
 			if bad == 1 {
-				replay(t, o, uint64(i))
+				replay(t, o, i)
 			}
 			if bad >= 10 {
 				break

@@ -41,12 +41,14 @@ type item struct {
 
 type queue []item
 
-func (q queue) Len() int { return len(q) }
-func (q queue) Less(i, j int) bool {
-	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].n < q[j].n
+func (q *queue) Len() int { return len(*q) }
+func (q *queue) Less(i, j int) bool {
+	a, b := (*q)[i], (*q)[j]
+
+	return a.at < b.at || a.at == b.at && a.n < b.n
 }
-func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)   { *q = append(*q, x.(item)) }
+func (q *queue) Swap(i, j int) { (*q)[i], (*q)[j] = (*q)[j], (*q)[i] }
+func (q *queue) Push(x any)    { *q = append(*q, x.(item)) }
 func (q *queue) Pop() any {
 	o := *q
 	x := o[len(o)-1]
@@ -105,7 +107,7 @@ type world struct {
 func newWorld(o opt, seed uint64) *world {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(o.name))
-	w := &world{o: o, rnd: rand.New(rand.NewPCG(seed, h.Sum64())), apiUp: true, exposed: map[int]uint64{}, acks: o.acks}
+	w := &world{o: o, rnd: rand.New(rand.NewPCG(seed, h.Sum64())) /* #nosec G404 -- repeatable */, apiUp: true, exposed: map[int]uint64{}, acks: o.acks}
 	w.br = []branch{{parent: -1, tl: 1}}
 	for i := range o.n {
 		w.apiTo[i] = true
@@ -227,7 +229,7 @@ func (w *world) joined() bool {
 	}
 	p := w.find(w.rec.Primary.Name)
 	for _, n := range w.nodes {
-		if n == p && !(n.admitted && n.primary) || n != p && (n.upstream != p.id || n.primary) {
+		if n.primary != (n == p) || n == p && !n.admitted || n != p && n.upstream != p.id {
 			return false
 		}
 	}
@@ -285,7 +287,7 @@ func (w *world) recoverable() bool {
 
 func (w *world) traceText() string { return strings.Join(w.log, "\n") }
 
-// ---- network
+// The network.
 
 func (w *world) transmit(a *node, to string, m Message) {
 	from := Instance{ID: a.st.Self.ID, Name: a.name}
@@ -296,14 +298,14 @@ func (w *world) transmit(a *node, to string, m Message) {
 		if !w.link[a.id][b.id] || w.chance(200) || w.hold != nil && w.hold(a, b, m) {
 			return
 		}
-		w.deliver(a, b, from, m)
+		w.deliver(b, from, m)
 		if w.chance(100) {
-			w.deliver(a, b, from, m)
+			w.deliver(b, from, m)
 		}
 	}
 }
 
-func (w *world) deliver(a, b *node, from Instance, m Message) {
+func (w *world) deliver(b *node, from Instance, m Message) {
 	d := w.between(1*ms, 20*ms)
 	if w.chance(50) {
 		d += w.between(0, 1500*ms)
@@ -311,13 +313,25 @@ func (w *world) deliver(a, b *node, from Instance, m Message) {
 	w.at(d, func() { b.whenThawed(b.inc(), func() { b.event(Received{From: from, Message: m}) }) })
 }
 
-// ---- API server
+// The API server.
 
 func (w *world) canAPI(n *node) bool { return w.apiUp && w.apiTo[n.id] }
 
-func (w *world) read(n *node, live bool) {
-	sent, inc := n.clock(), n.inc()
+// read the record as it is.
+func (w *world) read(n *node) {
 	w.reads++
+	w.answer(n, func() RecordRead {
+		return RecordRead{Version: fmt.Sprint(w.version), Record: w.rec.Clone(), Live: true}
+	})
+}
+
+// watch brings some state of the past.
+func (w *world) watch(n *node) {
+	w.answer(n, func() RecordRead { return RecordRead{Record: w.old[w.rnd.IntN(len(w.old))].Clone()} })
+}
+
+func (w *world) answer(n *node, get func() RecordRead) {
+	sent, inc := n.clock(), n.inc()
 	fails := func() {
 		w.at(w.between(100*ms, 900*ms), func() { n.whenThawed(inc, func() { n.event(RecordFailed{}) }) })
 	}
@@ -330,10 +344,8 @@ func (w *world) read(n *node, live bool) {
 			fails()
 			return
 		}
-		in := RecordRead{Sent: sent, Version: fmt.Sprint(w.version), Record: w.rec.Clone(), Live: live}
-		if !live && len(w.old) > 0 {
-			in.Record = w.old[w.rnd.IntN(len(w.old))].Clone()
-		}
+		in := get()
+		in.Sent = sent
 		w.at(w.between(2*ms, 25*ms), func() {
 			if w.canAPI(n) {
 				n.whenThawed(inc, func() { n.event(in) })
@@ -407,8 +419,8 @@ func (w *world) write(n *node, a CompareAndSwap) {
 	w.version++
 	w.tracef("%s record v%d (%s): %v", n.name, w.version, a.Why, w.rec)
 	for _, m := range w.nodes {
-		if w.chance(4) {
-			w.read(m, false) // a watch, perhaps long behind
+		if w.chance(4) && len(w.old) > 0 {
+			w.watch(m)
 		}
 	}
 }

@@ -50,6 +50,8 @@ func (p Phase) String() string {
 	}[p]
 }
 
+func (p Phase) is(one ...Phase) bool { return slices.Contains(one, p) }
+
 // HaltReason is why an instance takes no part.
 type HaltReason string
 
@@ -327,22 +329,23 @@ func (s *State) setPeers(names []string) {
 }
 
 // Clone is a deep copy.
-func (s State) Clone() State {
-	s.Settings.Peers = slices.Clone(s.Settings.Peers)
-	s.Disk = s.Disk.clone()
-	s.View.Record = s.View.Record.Clone()
+func (s *State) Clone() State {
+	c := *s
+	c.Settings.Peers = slices.Clone(s.Settings.Peers)
+	c.Disk = s.Disk.clone()
+	c.View.Record = s.View.Record.Clone()
 	if s.Swap != nil {
 		w := *s.Swap
 		w.Record = w.Record.Clone()
-		s.Swap = &w
+		c.Swap = &w
 	}
-	s.Peers = slices.Clone(s.Peers)
-	s.Lead.Sync = s.Lead.Sync.clone()
-	s.Obs.Senders = slices.Clone(s.Obs.Senders)
+	c.Peers = slices.Clone(s.Peers)
+	c.Lead.Sync = s.Lead.Sync.clone()
+	c.Obs.Senders = slices.Clone(s.Obs.Senders)
 	if s.Request != nil {
 		r := *s.Request
-		s.Request = &r
+		c.Request = &r
 	}
 
-	return s
+	return c
 }

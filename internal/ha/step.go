@@ -106,13 +106,9 @@ func (m *machine) pass() {
 func (m *machine) enter(p Phase) {
 	m.Phase, m.Entered = p, m.Now
 	m.Obs, m.ObsAt = Observed{}, 0
-	m.label(p == Primary)
-}
-
-func (m *machine) label(primary bool) {
-	if m.Primary != primary {
-		m.Primary = primary
-		m.do(SetLabel{Primary: primary})
+	if m.Primary != (p == Primary) {
+		m.Primary = p == Primary
+		m.do(SetLabel{Primary: m.Primary})
 	}
 }
 
@@ -166,7 +162,8 @@ func (m *machine) member(id MemberID) *Peer {
 func (m *machine) jitter(d time.Duration) time.Duration {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(m.Self.Name))
-	_, _ = h.Write(strconv.AppendUint(nil, m.Disk.Pledged+uint64(m.View.LastRead), 10))
+	_, _ = h.Write(strconv.AppendUint(nil, m.Disk.Pledged, 10))
+	_, _ = h.Write(strconv.AppendInt(nil, int64(m.View.LastRead), 10))
 
 	return d * time.Duration(h.Sum32()%1000) / 1000
 }

@@ -19,23 +19,21 @@ func (m *machine) onHandOver(in HandOver) {
 	if r == nil || len(r.Voters) == 0 || m.Disk.Led == 0 || m.Disk.Led != r.Term || r.Primary.Member != m.Self.ID {
 		return // nobody else may lead
 	}
-	switch m.Phase {
-	case Primary, Gated, Restarting, Idle:
+	if m.Phase.is(Primary, Gated, Restarting, Idle) {
 		m.Request = &Switchover{Request: in.Reason}
 		m.MinLSN, m.GiveUp = 0, true
 		m.fence("handing over: "+in.Reason, m.Now+m.Settings.Timing.Promise/2)
-	default:
 	}
 }
 
 func (m *machine) onShutdown() {
 	m.Leaving = true
-	switch m.Phase {
-	case Primary:
+	switch {
+	case m.Phase == Primary:
 		m.Request = &Switchover{Request: "shutdown"}
-	case Standby:
+	case m.Phase == Standby:
 		m.stopFast()
-	case Stopping, Resigned, Gone:
+	case m.Phase.is(Stopping, Resigned, Gone):
 	default:
 		m.fence("shutdown", m.Now+m.Settings.Timing.Promise/2)
 	}
@@ -127,9 +125,9 @@ func (m *machine) resigned() {
 		return
 	}
 	if m.leads() && r.Pending == nil {
-		req, min := m.Request, m.MinLSN
+		req, lsn := m.Request, m.MinLSN
 		m.ask("handing over", func(p *Pending) {
-			p.Forced, p.MinLSN = true, min
+			p.Forced, p.MinLSN = true, lsn
 			p.OldStopped = m.Disk.Opened == m.Disk.Led
 			if req != nil {
 				p.Request, p.Target = req.Request, req.Target
