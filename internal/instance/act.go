@@ -109,8 +109,11 @@ func (r *runner) stopServer(ctx context.Context) error {
 }
 
 func (r *runner) stopWithin(ctx context.Context, smart, total time.Duration) error {
-	r.chores.checkpoint(ctx, r.server.IsUp())
+	began := r.clock.Now()
+	r.chores.checkpoint(ctx, r.server.IsUp(), total/checkpointShare)
 	r.suspend(ctx)
+
+	total -= r.clock.Since(began)
 
 	err := r.server.Stop(ctx, server.StopPlan(smart, total))
 	r.monitor.Forget()
@@ -168,9 +171,18 @@ func (r *runner) claim(facts Facts) func(context.Context) error {
 	}
 }
 
+// forgetData has PGDATA looked at again after what may have changed it. A server that was started changes it until it
+// ends, which says so too.
+func (r *runner) forgetData(kind Do) {
+	if kind != DoAdopt && kind != DoClaim {
+		r.data = DataFacts{}
+	}
+}
+
 // finish takes a job's result over.
 func (r *runner) finish(ended *job) {
 	r.view.change(func(s *instanceapi.Status) { s.Progress = nil })
+	r.forgetData(ended.kind)
 
 	if ended.kind == DoBootstrap || ended.kind == DoClone || ended.kind == DoReclone {
 		r.finishData(ended)

@@ -26,8 +26,8 @@ const (
 	choreTimeout  = 10 * time.Second
 	// filesInterval is how often mounted files are looked at; the kubelet takes up to a minute to change them anyway.
 	filesInterval = 5 * time.Second
-	// checkpointTimeout bounds the checkpoint before a stop, which makes the stop itself short.
-	checkpointTimeout = 30 * time.Second
+	// checkpointShare of the time to stop may go into the checkpoint before, which makes the stop itself short.
+	checkpointShare = 3
 	// promoteTimeout is how long PostgreSQL's own promotion may take.
 	promoteTimeout = 60 * time.Second
 )
@@ -237,12 +237,12 @@ func (c *chores) advance(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // checkpoint shortens the stop that follows.
-func (c *chores) checkpoint(ctx context.Context, isUp bool) { //nolint:revive // a state, not a switch
+func (c *chores) checkpoint(ctx context.Context, isUp bool, limit time.Duration) { //nolint:revive // a state, not a switch
 	if !isUp {
 		return
 	}
 
-	ctx, cancel := context.WithTimeout(ctx, checkpointTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 
 	err := c.session.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {

@@ -31,7 +31,21 @@ type configuration struct {
 	floor   map[string]string
 	// started is the restart nonce that PostgreSQL was started under.
 	started string
+	// mounted is the hash of the mounted Config when it was read.
+	mounted string
 }
+
+// savedConfig is a Config that was put, as it is kept on the volume. The kubelet takes up to a minute to renew what is
+// mounted; a PID 1 that starts in that minute must not go back to the Config from before.
+type savedConfig struct {
+	// Mounted is the hash of what was mounted when this was put: once something else is mounted, that is newer.
+	Mounted string `json:"mounted"`
+	// Config as it was encoded.
+	Config []byte `json:"config"`
+}
+
+// savedFile in the state folder.
+const savedFile = "config.json"
 
 func newConfiguration(input serverconf.Input, reload func() error) *configuration {
 	return &configuration{
@@ -40,19 +54,53 @@ func newConfiguration(input serverconf.Input, reload func() error) *configuratio
 	}
 }
 
-// Load reads the mounted Config.
+// Load reads the mounted Config, or the one that was put since it was mounted.
 func (c *configuration) Load() error {
 	content, err := os.ReadFile(filepath.Join(c.layout.ConfigDir, instanceapi.ConfigKey))
 	if err != nil {
 		err = fmt.Errorf("read the configuration: %w", err)
 	} else {
-		err = c.take(content)
+		err = c.take(c.newest(content))
 	}
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
 	c.err = err
+	if err == nil {
+		c.mounted = instanceapi.HashBytes(content)
+	}
+
+	return err
+}
+
+// newest is the saved Config if it is newer than the mounted one, and otherwise that.
+func (c *configuration) newest(mounted []byte) []byte {
+	content, err := os.ReadFile(filepath.Join(c.layout.StateDir, savedFile))
+	if err != nil {
+		return mounted
+	}
+
+	var saved savedConfig
+	if err := json.Unmarshal(content, &saved); err != nil || saved.Mounted != instanceapi.HashBytes(mounted) {
+		return mounted
+	}
+
+	return saved.Config
+}
+
+// save keeps a Config that was put. The volume must be ours.
+func (c *configuration) save(encoded []byte) error {
+	c.mu.Lock()
+	mounted := c.mounted
+	c.mu.Unlock()
+
+	content, err := json.Marshal(savedConfig{Mounted: mounted, Config: encoded})
+	if err != nil {
+		return fmt.Errorf("encode the configuration: %w", err)
+	}
+
+	_, err = volume.WriteFileIfChanged(filepath.Join(c.layout.StateDir, savedFile), content, 0o600)
 
 	return err
 }
@@ -92,7 +140,11 @@ func (c *configuration) Put(encoded []byte, isUp bool) error { //nolint:revive /
 		return nil
 	}
 
-	return c.Apply(c.Config().ReloadNonce != before)
+	if err := c.Apply(c.Config().ReloadNonce != before); err != nil {
+		return err
+	}
+
+	return c.save(encoded)
 }
 
 // Config that is wanted.

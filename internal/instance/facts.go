@@ -78,10 +78,10 @@ func (r *runner) findPrograms(ctx context.Context, major int) error {
 	return nil
 }
 
-// lookAtData reads what is in PGDATA. The control file is read only while PostgreSQL is down, when it decides
-// something, and once for each start.
+// lookAtData reads what is in PGDATA. Nobody but a job and PostgreSQL changes it: what was read stays true until one of
+// them has ended.
 func (r *runner) lookAtData(ctx context.Context) DataFacts {
-	if r.server.IsUp() && r.data.Present {
+	if r.data.Present && r.data.Error == nil {
 		return r.data
 	}
 

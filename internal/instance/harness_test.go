@@ -539,12 +539,14 @@ func (w *world) record() postgresqlv1.ClusterTermSpec {
 }
 
 // login connects to a primary over TCP as the application.
-func (w *world) login(password string) error {
+func (w *world) login(password string) error { return w.loginAs("app", password) }
+
+func (w *world) loginAs(role, password string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 
-	conn, err := pgx.Connect(ctx, fmt.Sprintf("host=127.0.0.1 port=%d user=app password='%s' dbname=app sslmode=require",
-		w.ports["demo-0"], password))
+	conn, err := pgx.Connect(ctx, fmt.Sprintf("host=127.0.0.1 port=%d user=%s password='%s' dbname=app sslmode=require",
+		w.ports["demo-0"], role, password))
 	if err != nil {
 		return err
 	}

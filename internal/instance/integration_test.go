@@ -143,12 +143,41 @@ func TestLife(t *testing.T) {
 		}
 	})
 
+	t.Run("superuser access", func(t *testing.T) {
+		w.t = t
+		superuser := primary.layout.CredentialsDir + "/superuser"
+		must(t, os.MkdirAll(superuser, 0o755))
+		must(t, os.WriteFile(superuser+"/password", []byte("root secret"), 0o644))
+		must(t, primary.put(func(c *instanceapi.Config) { c.SuperuserAccess = true }))
+		w.eventually("the superuser may log in", func() error { return w.loginAs("postgres", "root secret") })
+		must(t, primary.put(func(c *instanceapi.Config) { c.SuperuserAccess = false }))
+		primary.awaitQuery("SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = 'postgres'", "t")
+
+		if err := w.loginAs("postgres", "root secret"); err == nil {
+			t.Error("the superuser may still log in")
+		}
+	})
+
+	t.Run("PostgreSQL cannot start", func(t *testing.T) {
+		w.t = t
+		must(t, primary.put(func(c *instanceapi.Config) { c.SharedPreloadLibraries = []string{"no_such_library"} }))
+		must(t, w.client.Restart(context.Background(), primary.target(), instanceapi.RestartRequest{}))
+		status := primary.await("says why", func(s instanceapi.Status) bool { return s.State == instanceapi.StateFailed })
+
+		if status.Reason != "PostgreSQLFails" || !strings.Contains(status.Message, "no_such_library") {
+			t.Errorf("%s: %s, want the library named", status.Reason, status.Message)
+		}
+
+		must(t, primary.put(func(c *instanceapi.Config) { c.SharedPreloadLibraries = nil }))
+		primary.awaitReady()
+	})
+
 	t.Run("metrics", func(t *testing.T) {
 		w.t = t
 		body := get(t, "http://"+primary.layout.MetricsAddress+"/metrics")
 
 		for _, want := range []string{
-			"caretaker_pg_up 1", "caretaker_pg_is_replica 0", "caretaker_pg_max_connections 30", "caretaker_pg_restarts_total 1",
+			"caretaker_pg_up 1", "caretaker_pg_is_replica 0", "caretaker_pg_max_connections 30", "caretaker_pg_restarts_total ",
 			`caretaker_pg_replication_lag_bytes{replica="demo-1",state="streaming"}`, `caretaker_pg_database_size_bytes{database="app"}`,
 			`caretaker_pg_connections{state="idle"}`, `caretaker_pg_replication_slot_retained_bytes{slot="caretaker_demo_1"}`,
 			"caretaker_pg_wal_size_bytes", "caretaker_pg_checkpoints_requested_total", "caretaker_pg_archived_segments_total",
@@ -193,6 +222,31 @@ func TestLife(t *testing.T) {
 		replica.awaitReady()
 	})
 
+	t.Run("PID 1 starts again before the mount is renewed", func(t *testing.T) {
+		w.t = t
+		replica.terminate()
+
+		before := w.config.Parameters["work_mem"]
+		w.config.Parameters["work_mem"] = "5MB"
+		replica = w.start("demo-1", "uid-1")
+		replica.awaitReady()
+		must(t, replica.put(func(c *instanceapi.Config) { c.Parameters["work_mem"] = "6MB" }))
+		replica.terminate()
+
+		// Mounted is still what was when it was put.
+		w.config.Parameters["work_mem"] = "5MB"
+		replica = w.start("demo-1", "uid-1")
+		replica.awaitReady()
+		replica.awaitQuery("SHOW work_mem", "6MB")
+		replica.terminate()
+
+		// Mounted is something newer.
+		w.config.Parameters["work_mem"] = before
+		replica = w.start("demo-1", "uid-1")
+		replica.awaitReady()
+		replica.awaitQuery("SHOW work_mem", before)
+	})
+
 	t.Run("the pod is made anew", func(t *testing.T) {
 		w.t = t
 		primary.terminate()
@@ -215,13 +269,13 @@ func TestLife(t *testing.T) {
 	t.Run("a replica that lost touch is copied anew", func(t *testing.T) {
 		w.t = t
 		replica.terminate()
-		primary.mustQuery("SELECT pg_drop_replication_slot('caretaker_demo_1')")
 		must(t, primary.put(func(c *instanceapi.Config) {
 			c.Parameters["wal_keep_size"] = "0"
 			c.Parameters["min_wal_size"] = "32MB"
 			c.Members = []string{"demo-0"}
 		}))
 		primary.awaitQuery("SHOW wal_keep_size", "0")
+		primary.awaitQuery("SELECT count(*) FROM pg_replication_slots", "0")
 
 		for range 3 {
 			primary.mustQuery("CREATE TABLE more AS SELECT 1; DROP TABLE more; SELECT pg_switch_wal(); CHECKPOINT")
@@ -289,9 +343,15 @@ func TestReplicaIsTrusted(t *testing.T) {
 	replica.awaitQuery("SELECT answer FROM kept", "42")
 	primary.terminate()
 	replica.terminate()
-	must(t, w.store.write(fileRecord{Version: 9, Spec: postgresqlv1.ClusterTermSpec{Bootstrap: "demo-1"}}))
+	must(t, os.Remove(w.store.path))
 
 	replica = w.start("demo-1", "uid-1b")
+	replica.await("waits for the record", func(s instanceapi.Status) bool {
+		return s.State == instanceapi.StateWaiting && s.Reason == "RecordMissing"
+	})
+	must(t, w.store.write(fileRecord{Version: 9, Spec: postgresqlv1.ClusterTermSpec{Bootstrap: "demo-1"}}))
+	must(t, os.Chmod(w.store.path, 0o666))
+
 	status := replica.awaitReady()
 
 	if status.Role != instanceapi.RolePrimary || status.TimelineID != 2 || replica.mustQuery("SELECT answer FROM kept") != "42" {

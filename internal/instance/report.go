@@ -132,6 +132,13 @@ func (r *runner) notStreaming() error {
 		return errors.New(lost)
 	}
 
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	if r.unconnected != "" {
+		return errors.New("this replica does not stream from the primary: " + r.unconnected)
+	}
+
 	return errors.New("this replica does not stream from the primary")
 }
 

@@ -186,14 +186,18 @@ func (r *runner) watchLog(entry serverlog.Entry) (pass bool) {
 	// The primary has removed WAL that this standby has not received yet; no later attempt can succeed.
 	isGone := strings.Contains(entry.Message, "requested WAL segment") &&
 		strings.Contains(entry.Message, "has already been removed")
-	if !isGone || entry.BackendType != "walreceiver" {
+	if entry.BackendType != "walreceiver" {
 		return true
 	}
 
 	r.mu.Lock()
-	r.clone.Lost = "the primary no longer has WAL that this replica needs"
-	r.mu.Unlock()
-	r.wake()
+	defer r.mu.Unlock()
+
+	r.unconnected = entry.Message
+	if isGone {
+		r.clone.Lost = "the primary no longer has WAL that this replica needs"
+		r.wake()
+	}
 
 	return true
 }

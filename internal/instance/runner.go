@@ -88,6 +88,8 @@ type runner struct {
 	mu      sync.Mutex
 	clone   CloneFacts
 	restart string
+	// unconnected is what the WAL receiver said last.
+	unconnected string
 	// retryNow: something has changed, so that what failed may work now.
 	retryNow bool
 }
@@ -168,6 +170,7 @@ func (r *runner) noteEnd(ctx context.Context) {
 	r.retryAt, r.failed = now.Add(backoff(r.ends)), ""
 	r.ends++
 	r.lastWords = r.server.LastWords()
+	r.data = DataFacts{}
 	r.monitor.Forget()
 	// Connections to the server that is gone would fail once more before they are opened anew.
 	r.suspend(ctx)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -108,11 +109,16 @@ func (s *Server) note(line string) {
 	}
 
 	s.mu.Lock()
-	s.said = append(s.said, line)
+	s.said = append(s.said, withoutPrefix(line))
 	s.said = s.said[max(0, len(s.said)-lastLines):]
 	s.mu.Unlock()
 
 	s.output.Info(line)
+}
+
+// withoutPrefix takes the time and the process ID off a line of standard error: "2026-11-20 19:41:55.856 UTC [1315] ".
+func withoutPrefix(line string) string {
+	return regexp.MustCompile(`^\d{4}-\d\d-\d\d [0-9:.]+ \S+ \[\d+\] `).ReplaceAllString(line, "")
 }
 
 // Note remembers a message of the server's log as the reason for an end that may follow.
