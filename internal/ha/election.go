@@ -22,6 +22,7 @@ func (m *machine) suspect() {
 		return
 	}
 	if r.Pending != nil {
+		m.Force = false
 		m.retake()
 		return
 	}

@@ -15,6 +15,8 @@ func (m *machine) idle() {
 		return
 	}
 	switch {
+	case d.Dirty && m.SavedN != m.SaveN:
+		return // the marker first
 	case d.Dirty:
 		m.do(Discard{Op: m.begin(opDiscard)})
 		m.enter(Cloning)

@@ -97,6 +97,7 @@ func scenarios() []scenario {
 func pledgeScenarios() []scenario {
 	return []scenario{
 		{"a voter forgets its pledge in a crash", gDurable, directed(4, 1), func(t *testing.T, w *world) {
+			t.Helper()
 			w.steady(t)
 			a, b, c, d := w.node("A"), w.node("B"), w.node("C"), w.node("D")
 			w.api(false, "AD")
@@ -120,6 +121,7 @@ func pledgeScenarios() []scenario {
 			w.run(w.now + 2*time.Second)
 		}},
 		{"a voter goes on receiving after its pledge", gStopBeforeReply, directed(4, 1), func(t *testing.T, w *world) {
+			t.Helper()
 			w.steady(t)
 			w.staleOK = true
 			a, c := w.node("A"), w.node("C")
@@ -138,6 +140,7 @@ func pledgeScenarios() []scenario {
 			w.run(w.now + 3*time.Second)
 		}},
 		{"the term's message is not on any voter", gEstFlush, directed(3, 1), func(t *testing.T, w *world) {
+			t.Helper()
 			w.steady(t)
 			b := w.node("B")
 			w.tell(w.node("A"), Switchover{Target: b.disk.Member})
@@ -148,6 +151,7 @@ func pledgeScenarios() []scenario {
 			w.writable(30 * time.Second)
 		}},
 		{"a voter's volume is made anew", gIdent, directed(3, 1), func(t *testing.T, w *world) {
+			t.Helper()
 			w.steady(t)
 			w.wire(false, "AC")
 			w.run(w.now + 2*time.Second) // acknowledged by B alone
@@ -160,6 +164,7 @@ func pledgeScenarios() []scenario {
 			w.writable(20 * time.Second)
 		}},
 		{"a rewind onto a primary that is not established is interrupted", gRewind, directed(3, 1), func(t *testing.T, w *world) {
+			t.Helper()
 			w.steady(t)
 			a, b := w.node("A"), w.node("B")
 			w.wire(false, "AC")
@@ -191,6 +196,7 @@ func ruleScenarios() []scenario {
 
 	return []scenario{
 		{"armed while the checkpointer still lets commits through", gCkptBarrier, pref, func(t *testing.T, w *world) {
+			t.Helper()
 			w.steady(t)
 			a, b := w.node("A"), w.node("B")
 			b.crash("crashes")
@@ -208,6 +214,7 @@ func ruleScenarios() []scenario {
 			w.writable(20 * time.Second)
 		}},
 		{"armed while a walsender still has the old setting", gBarrier, pref, func(t *testing.T, w *world) {
+			t.Helper()
 			w.steady(t)
 			a, b := w.node("A"), w.node("B")
 			b.crash("crashes")
@@ -225,6 +232,7 @@ func ruleScenarios() []scenario {
 			w.writable(20 * time.Second)
 		}},
 		{"degraded in PostgreSQL before the record says so", gRecordFirst, pref, func(t *testing.T, w *world) {
+			t.Helper()
 			w.steady(t)
 			a := w.node("A")
 			w.api(false, "B")
@@ -246,6 +254,7 @@ func ruleScenarios() []scenario {
 			w.writable(20 * time.Second)
 		}},
 		{"a candidate that never was established restarts from its disk", gProof, pref, func(t *testing.T, w *world) {
+			t.Helper()
 			w.steady(t)
 			a, b := w.node("A"), w.node("B")
 			a.crash("crashes")
@@ -262,6 +271,7 @@ func ruleScenarios() []scenario {
 			w.writable(10 * time.Second)
 		}},
 		{"a late write of an earlier run takes a voter out", gClaim, pref3, func(t *testing.T, w *world) {
+			t.Helper()
 			w.steady(t)
 			a, b, c := w.node("A"), w.node("B"), w.node("C")
 			c.crash("crashes")
@@ -299,6 +309,7 @@ func timeScenarios() []scenario {
 
 	return []scenario{
 		{"a voter is added, and elects, while the primary does not know that it was", gAuthUnion, async3, func(t *testing.T, w *world) {
+			t.Helper()
 			w.written = func(_ *node, x CompareAndSwap) {
 				if len(x.Record.Voters) == 2 {
 					w.api(false, "AB") // the answer is lost
@@ -311,6 +322,7 @@ func timeScenarios() []scenario {
 			w.run(w.now + 2*time.Second)
 		}},
 		{"a voter does not wait out its promise", gPromiseWait, async2, func(t *testing.T, w *world) {
+			t.Helper()
 			w.steady(t)
 			a, b := w.node("A"), w.node("B")
 			w.api(false, "A")
@@ -321,6 +333,7 @@ func timeScenarios() []scenario {
 			w.run(w.now + 8*time.Second)
 		}},
 		{"a voter forgets its promise in a crash", gBootWait, async2, func(t *testing.T, w *world) {
+			t.Helper()
 			w.steady(t)
 			a, b := w.node("A"), w.node("B")
 			w.api(false, "A")
@@ -334,6 +347,7 @@ func timeScenarios() []scenario {
 			w.run(w.now + 8*time.Second)
 		}},
 		{"the new primary does not wait for the old one's last read", gOpenWait, async2, func(t *testing.T, w *world) {
+			t.Helper()
 			w.steady(t)
 			a, b := w.node("A"), w.node("B")
 			w.api(false, "B")
@@ -349,6 +363,7 @@ func timeScenarios() []scenario {
 			w.run(w.now + time.Second)
 		}},
 		{"a read that shows a pending term counts as authority", gPendCheck, async2, func(t *testing.T, w *world) {
+			t.Helper()
 			w.steady(t)
 			b := w.node("B")
 			w.wire(false, "AB")

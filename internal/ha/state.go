@@ -293,9 +293,10 @@ type State struct {
 	// Asked counts the terms asked for since a leader was heard: who hears nobody asks more and more rarely.
 	Asked int
 	// Request to hand over; MinLSN is the shutdown checkpoint's.
-	Request *Switchover
-	MinLSN  uint64
-	Leaving bool
+	Request   *Switchover
+	RequestAt time.Duration
+	MinLSN    uint64
+	Leaving   bool
 	// GiveUp: resign once the fence is over.
 	GiveUp bool
 	Force  bool

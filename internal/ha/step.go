@@ -67,7 +67,7 @@ func (m *machine) input(in Input) {
 	case HandOver:
 		m.onHandOver(in)
 	case ForceTerm:
-		m.Force = true
+		m.Force = m.Phase == Standby
 	case Shutdown:
 		m.onShutdown()
 	case Broken:
@@ -245,6 +245,7 @@ func (m *machine) onExited() {
 func (m *machine) toIdle() {
 	m.Lead = Lead{Failures: m.Lead.Failures, OldOver: m.Lead.OldOver}
 	m.Pledge, m.Following = Pledge{}, 0
+	m.Request, m.MinLSN = nil, 0
 	m.enter(Idle)
 	m.View.NextRead = 0
 }
@@ -258,14 +259,14 @@ func (m *machine) fence(why string, deadline time.Duration) {
 
 func (m *machine) fenced() {
 	switch {
+	case m.Leaving && !m.GiveUp:
+		m.leave()
 	case m.Halted != "":
 		m.enter(Halted)
 	case m.GiveUp:
 		m.GiveUp = false
 		m.resign()
 		m.enter(Resigned)
-	case m.Leaving:
-		m.leave()
 	default:
 		m.toIdle()
 	}

@@ -5,11 +5,14 @@ import (
 	"time"
 )
 
-const leaveTimeout = 10 * time.Second
+const (
+	leaveTimeout   = 10 * time.Second
+	requestTimeout = 30 * time.Second
+)
 
 func (m *machine) onSwitchover(in Switchover) {
-	if m.Phase == Primary {
-		m.Request = &in
+	if m.Phase == Primary && m.Request == nil {
+		m.Request, m.RequestAt = &in, m.Now
 	}
 }
 
@@ -30,7 +33,7 @@ func (m *machine) onShutdown() {
 	m.Leaving = true
 	switch {
 	case m.Phase == Primary:
-		m.Request = &Switchover{Request: "shutdown"}
+		m.Request, m.RequestAt = &Switchover{Request: "shutdown"}, m.Now
 	case m.Phase == Standby:
 		m.stopFast()
 	case m.Phase.is(Stopping, Resigned, Gone):
@@ -56,9 +59,7 @@ func (m *machine) beginSwitchover() {
 		return
 	}
 	if !alone && (r.Pending != nil || m.Swap != nil || m.Lead.Change || !m.fresh(1500*time.Millisecond)) {
-		if m.Swap != nil || m.Lead.Change {
-			m.membership()
-		}
+		m.switchoverWaits()
 		return
 	}
 	if m.without(gChooseAfter) {
@@ -72,6 +73,20 @@ func (m *machine) stopFast() {
 	t := m.Settings.Timing.StopTimeout
 	m.do(StopFast{Op: m.begin(opStop), CutSenders: m.Now + t*2/5, Deadline: m.Now + t})
 	m.enter(Stopping)
+}
+
+// switchoverWaits for a change of the rule, or for the API. A pod that must go stops in the end without it.
+func (m *machine) switchoverWaits() {
+	waited := m.Now - m.RequestAt
+	switch {
+	case m.Leaving && waited > leaveTimeout:
+		m.stopFast()
+	case !m.Leaving && waited > requestTimeout:
+		m.note("switchover given up: the record could not be read, or was busy")
+		m.Request = nil
+	default:
+		m.membership()
+	}
 }
 
 // chooseFirst is what not to do: a test takes the guard away.
@@ -92,11 +107,10 @@ func (m *machine) chooseFirst(r *Record) {
 func (m *machine) stopped(in Done) {
 	r := m.View.Record
 	switch {
-	case m.Leaving && (m.Request == nil || r == nil || len(r.Voters) == 0):
+	case m.Leaving && (in.Failed != "" || m.Request == nil || r == nil || len(r.Voters) == 0):
 		m.leave()
 	case in.Failed != "":
 		m.note("switchover given up: " + in.Failed)
-		m.Request = nil
 		m.toIdle()
 	default:
 		m.MinLSN = in.Tip.LSN
@@ -140,6 +154,5 @@ func (m *machine) resigned() {
 		return
 	}
 	m.broadcast(Release{Term: m.Disk.Led, Run: m.Run, Sent: m.Now})
-	m.Request, m.MinLSN = nil, 0
 	m.toIdle()
 }
