@@ -8,6 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// SlotPrefix begins the name of every slot of ours; others are the user's and are left alone.
+const SlotPrefix = "caretaker_"
+
 // Slot is a physical replication slot of ours.
 type Slot struct {
 	Name   string
@@ -21,12 +24,12 @@ type Slot struct {
 const slotsQuery = `
 SELECT slot_name::text, active, COALESCE(wal_status, ''), COALESCE(restart_lsn::text, '')
   FROM pg_catalog.pg_replication_slots
- WHERE slot_type = 'physical' AND starts_with(slot_name, 'caretaker_')
+ WHERE slot_type = 'physical' AND starts_with(slot_name, $1)
  ORDER BY slot_name`
 
 // ListSlots lists our slots on a server.
 func ListSlots(ctx context.Context, conn *pgx.Conn) ([]Slot, error) {
-	rows, err := conn.Query(ctx, slotsQuery)
+	rows, err := conn.Query(ctx, slotsQuery, SlotPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("list replication slots: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/caretaker-dev/caretaker/internal/instance/keeper"
 	"github.com/caretaker-dev/caretaker/internal/instance/layout"
 	"github.com/caretaker-dev/caretaker/internal/instance/tlsfiles"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
@@ -47,11 +48,8 @@ type Files struct {
 
 // SlotName is the physical slot that a member's upstream keeps for it.
 func SlotName(instance string) string {
-	return "caretaker_" + strings.ReplaceAll(instance, "-", "_")
+	return keeper.SlotPrefix + strings.ReplaceAll(instance, "-", "_")
 }
-
-// IsSlotName says whether a slot is one of ours.
-func IsSlotName(slot string) bool { return strings.HasPrefix(slot, "caretaker_") }
 
 // Render makes the files.
 func Render(in Input) Files {
