@@ -1,6 +1,7 @@
 package ha
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -91,7 +92,7 @@ func (n *node) pledgedTo(t uint64) bool {
 }
 
 func scenarios() []scenario {
-	return append(append(pledgeScenarios(), ruleScenarios()...), timeScenarios()...)
+	return slices.Concat(pledgeScenarios(), restartScenarios(), ruleScenarios(), timeScenarios())
 }
 
 func pledgeScenarios() []scenario {
@@ -184,6 +185,69 @@ func pledgeScenarios() []scenario {
 			a.crash("crashes")
 			b.loseVolume()
 			w.run(w.now + time.Second)
+		}},
+	}
+}
+
+func restartScenarios() []scenario {
+	pref3 := directed(3, 1)
+	pref3.preferred = true
+
+	return []scenario{
+		{"a restart in place shows what nobody else has", gGate, directed(3, 1), func(t *testing.T, w *world) {
+			t.Helper()
+			w.steady(t)
+			a := w.node("A")
+			w.wire(false, "AB", "AC")
+			w.run(w.now + 300*ms)
+			a.kill()
+			a.event(Exited{})
+			w.wait(4*time.Second, func() bool { return a.admitted })
+			a.crash("crashes")
+			w.wait(15*time.Second, func() bool { return w.openT > 1 })
+			w.wire(true, "AB", "AC")
+			a.start()
+			w.writable(15 * time.Second)
+		}},
+		{"promises restart a candidate that never was established", gEstMark, pref3, func(t *testing.T, w *world) {
+			t.Helper()
+			w.steady(t)
+			a, b, c := w.node("A"), w.node("B"), w.node("C")
+			a.crash("crashes")
+			w.must(t, "B promoting", 15*time.Second, func() bool { return b.st.Phase == Promoting })
+			w.api(false, "BC")
+			w.wire(false, "AB", "AC")
+			w.must(t, "C following B", 5*time.Second, func() bool { return c.upstream == b.id && b.st.Lead.TermLSN != 0 })
+			w.run(w.now + time.Second)
+			b.crash("crashes")
+			b.start()
+			w.wait(6*time.Second, func() bool { return b.admitted })
+			a.start()
+			w.must(t, "A leading in a later term", 40*time.Second, func() bool { return a.admitted })
+			w.wire(true, "AB", "AC")
+			w.api(true, "BC")
+			w.writable(15 * time.Second)
+		}},
+		{"the record is older than the volumes", gRecordBehind, directed(3, 1), func(t *testing.T, w *world) {
+			t.Helper()
+			w.steady(t)
+			backup := w.rec.Clone()
+			a, b, c := w.node("A"), w.node("B"), w.node("C")
+			a.crash("crashes")
+			w.must(t, "B leading C", 20*time.Second, func() bool { return b.admitted && c.upstream == b.id })
+			w.run(w.now + 2*time.Second)
+			w.rec = backup
+			w.version++
+			w.wire(false, "BC")
+			w.run(w.now + 300*ms)
+			b.crash("crashes")
+			c.crash("crashes")
+			c.start()
+			a.start()
+			w.run(w.now + 30*time.Second)
+			w.wire(true, "BC")
+			b.start()
+			w.run(w.now + 20*time.Second)
 		}},
 	}
 }

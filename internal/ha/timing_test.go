@@ -105,3 +105,24 @@ func TestQuiet(t *testing.T) {
 		t.Errorf("%d reads of the record in five minutes by three instances", n)
 	}
 }
+
+// TestAPIDownForTenMinutes: not one failed write, no failover; a standby may die meanwhile.
+func TestAPIDownForTenMinutes(t *testing.T) {
+	for _, o := range []opt{{n: 3, acks: 1}, {n: 5, acks: 2}, {n: 3}, {n: 1}} {
+		o.trace = true
+		w := newWorld(o, 3)
+		w.must(t, "a steady cluster", 30*time.Second, func() bool { return w.joined() && w.stats.acks > 5 })
+		w.run(w.now + 3*time.Second)
+		w.apiUp = false
+		w.maxGap = 0
+		opened := w.stats.opened
+		w.run(w.now + 5*time.Minute)
+		if o.acks > 0 {
+			w.node("B").crash("crashes")
+		}
+		w.run(w.now + 5*time.Minute)
+		if w.fail != "" || w.stats.opened != opened || w.maxGap > 700*ms || w.lastAck < w.now-time.Second {
+			t.Errorf("n=%d W=%d: gap %v, opened %d times, %s\n%s", o.n, o.acks, w.maxGap, w.stats.opened-opened, w.fail, w.traceText())
+		}
+	}
+}
