@@ -22,6 +22,8 @@ import (
 )
 
 // TestDrift changes and deletes what belongs to a Cluster: it is put back.
+//
+//nolint:tparallel // one world for all of them
 func TestDrift(t *testing.T) {
 	t.Parallel()
 
@@ -357,8 +359,8 @@ func TestPrimaryVolumeLost(t *testing.T) {
 func (w *world) loseVolume(t *testing.T, name string) {
 	t.Helper()
 
-	meta := metav1.ObjectMeta{Namespace: w.namespace, Name: name}
-	for _, object := range []client.Object{&corev1.PersistentVolumeClaim{ObjectMeta: meta}, &corev1.Pod{ObjectMeta: meta}} {
+	metadata := metav1.ObjectMeta{Namespace: w.namespace, Name: name}
+	for _, object := range []client.Object{&corev1.PersistentVolumeClaim{ObjectMeta: metadata}, &corev1.Pod{ObjectMeta: metadata}} {
 		if err := w.server.Client.Delete(t.Context(), object); err != nil {
 			t.Fatal(err)
 		}

@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -76,7 +75,7 @@ func (w *world) newCluster(change ...func(*postgresqlv1.ClusterSpec)) *postgresq
 	c.Spec.Instances = 3
 	c.Spec.ImageName = "postgresql:17"
 	c.Spec.Storage.Size = "1Gi"
-	c.Spec.Storage.StorageClass = ptr.To(classGrowing)
+	c.Spec.Storage.StorageClass = new(classGrowing)
 
 	for _, f := range change {
 		f(&c.Spec)
@@ -336,6 +335,8 @@ func (i *instances) Restart(ctx context.Context, target instanceclient.Target, r
 type recorder struct{ notes []string }
 
 // Eventf keeps an event.
+//
+//nolint:revive // the interface has this many arguments
 func (r *recorder) Eventf(_, _ runtime.Object, eventType, reason, action, note string, args ...any) {
 	r.notes = append(r.notes, eventType+" "+reason+" "+action+": "+fmt.Sprintf(note, args...))
 }

@@ -43,11 +43,11 @@ func newFixture(t *testing.T, prefix string) *fixture {
 	return &fixture{Kube: k, environment: testEnvironment, namespace: k.Namespace(t, prefix), name: "db"}
 }
 
-// step is a part of a test that later ones build on.
-func step(t *testing.T, name string, run func(t *testing.T)) {
+// step is a part of a test that later ones build on. It is given what it works with.
+func step[T any](t *testing.T, with T, name string, run func(*testing.T, T)) {
 	t.Helper()
 
-	if !t.Run(name, run) {
+	if !t.Run(name, func(t *testing.T) { run(t, with) }) {
 		t.FailNow()
 	}
 }
@@ -393,15 +393,15 @@ func restrictedPod(namespace, name string) *corev1.Pod {
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: corev1.PodSpec{
 			TerminationGracePeriodSeconds: ptr.To[int64](0),
-			AutomountServiceAccountToken:  ptr.To(false),
+			AutomountServiceAccountToken:  new(false),
 			SecurityContext: &corev1.PodSecurityContext{
-				RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To[int64](999), RunAsGroup: ptr.To[int64](999),
+				RunAsNonRoot: new(true), RunAsUser: ptr.To[int64](999), RunAsGroup: ptr.To[int64](999),
 				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 			},
 			Containers: []corev1.Container{{
 				Name: "client", Image: image(mainMajor), Command: []string{"sleep", "86400"},
 				SecurityContext: &corev1.SecurityContext{
-					AllowPrivilegeEscalation: ptr.To(false),
+					AllowPrivilegeEscalation: new(false),
 					Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 				},
 			}},

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/utils/ptr"
 
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/test/internal/kube"
@@ -22,18 +21,22 @@ func TestImages(t *testing.T) {
 	f.start(t, f.newCluster(3))
 	f.sql(t, f.primary(t), "app", "CREATE TABLE t AS SELECT 1 AS id")
 
-	step(t, "another major is refused", func(t *testing.T) {
-		before := f.podUIDs(t)
-		f.setImage(t, image("15"))
-		f.waitCondition(t, postgresqlv1.ConditionStalled, postgresqlv1.ReasonMajorVersionChange, "spec.imageName")
-		samePods(t, f, before)
-		f.setImage(t, image(mainMajor))
-		f.waitReady(t)
-		samePods(t, f, before)
-	})
-	step(t, "an image that is not there stops at the first replica", func(t *testing.T) { wrongImage(t, f) })
-	step(t, "another build of the same major, replicas first", func(t *testing.T) { rollImage(t, f) })
-	step(t, "supervised: the primary waits for the user", func(t *testing.T) { supervised(t, f) })
+	step(t, f, "another major is refused", otherMajor)
+	step(t, f, "an image that is not there stops at the first replica", wrongImage)
+	step(t, f, "another build of the same major, replicas first", rollImage)
+	step(t, f, "supervised: the primary waits for the user", supervised)
+}
+
+func otherMajor(t *testing.T, f *fixture) {
+	t.Helper()
+
+	before := f.podUIDs(t)
+	f.setImage(t, image("15"))
+	f.waitCondition(t, postgresqlv1.ConditionStalled, postgresqlv1.ReasonMajorVersionChange, "spec.imageName")
+	samePods(t, f, before)
+	f.setImage(t, image(mainMajor))
+	f.waitReady(t)
+	samePods(t, f, before)
 }
 
 func (f *fixture) setImage(t *testing.T, name string) {
@@ -174,6 +177,8 @@ func supervised(t *testing.T, f *fixture) {
 }
 
 // TestMajors starts each PostgreSQL there is, in each layout and under each user that images come with.
+//
+//nolint:tparallel // one after the other: the machine is small
 func TestMajors(t *testing.T) {
 	t.Parallel()
 
@@ -196,7 +201,7 @@ func TestMajors(t *testing.T) {
 			f.start(t, f.newCluster(2, func(spec *postgresqlv1.ClusterSpec) {
 				spec.ImageName = image(tt.tag)
 				if tt.uid != 0 {
-					spec.PostgresUID, spec.PostgresGID = ptr.To(tt.uid), ptr.To(tt.uid)
+					spec.PostgresUID, spec.PostgresGID = new(tt.uid), new(tt.uid)
 				}
 			}))
 
@@ -244,5 +249,4 @@ func crossMajor(t *testing.T, f *fixture, primary string) {
 
 		return err
 	})
-
 }

@@ -32,20 +32,23 @@ func TestLifecycle(t *testing.T) {
 	f.start(t, f.newCluster(3))
 	c := f.newClient(t)
 
-	step(t, "an application writes and reads", func(t *testing.T) { writeAndRead(t, c) })
-	step(t, "status says who is who", func(t *testing.T) { statusTellsTheTruth(t, f) })
-	step(t, "metrics", func(t *testing.T) { metricsAnswer(t, f) })
-	step(t, "a parameter that needs a reload", func(t *testing.T) { reloadParameter(t, f) })
-	step(t, "a parameter that needs a restart, up and down", func(t *testing.T) { restartParameter(t, f) })
-	step(t, "a wrong parameter", func(t *testing.T) { wrongParameter(t, f) })
-	step(t, "postgres is killed", func(t *testing.T) { killPostgres(t, f) })
-	step(t, "PID 1 is killed", func(t *testing.T) { killInstance(t, f) })
-	step(t, "a pod is deleted", func(t *testing.T) { deletePod(t, f) })
-	step(t, "a replica's pod and volume are deleted", func(t *testing.T) { deleteReplica(t, f) })
-	step(t, "the primary's pod is deleted", func(t *testing.T) { deletePrimaryPod(t, f) })
-	step(t, "the application still finds its data", func(t *testing.T) {
-		c.waitSQL(t, c.newConnection(t, naming.ServiceReadWrite(f.name)), "SELECT count(*) FROM orders", "1000")
-	})
+	step(t, c, "an application writes and reads", writeAndRead)
+	step(t, f, "status says who is who", statusTellsTheTruth)
+	step(t, f, "metrics", metricsAnswer)
+	step(t, f, "a parameter that needs a reload", reloadParameter)
+	step(t, f, "a parameter that needs a restart, up and down", restartParameter)
+	step(t, f, "a wrong parameter", wrongParameter)
+	step(t, f, "postgres is killed", killPostgres)
+	step(t, f, "PID 1 is killed", killInstance)
+	step(t, f, "a pod is deleted", deletePod)
+	step(t, f, "a replica's pod and volume are deleted", deleteReplica)
+	step(t, f, "the primary's pod is deleted", deletePrimaryPod)
+	step(t, c, "the application still finds its data", dataIsThere)
+}
+
+func dataIsThere(t *testing.T, c *psqlClient) {
+	t.Helper()
+	c.waitSQL(t, c.newConnection(t, naming.ServiceReadWrite(c.name)), "SELECT count(*) FROM orders", "1000")
 }
 
 func writeAndRead(t *testing.T, c *psqlClient) {
@@ -77,7 +80,7 @@ func writeAndRead(t *testing.T, c *psqlClient) {
 
 	app := c.secret(t, naming.SecretApp(c.name))
 	if got := c.sql(t, connection{"host": rw["host"], "user": rw["user"], "password": app["password"], "dbname": "app", "sslmode": "require"},
-		"SELECT current_user || ' ' || current_database()"); got != "app app" {
+		"SELECT current_user || '@' || current_database()"); got != "app@app" {
 		t.Errorf("connected as %q", got)
 	}
 

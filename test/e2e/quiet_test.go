@@ -36,44 +36,45 @@ const (
 func TestQuiet(t *testing.T) {
 	f := newFixture(t, "quiet")
 
-	step(t, "three instances are ready soon after apply", func(t *testing.T) {
-		began := time.Now()
-		f.start(t, f.newCluster(3))
+	step(t, f, "three instances are ready soon after apply", readySoon)
+	step(t, f, "memory", memory)
+	step(t, f, "no writes while nothing happens", idle)
+	step(t, f, "an operator upgrade restarts no database", operatorUpgrade)
+}
 
-		took := time.Since(began)
-		t.Logf("apply → 3 of 3 ready: %.1f s", took.Seconds())
+func readySoon(t *testing.T, f *fixture) {
+	t.Helper()
 
-		if took > applyBound {
-			t.Errorf("it took %v; the bound is %v", took, applyBound)
+	began := time.Now()
+	f.start(t, f.newCluster(3))
+
+	took := time.Since(began)
+	t.Logf("apply → 3 of 3 ready: %.1f s", took.Seconds())
+
+	if took > applyBound {
+		t.Errorf("it took %v; the bound is %v", took, applyBound)
+	}
+}
+
+func memory(t *testing.T, f *fixture) {
+	t.Helper()
+
+	for _, instance := range f.instances(t) {
+		rss := residentMB(t, f, instance)
+		t.Logf("PID 1 of %s: %d MB resident", instance, rss)
+
+		if rss > instanceBoundMB {
+			t.Errorf("PID 1 of %s uses %d MB, more than %d MB", instance, rss, instanceBoundMB)
 		}
-	})
+	}
 
-	step(t, "memory", func(t *testing.T) {
-		for _, instance := range f.instances(t) {
-			rss := residentMB(t, f, instance)
-			t.Logf("PID 1 of %s: %d MB resident", instance, rss)
+	for pod, rss := range operatorMB(t, f) {
+		t.Logf("operator %s: %.0f MB resident", pod, rss)
 
-			if rss > instanceBoundMB {
-				t.Errorf("PID 1 of %s uses %d MB, more than %d MB", instance, rss, instanceBoundMB)
-			}
+		if rss > operatorBoundMB {
+			t.Errorf("operator %s uses %.0f MB, more than %d MB", pod, rss, operatorBoundMB)
 		}
-
-		for pod, rss := range operatorMB(t, f) {
-			t.Logf("operator %s: %.0f MB resident", pod, rss)
-
-			if rss > operatorBoundMB {
-				t.Errorf("operator %s uses %.0f MB, more than %d MB", pod, rss, operatorBoundMB)
-			}
-		}
-	})
-
-	step(t, "no writes while nothing happens", func(t *testing.T) {
-		idle(t, f)
-	})
-
-	step(t, "an operator upgrade restarts no database", func(t *testing.T) {
-		operatorUpgrade(t, f)
-	})
+	}
 }
 
 // residentMB is the resident memory of PID 1 in a database pod.

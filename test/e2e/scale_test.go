@@ -33,14 +33,17 @@ func TestScale(t *testing.T) {
 
 	f.sql(t, f.primary(t), "app", "CREATE TABLE t AS SELECT generate_series(1, 1000) AS id")
 
-	step(t, "one instance has no disruption budget", func(t *testing.T) {
-		kube.Eventually(t, readyTimeout, "there is none", func(ctx context.Context) error {
-			return f.isGone(ctx, &policyv1.PodDisruptionBudget{}, naming.PodDisruptionBudget(f.name))
-		})
+	step(t, f, "one instance has no disruption budget", noBudget)
+	step(t, f, "1 → 3, by the scale subresource", scaleUp)
+	step(t, f, "3 → 2", scaleDown)
+	step(t, f, "storage grows", growStorage)
+}
+
+func noBudget(t *testing.T, f *fixture) {
+	t.Helper()
+	kube.Eventually(t, readyTimeout, "there is none", func(ctx context.Context) error {
+		return f.isGone(ctx, &policyv1.PodDisruptionBudget{}, naming.PodDisruptionBudget(f.name))
 	})
-	step(t, "1 → 3, by the scale subresource", func(t *testing.T) { scaleUp(t, f) })
-	step(t, "3 → 2", func(t *testing.T) { scaleDown(t, f) })
-	step(t, "storage grows", func(t *testing.T) { growStorage(t, f) })
 }
 
 func scaleUp(t *testing.T, f *fixture) {

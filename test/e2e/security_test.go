@@ -30,7 +30,7 @@ func TestAccess(t *testing.T) {
 	t.Parallel()
 
 	f := newFixture(t, "access")
-	given := f.userCertificates(t)
+	authorities := f.userCertificates(t)
 	f.start(t, f.newCluster(2, func(spec *postgresqlv1.ClusterSpec) {
 		// As existing manifests have it: a server secret with its own ca.crt, and a CA for clients.
 		spec.Certificates = &postgresqlv1.CertificatesConfiguration{ServerTLSSecret: serverSecret, ClientCASecret: clientCASecret}
@@ -49,18 +49,19 @@ func TestAccess(t *testing.T) {
 		}}
 	}))
 	c := f.newClient(t)
+	given := given{psqlClient: c, authorities: authorities}
 
-	step(t, "what cannot be done yet is said", func(t *testing.T) { saysWhatIsMissing(t, f) })
-	step(t, "managed services", func(t *testing.T) { managedServices(t, c) })
-	step(t, "rights of the pods' ServiceAccount", func(t *testing.T) { leastRights(t, f) })
-	step(t, "pods are locked down", func(t *testing.T) { lockedDown(t, f) })
-	step(t, "a password is changed", func(t *testing.T) { rotatePassword(t, c) })
-	step(t, "superuser access", func(t *testing.T) { superuser(t, c) })
-	step(t, "the user's certificates", func(t *testing.T) { clientCertificates(t, c, given) })
-	step(t, "the user's certificate is renewed", func(t *testing.T) { renewCertificate(t, c, given) })
+	step(t, f, "what cannot be done yet is said", saysWhatIsMissing)
+	step(t, c, "managed services", managedServices)
+	step(t, f, "rights of the pods' ServiceAccount", leastRights)
+	step(t, f, "pods are locked down", lockedDown)
+	step(t, c, "a password is changed", rotatePassword)
+	step(t, c, "superuser access", superuser)
+	step(t, given, "the user's certificates", clientCertificates)
+	step(t, given, "the user's certificate is renewed", renewCertificate)
 
 	if f.environment.long {
-		step(t, "back to certificates of our own", func(t *testing.T) { ownCertificates(t, c) })
+		step(t, c, "back to certificates of our own", ownCertificates)
 	}
 }
 
@@ -243,6 +244,12 @@ const (
 // authorities are the user's.
 type authorities struct{ server, client authority }
 
+// given is a client, and what the user's certificates are signed with.
+type given struct {
+	*psqlClient
+	authorities
+}
+
 func (f *fixture) userCertificates(t *testing.T) authorities {
 	t.Helper()
 
@@ -259,7 +266,7 @@ func (f *fixture) userCertificates(t *testing.T) authorities {
 // host of a service.
 func (f *fixture) host(service string) string { return service + "." + f.namespace + ".svc" }
 
-func clientCertificates(t *testing.T, c *psqlClient, given authorities) {
+func clientCertificates(t *testing.T, c given) {
 	t.Helper()
 
 	c.fixture.sql(t, c.primary(t), "app", "CREATE ROLE auditor LOGIN")
@@ -270,9 +277,9 @@ func clientCertificates(t *testing.T, c *psqlClient, given authorities) {
 	conn["sslcert"], conn["sslkey"] = "/tmp/client.crt", "/tmp/client.key"
 
 	// Nothing but the user's own CA: the server shows the user's certificate.
-	c.writeFile(t, "/tmp/ca.crt", given.server.certificate)
+	c.writeFile(t, "/tmp/ca.crt", c.server.certificate)
 
-	person := given.client.issue(t, "auditor")
+	person := c.client.issue(t, "auditor")
 	c.writeFile(t, "/tmp/client.crt", person.certificate)
 	c.writeFile(t, "/tmp/client.key", person.key)
 
@@ -288,7 +295,7 @@ func clientCertificates(t *testing.T, c *psqlClient, given authorities) {
 		t.Errorf("a stranger's certificate opens")
 	}
 
-	other := given.client.issue(t, "app")
+	other := c.client.issue(t, "app")
 	c.writeFile(t, "/tmp/client.crt", other.certificate)
 	c.writeFile(t, "/tmp/client.key", other.key)
 
@@ -307,7 +314,7 @@ func clientCertificates(t *testing.T, c *psqlClient, given authorities) {
 }
 
 // renewCertificate gives the server a certificate that has one more name.
-func renewCertificate(t *testing.T, c *psqlClient, given authorities) {
+func renewCertificate(t *testing.T, c given) {
 	t.Helper()
 
 	starts := c.postmasterStarts(t)
@@ -317,7 +324,7 @@ func renewCertificate(t *testing.T, c *psqlClient, given authorities) {
 		t.Errorf("-ro is not a name of the first certificate, and yet: %v", err)
 	}
 
-	server := given.server.issue(t, "server", c.host(naming.ServiceReadWrite(c.name)), c.host(naming.ServiceReadOnly(c.name)))
+	server := c.server.issue(t, "server", c.host(naming.ServiceReadWrite(c.name)), c.host(naming.ServiceReadOnly(c.name)))
 	c.setSecret(t, serverSecret, map[string]string{"tls.crt": server.certificate, "tls.key": server.key})
 
 	kube.Eventually(t, 3*time.Minute, "the server shows the new certificate", func(ctx context.Context) error {

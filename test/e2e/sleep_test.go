@@ -25,11 +25,11 @@ func TestSleep(t *testing.T) {
 	f.start(t, f.newCluster(2))
 	f.sql(t, f.primary(t), "app", "SET ROLE app; CREATE TABLE t AS SELECT generate_series(1, 100) AS id")
 
-	step(t, "hibernate and wake", func(t *testing.T) { hibernate(t, f) })
-	step(t, "pause", func(t *testing.T) { pause(t, f) })
-	step(t, "restart by annotation", func(t *testing.T) { restartByAnnotation(t, f) })
-	step(t, "delete and take up again", func(t *testing.T) { adopt(t, f) })
-	step(t, "deletionPolicy Delete removes everything", func(t *testing.T) { deleteAll(t, f) })
+	step(t, f, "hibernate and wake", hibernate)
+	step(t, f, "pause", pause)
+	step(t, f, "restart by annotation", restartByAnnotation)
+	step(t, f, "delete and take up again", adopt)
+	step(t, f, "deletionPolicy Delete removes everything", deleteAll)
 }
 
 func hibernate(t *testing.T, f *fixture) {

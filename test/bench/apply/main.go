@@ -71,11 +71,11 @@ func run(ctx context.Context, o options, clk clock.PassiveClock, out io.Writer) 
 		}
 
 		times = append(times, took)
-		fmt.Fprintf(out, "run %d: apply → %d of %d ready: %.1f s\n", i+1, o.instances, o.instances, took.Seconds())
+		_, _ = fmt.Fprintf(out, "run %d: apply → %d of %d ready: %.1f s\n", i+1, o.instances, o.instances, took.Seconds())
 	}
 
 	slices.Sort(times)
-	fmt.Fprintf(out, "min %.1f s, median %.1f s, max %.1f s of %d runs\n",
+	_, _ = fmt.Fprintf(out, "min %.1f s, median %.1f s, max %.1f s of %d runs\n",
 		times[0].Seconds(), times[len(times)/2].Seconds(), times[len(times)-1].Seconds(), len(times))
 
 	return nil

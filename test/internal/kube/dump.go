@@ -117,7 +117,6 @@ func state(s corev1.ContainerState) string {
 	}
 }
 
-//nolint:revive // previous is Kubernetes' own switch
 func (k *Kube) log(ctx context.Context, pod corev1.Pod, container string, previous bool) string {
 	content, err := k.Clientset.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{
 		Container: container, Previous: previous, TailLines: ptr.To[int64](logLines),

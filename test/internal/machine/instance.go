@@ -10,7 +10,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
@@ -128,7 +127,7 @@ func (m *Machine) Status(_ context.Context, target instanceclient.Target) (insta
 	if i.record.Primary.MemberID == i.member {
 		status.Role = instanceapi.RolePrimary
 	} else {
-		status.Streaming = ptr.To(i.started)
+		status.Streaming = new(i.started)
 	}
 
 	return status, nil

@@ -57,7 +57,7 @@ func (m *Machine) LoseImage(image string) {
 }
 
 // Down keeps an instance from becoming ready, or lets it again.
-func (m *Machine) Down(name string, down bool) { //nolint:revive // the switch is the point
+func (m *Machine) Down(name string, down bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
