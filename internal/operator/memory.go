@@ -11,9 +11,17 @@ import (
 // memoryShare of the container's limit is left to Go, in percent; the rest is for what its runtime does not count.
 const memoryShare = 90
 
-// limitMemory makes the garbage collector work harder near the container's limit rather than be killed at it. GOMEMLIMIT
-// in the environment has precedence. It returns the limit in bytes, 0 if there is none.
+// gcPercent of the live heap may be garbage, in place of Go's 100: most of the heap is caches that live long, so that
+// collecting twice as often costs little and saves a quarter of the memory.
+const gcPercent = 50
+
+// limitMemory keeps the process small, and makes the garbage collector work harder near the container's limit rather than
+// be killed at it. GOGC and GOMEMLIMIT in the environment have precedence. It returns the limit in bytes, 0 if there is none.
 func limitMemory() int64 {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return debug.SetMemoryLimit(-1)
 	}
