@@ -7,6 +7,7 @@ import (
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/cluster/build"
+	"github.com/caretaker-dev/caretaker/internal/naming"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
 
@@ -231,6 +232,22 @@ func externalReferences(spec v1.ClusterSpec) []secretReference {
 }
 
 func (f *facts) checkCertificates() *problem {
+	if given := f.Cluster.Spec.Certificates; given != nil {
+		own := []string{naming.SecretCA(f.Cluster.Name), naming.SecretServer(f.Cluster.Name), naming.SecretReplication(f.Cluster.Name)}
+
+		for _, user := range []struct{ field, name string }{
+			{"serverTLSSecret", given.ServerTLSSecret},
+			{"serverCASecret", given.ServerCASecret},
+			{"clientCASecret", given.ClientCASecret},
+			{"replicationTLSSecret", given.ReplicationTLSSecret},
+		} {
+			if slices.Contains(own, user.name) {
+				return &problem{v1.ReasonInvalidCertificate, fmt.Sprintf(
+					"spec.certificates.%s: Secret %q is written by the operator itself; name one of your own, or leave the field out", user.field, user.name)}
+			}
+		}
+	}
+
 	if len(f.Certificates.Missing) > 0 {
 		return join(v1.ReasonSecretMissing, f.Certificates.Missing)
 	}
