@@ -23,7 +23,7 @@ const (
 	CertificatesDir = "/opt/caretaker/certificates"
 	// CredentialsDir holds app/{username,password} and superuser/{username,password}, mounted from Secrets; each is
 	// optional.
-	CredentialsDir = "/opt/caretaker/credentials"
+	CredentialsDir = "/opt/caretaker/credentials" //nolint:gosec // a path, not a credential
 	// ExternalDir holds <external cluster>/{password,tls.crt,tls.key,ca.crt}, mounted from Secrets; each is optional.
 	ExternalDir = "/opt/caretaker/external"
 	// ProjectedDir is where spec.projectedVolumeTemplate is mounted.
