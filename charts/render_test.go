@@ -48,7 +48,7 @@ func runHelm(t *testing.T, arguments ...string) (string, error) {
 
 	var stdout, stderr bytes.Buffer
 
-	command := exec.Command(program, arguments...) //nolint:gosec // the pinned tool
+	command := exec.Command(program, arguments...)
 	command.Stdout, command.Stderr = &stdout, &stderr
 
 	if err := command.Run(); err != nil {
@@ -167,7 +167,7 @@ func TestCRDsAreThoseOfTheAPI(t *testing.T) {
 	}
 
 	for _, file := range files {
-		content, err := os.ReadFile(file) //nolint:gosec // a file of this repository
+		content, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
