@@ -26,7 +26,9 @@ func Normalise(objects []*unstructured.Unstructured, words map[string]string) (m
 	}
 
 	for _, object := range objects {
-		words[string(object.GetUID())] = "<uid of " + key(object) + ">"
+		if uid := string(object.GetUID()); uid != "" {
+			words[uid] = "<uid of " + key(object) + ">"
+		}
 	}
 
 	scrub := scrubber{words: words, replacements: replacements()}
@@ -115,8 +117,8 @@ func (s scrubber) value(value any) any {
 
 		return value
 	case string:
-		for word, with := range s.words {
-			value = strings.ReplaceAll(value, word, with)
+		for _, word := range slices.Sorted(maps.Keys(s.words)) {
+			value = strings.ReplaceAll(value, word, s.words[word])
 		}
 
 		for _, r := range s.replacements {
