@@ -64,7 +64,7 @@ func TestAFailureIsTold(t *testing.T) {
 func TestEventsTellWhatHappened(t *testing.T) {
 	t.Parallel()
 
-	member := func(name string, ready bool) v1.MemberStatus { //nolint:revive // a fact, not a mode
+	member := func(name string, ready bool) v1.MemberStatus {
 		return v1.MemberStatus{Name: name, Ready: ready, State: "Starting"}
 	}
 	condition := func(kind, message string) metav1.Condition {

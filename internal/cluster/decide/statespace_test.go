@@ -135,7 +135,7 @@ func TestEverySubsetComesToRest(t *testing.T) {
 }
 
 // broken names the rule that a plan breaks; empty if it keeps all.
-func broken(view decide.View, plan decide.Plan, invalid bool) string {
+func broken(view decide.View, plan decide.Plan, invalid bool) string { //nolint:revive // a fact, not a mode
 	irreversible, down := 0, []string{}
 
 	for _, action := range plan.Actions {
