@@ -52,9 +52,7 @@ func TestLife(t *testing.T) {
 		primary.mustQuery("CREATE TABLE kept AS SELECT 42 AS answer")
 		replica.awaitQuery("SELECT answer FROM kept", "42")
 		must(t, w.login("first secret"))
-		primary.await("sees its replica", func(s instanceapi.Status) bool {
-			return len(s.Replicas) == 1 && s.Replicas[0].Instance == "demo-1" && s.Replicas[0].State == "streaming"
-		})
+		primary.await("sees its replica", seesReplica)
 
 		for m, want := range map[*member]string{primary: "primary", replica: "replica"} {
 			if got, err := os.ReadFile(m.layout.RunDir + "/label"); err != nil || string(got) != want {
@@ -174,6 +172,8 @@ func TestLife(t *testing.T) {
 
 	t.Run("metrics", func(t *testing.T) {
 		w.t = t
+		primary.await("sees its replica again", seesReplica)
+
 		body := get(t, "http://"+primary.layout.MetricsAddress+"/metrics")
 
 		for _, want := range []string{
@@ -295,6 +295,10 @@ func TestLife(t *testing.T) {
 			t.Error("it was not copied anew; the test does not test what it should")
 		}
 	})
+}
+
+func seesReplica(s instanceapi.Status) bool {
+	return len(s.Replicas) == 1 && s.Replicas[0].Instance == "demo-1" && s.Replicas[0].State == "streaming"
 }
 
 // changeMaxConnections puts a new value to both, and restarts them in order, as the operator does.
