@@ -24,7 +24,7 @@ type Send struct {
 	Message Message
 }
 
-// Save writes the state of the volume with fsync; Saved answers.
+// Save writes the state of the volume with fsync, in the order of N; Saved answers.
 type Save struct {
 	N    uint64
 	Disk Disk

@@ -80,8 +80,11 @@ func (m *machine) barrier() bool {
 	return m.flushedBy(l.ChangeLSN) >= l.Sync.Acks
 }
 
-// stricter begins with PostgreSQL.
+// stricter begins with PostgreSQL, if the record can be written afterwards.
 func (m *machine) stricter(s Sync) {
+	if !m.fresh(1500 * time.Millisecond) {
+		return
+	}
 	m.configure(s)
 	m.Lead.Change, m.Lead.ChangeSince, m.Lead.ChangeLSN = true, m.Now, 0
 }

@@ -24,26 +24,27 @@ func TestMutationDirected(t *testing.T) {
 }
 
 type mutant struct {
-	name   string
-	guard  guard
-	config string
-	seeds  uint64 // about three times what it took
+	name    string
+	guard   guard
+	configs []string
 }
+
+// mutantSeeds for each configuration of a mutant: several times what it took.
+const mutantSeeds = 200
 
 func randomMutants() []mutant {
 	return []mutant{
-		{"Quorum", gQuorum, "3-preferred", 60},
-		{"Best", gBest, "3-preferred", 60},
-		{"NameCAS", gNameCAS, "3-freeze", 80},
-		{"OrderByTerm", gOrderByTerm, "3-preferred", 300},
-		{"EstCAS", gEstCAS, "2-preferred-freeze", 40},
-		{"Barrier", gBarrier, "2-preferred-freeze", 200},
-		{"ChooseAfter", gChooseAfter, "3-preferred", 60},
-		{"UniqueTL", gUniqueTL, "3", 120},
-		{"ClientsOut", gClientsOut, "3", 60},
-		{"Term", gTerm, "4-w1", 80},
-		{"Drift", gDrift, "3-freeze", 200},
-		{"Prefix", gPrefix, "3", 60},
+		{"Quorum", gQuorum, []string{"3-preferred", "5-vary-acks", "4-w1"}},
+		{"Best", gBest, []string{"3-preferred", "5-vary-acks"}},
+		{"NameCAS", gNameCAS, []string{"3-freeze", "3", "2"}},
+		{"EstCAS", gEstCAS, []string{"2-preferred-freeze", "2-preferred"}},
+		{"Gate", gGate, []string{"3-freeze", "2-preferred", "3"}},
+		{"Barrier", gBarrier, []string{"2-preferred-freeze", "3-preferred", "3-loss"}},
+		{"ChooseAfter", gChooseAfter, []string{"3-preferred", "4-w1"}},
+		{"UniqueTL", gUniqueTL, []string{"3", "3-freeze", "4-w1"}},
+		{"ClientsOut", gClientsOut, []string{"2-preferred-freeze", "3", "5-w2"}},
+		{"Drift", gDrift, []string{"3-freeze", "2-preferred-freeze"}},
+		{"Prefix", gPrefix, []string{"2", "3", "3-loss"}},
 	}
 }
 
@@ -53,18 +54,20 @@ func TestMutationRandom(t *testing.T) {
 	for _, c := range randomMutants() {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			o := configOf(t, c.config)
-			o.off = c.guard
-			if c.guard != gPrefix {
-				o.noLive, o.heal = true, 8*time.Second // only what must never happen counts
-			}
-			for i := range c.seeds {
-				if w := simulate(o, i); w.fail != "" {
-					t.Logf("%s, seed %d: %s", c.config, i, w.fail)
-					return
+			for i := range uint64(mutantSeeds) {
+				for _, name := range c.configs {
+					o := configOf(t, name)
+					o.off = c.guard
+					if c.guard != gPrefix {
+						o.noLive, o.heal = true, 8*time.Second // only what must never happen counts
+					}
+					if w := simulate(o, i); w.fail != "" {
+						t.Logf("%s, seed %d: %s", name, i, w.fail)
+						return
+					}
 				}
 			}
-			t.Errorf("%d seeds of %s did not notice", c.seeds, c.config)
+			t.Errorf("%d seeds of each of %v did not notice", mutantSeeds, c.configs)
 		})
 	}
 }

@@ -23,7 +23,7 @@ func (m *machine) onHeartbeat(from Instance, hb Heartbeat) {
 	}
 	if hb.Term > m.Disk.Pledged { // durable, before anything is streamed or promised
 		m.Disk.Pledged = hb.Term
-		m.save()
+		m.AdoptN = m.save()
 	}
 	if m.Leader.ID != from.ID || m.Leader.Term != hb.Term || m.Leader.Run != hb.Run {
 		m.Leader = Leader{Instance: from, Term: hb.Term, Run: hb.Run, Since: m.Now}
@@ -34,7 +34,7 @@ func (m *machine) onHeartbeat(from Instance, hb Heartbeat) {
 	if hb.Tip.Timeline != 0 {
 		l.Tip = hb.Tip
 	}
-	if m.SavedN != m.SaveN && !m.without(gDurable) {
+	if m.SavedN < m.AdoptN && !m.without(gDurable) {
 		return // the next heartbeat is answered
 	}
 	reply.Promise = true
@@ -47,10 +47,7 @@ func (m *machine) accepts(from Instance, hb Heartbeat) bool {
 	if !m.Phase.is(Idle, Starting, Standby, Fencing, Rewinding, Cloning) {
 		return false
 	}
-	if m.without(gTerm) {
-		return true
-	}
-	if hb.Term < m.Disk.Pledged || hb.Term <= m.Disk.Led || hb.Term < m.Leader.Term {
+	if hb.Term < m.Disk.Pledged && !m.without(gTerm) || hb.Term <= m.Disk.Led || hb.Term < m.Leader.Term {
 		return false
 	}
 	if r := m.View.Record; r != nil && r.Pending != nil && r.Pending.Term > hb.Term {

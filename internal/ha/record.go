@@ -60,6 +60,8 @@ type Record struct {
 	Rule
 	Pending  *Pending
 	SystemID string
+	// Seq counts the writes, so that a record restored from a backup is known for what it is.
+	Seq uint64
 }
 
 // Clone is a deep copy.
@@ -82,7 +84,7 @@ func (r *Record) String() string {
 	if r == nil {
 		return "no record"
 	}
-	s := fmt.Sprintf("term %d %s tl%d V%v W%d", r.Term, r.Primary.Member, r.Timeline, r.Voters, r.Acks)
+	s := fmt.Sprintf("#%d term %d %s tl%d V%v W%d", r.Seq, r.Term, r.Primary.Member, r.Timeline, r.Voters, r.Acks)
 	if p := r.Pending; p != nil {
 		s += fmt.Sprintf(" pending{%d tl%d cand %q forced=%v stopped=%v min=%d}",
 			p.Term, p.Timeline, p.Candidate.ID, p.Forced, p.OldStopped, p.MinLSN)

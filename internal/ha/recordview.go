@@ -89,6 +89,10 @@ func (m *machine) setRecord(r *Record, version string) {
 		v.PendingRule, v.PendingSince, v.OldEnded = r.Term, m.Now, false
 	}
 	m.checkRecord()
+	if r.Seq > m.Disk.Seen {
+		m.Disk.Seen = r.Seq
+		m.save()
+	}
 }
 
 // checkRecord halts where the record and the volume contradict each other (I5).
@@ -97,7 +101,7 @@ func (m *machine) checkRecord() {
 	var why HaltReason
 	switch {
 	case m.without(gRecordBehind):
-	case r.MaxTerm() < max(d.Pledged, d.Led):
+	case r.Seq < d.Seen || r.MaxTerm() < max(d.Pledged, d.Led):
 		why = RecordBehind
 	case r.Term > 0 && r.Primary.Member == m.Self.ID && d.Led < r.Term && !d.Empty && r.Pending == nil:
 		why = VolumeBehind
@@ -149,6 +153,7 @@ func (m *machine) swap(r *Record, why string) {
 		return
 	}
 	m.LastOp++
+	r.Seq = m.View.Record.Seq + 1
 	m.Swap = &Swap{ID: m.LastOp, Expect: m.View.Version, Record: r, Since: m.Now, Why: why}
 	m.do(CompareAndSwap{ID: m.LastOp, Expect: m.View.Version, Record: r.Clone(), Why: why})
 }

@@ -37,6 +37,7 @@ func TestRecordRestoredFromBackup(t *testing.T) {
 func TestRecordDeleted(t *testing.T) {
 	w := newWorld(opt{n: 3, acks: 1, directed: true, trace: true}, 1)
 	w.steady(t)
+	w.old = append(w.old, w.rec)
 	w.rec = nil
 	w.version++
 	w.must(t, "the record made again", 10*time.Second, func() bool { return w.rec != nil })
@@ -45,6 +46,7 @@ func TestRecordDeleted(t *testing.T) {
 	}
 	w.writable(time.Second)
 
+	w.old = append(w.old, w.rec)
 	w.rec = nil
 	w.version++
 	w.node("A").crash("crashes before it notices")
@@ -74,6 +76,7 @@ func (w *world) byHand(name string) {
 	}
 	w.rec = &Record{
 		SystemID: "1",
+		Seq:      w.old[len(w.old)-1].Seq + 100,
 		Rule:     Rule{Term: top, Primary: Holder{Member: n.disk.Member, Name: n.name}, Timeline: w.br[n.tip.b].tl},
 		Pending:  &Pending{Term: top + 1, Timeline: tl + 1, Forced: true},
 	}

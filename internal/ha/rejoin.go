@@ -163,7 +163,7 @@ func (m *machine) follow() {
 	if m.Op.Kind != opNone || l.ID == "" || m.Now-l.Heard > m.Settings.Timing.missed() || l.Tip.Timeline == 0 {
 		return
 	}
-	if l.Term < d.Pledged && !m.without(gTerm) || m.SavedN != m.SaveN && !m.without(gDurable) || m.Obs.Tip.Timeline == 0 {
+	if l.Term < d.Pledged && !m.without(gTerm) || m.SavedN < m.AdoptN && !m.without(gDurable) || m.Obs.Tip.Timeline == 0 {
 		return
 	}
 	if m.Broken {
@@ -249,7 +249,7 @@ func (m *machine) discarded(in Done) {
 	if in.Failed != "" {
 		m.note("the unusable directory could not be emptied: " + in.Failed)
 	} else {
-		m.Disk = Disk{Member: in.Member, Pledged: m.Disk.Pledged, Empty: true}
+		m.Disk = Disk{Member: in.Member, Pledged: m.Disk.Pledged, Seen: m.Disk.Seen, Empty: true}
 		m.Self.ID = in.Member
 		m.save()
 	}

@@ -97,29 +97,37 @@ func scenarios() []scenario {
 
 func pledgeScenarios() []scenario {
 	return []scenario{
-		{"a voter forgets its pledge in a crash", gDurable, directed(4, 1), func(t *testing.T, w *world) {
+		{"a voter forgets its pledge in a crash", gDurable, directed(4, 1), forgetfulVoter},
+		{"a pledged voter that knows no record follows the old primary again", gTerm, directed(4, 1), forgetfulVoter},
+		{"the longest log is of an older term", gOrderByTerm, directed(3, 1), func(t *testing.T, w *world) {
 			t.Helper()
 			w.steady(t)
-			a, b, c, d := w.node("A"), w.node("B"), w.node("C"), w.node("D")
-			w.api(false, "AD")
-			w.tell(c, ForceTerm{})
-			w.must(t, "a pending term", time.Second, func() bool { return w.rec.Pending != nil })
-			w.hint()
+			a, b, c := w.node("A"), w.node("B"), w.node("C")
 			w.wire(false, "AB", "AC")
-			w.must(t, "pledges of B and C", 8*time.Second, func() bool { return b.pledgedTo(2) && c.pledgedTo(2) })
-			w.run(w.now + time.Second)
-			b.crash("crashes")
-			w.api(false, "B")
-			w.wire(true, "AB")
-			w.wire(false, "BC", "BD")
+			for range 200 {
+				a.insert()
+			}
+			w.must(t, "A fencing itself", 5*time.Second, func() bool { return a.st.Phase == Fencing })
+			a.crash("crashes with what nobody else has")
+			w.must(t, "B leading", 15*time.Second, func() bool { return b.admitted })
+			w.hold = func(from, to *node, m Message) bool { // A hears no primary
+				_, beat := m.(Heartbeat)
+				return beat && to == a
+			}
+			a.start()
+			w.wire(true, "AB", "AC")
+			w.must(t, "A in recovery", 5*time.Second, func() bool { return a.st.Phase == Standby })
+			w.tell(c, ForceTerm{})
+			w.must(t, "a primary with A among its voters", 15*time.Second, func() bool {
+				return w.openT == 3 && len(w.rec.Voters) == 2 && w.rec.Pending == nil
+			})
+			w.run(w.now + 300*ms)
+			w.find(w.rec.Primary.Name).crash("crashes")
+			w.run(w.now + 15*time.Second)
+			w.hold = nil
 			b.start()
-			w.wait(4*time.Second, func() bool { return b.upstream == a.id })
-			w.run(w.now + time.Second)
-			w.api(true, "D")
-			w.hint()
-			w.wait(12*time.Second, func() bool { return d.pledgedTo(2) })
-			w.writable(10 * time.Second)
-			w.run(w.now + 2*time.Second)
+			c.start()
+			w.writable(20 * time.Second)
 		}},
 		{"a voter goes on receiving after its pledge", gStopBeforeReply, directed(4, 1), func(t *testing.T, w *world) {
 			t.Helper()
@@ -189,6 +197,32 @@ func pledgeScenarios() []scenario {
 	}
 }
 
+// forgetfulVoter: B pledges and crashes, and hears of nothing but the old primary afterwards.
+func forgetfulVoter(t *testing.T, w *world) {
+	t.Helper()
+	w.steady(t)
+	a, b, c, d := w.node("A"), w.node("B"), w.node("C"), w.node("D")
+	w.api(false, "AD")
+	w.tell(c, ForceTerm{})
+	w.must(t, "a pending term", time.Second, func() bool { return w.rec.Pending != nil })
+	w.hint()
+	w.wire(false, "AB", "AC")
+	w.must(t, "pledges of B and C", 8*time.Second, func() bool { return b.pledgedTo(2) && c.pledgedTo(2) })
+	w.run(w.now + time.Second)
+	b.crash("crashes")
+	w.api(false, "B")
+	w.wire(true, "AB")
+	w.wire(false, "BC", "BD")
+	b.start()
+	w.wait(4*time.Second, func() bool { return b.upstream == a.id })
+	w.run(w.now + time.Second)
+	w.api(true, "D")
+	w.hint()
+	w.wait(12*time.Second, func() bool { return d.pledgedTo(2) })
+	w.writable(10 * time.Second)
+	w.run(w.now + 2*time.Second)
+}
+
 func restartScenarios() []scenario {
 	pref3 := directed(3, 1)
 	pref3.preferred = true
@@ -231,13 +265,16 @@ func restartScenarios() []scenario {
 		{"the record is older than the volumes", gRecordBehind, directed(3, 1), func(t *testing.T, w *world) {
 			t.Helper()
 			w.steady(t)
-			backup := w.rec.Clone()
 			a, b, c := w.node("A"), w.node("B"), w.node("C")
 			a.crash("crashes")
+			w.must(t, "a pending term", 5*time.Second, func() bool { return w.rec.Pending != nil })
+			backup := w.rec.Clone()
 			w.must(t, "B leading C", 20*time.Second, func() bool { return b.admitted && c.upstream == b.id })
 			w.run(w.now + 2*time.Second)
+			right := w.rec
 			w.rec = backup
 			w.version++
+			restored := w.version
 			w.wire(false, "BC")
 			w.run(w.now + 300*ms)
 			b.crash("crashes")
@@ -247,7 +284,13 @@ func restartScenarios() []scenario {
 			w.run(w.now + 30*time.Second)
 			w.wire(true, "BC")
 			b.start()
-			w.run(w.now + 20*time.Second)
+			if w.version == restored {
+				w.rec = right
+				w.version++
+			}
+			if !w.wait(40*time.Second, w.joined) && w.fail == "" {
+				w.failf("J: not all have rejoined")
+			}
 		}},
 	}
 }

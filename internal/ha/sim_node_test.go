@@ -21,6 +21,7 @@ type node struct {
 	alive    bool // the container runs
 	st       State
 	starts   int
+	saved    time.Duration // when the last save will be done
 	lastOp   uint64
 	frozen   time.Duration // the whole node, until
 	pidStop  time.Duration // PID 1 alone, until
@@ -32,6 +33,7 @@ type node struct {
 	pgBroken time.Duration // starts fail until
 	primary  bool          // label
 	silent   bool          // the node is gone: no kubelet tells of it
+	told     bool          // the kubelet always tells
 	// delays of directed scenarios
 	ckptDelay, senderDelay, rewindDelay, promoteDelay time.Duration
 	stopped                                           func()
@@ -97,7 +99,7 @@ func (n *node) crash(why string) {
 
 // evidence: the kubelet tells the others that the container has ended, if it still has when they look.
 func (n *node) evidence() {
-	if n.w.o.directed || n.silent || n.w.rnd.IntN(2) == 0 {
+	if n.w.o.directed || n.silent || !n.told && n.w.rnd.IntN(2) == 0 {
 		return
 	}
 	for _, m := range n.w.nodes {
@@ -288,7 +290,8 @@ func (n *node) act(a Action) {
 }
 
 func (n *node) save(a Save) {
-	n.later(3*ms, 30*ms, func() {
+	n.saved = max(n.w.now+n.w.between(3*ms, 30*ms), n.saved+1) // one after the other
+	n.later(n.saved-n.w.now, n.saved-n.w.now, func() {
 		d := a.Disk.clone()
 		if n.st.without(gDurable) && d.Pledged > n.disk.Pledged {
 			d.Pledged = n.disk.Pledged

@@ -252,6 +252,7 @@ func (w *world) dump() {
 	for _, n := range w.nodes {
 		w.tracef("%s alive=%v pg=%v tip=%v tl%d disk=%+v", n.name, n.alive, n.mode, n.tip, w.br[n.tip.b].tl, n.disk)
 		s := n.st
+		w.tracef("  follow %d upstream %d following %d/%v saves %d/%d/%d broken %v leader tip %+v", n.follow, n.upstream, s.Following, s.FollowAt, s.SaveN, s.SavedN, s.AdoptN, s.Broken, s.Leader.Tip)
 		w.tracef("  %v since %v op=%v leader=%v/%d heard %v ago pledge=%+v lead=%+v swap=%+v view at %v ago %v obs=%+v", s.Phase,
 			s.Now-s.Entered, s.Op, s.Leader.ID, s.Leader.Term, s.Now-s.Leader.Heard, s.Pledge, s.Lead, s.Swap,
 			s.Now-s.View.At, s.View.Record, s.Obs)
@@ -402,7 +403,7 @@ func (w *world) swap(n *node, a CompareAndSwap) {
 func (w *world) write(n *node, a CompareAndSwap) {
 	if w.rec != nil {
 		w.old = append(w.old, w.rec)
-		if a.Record.Term < w.rec.Term || a.Record.MaxTerm() < w.rec.MaxTerm() && a.Record.Term != w.rec.MaxTerm() {
+		if a.Record.Seq <= w.rec.Seq || a.Record.Term < w.rec.Term || a.Record.MaxTerm() < w.rec.MaxTerm() && a.Record.Term != w.rec.MaxTerm() {
 			w.failf("record: terms went back: %v over %v", a.Record, w.rec)
 		}
 		if a.Record.Term > w.rec.Term && len(a.Record.Voters) == 0 && w.o.preferred || w.rec.Acks > 0 && a.Record.Acks == 0 {

@@ -57,7 +57,7 @@ type HaltReason string
 
 // Halt reasons.
 const (
-	// RecordBehind: the record is older than what this volume has pledged to or led (etcd restored from a backup).
+	// RecordBehind: the record is older than one that this volume has seen (etcd restored from a backup).
 	RecordBehind HaltReason = "RecordBehind"
 	// VolumeBehind: the record says that this volume led a term which it knows nothing of (volume restored).
 	VolumeBehind HaltReason = "VolumeBehind"
@@ -114,6 +114,8 @@ type Disk struct {
 	// Led is the highest term it was promoted in; Established that it saw established, Opened that it opened in,
 	// Resigned that it will never serve in again.
 	Led, Established, Opened, Resigned uint64
+	// Seen is the highest Seq of the record that it has seen.
+	Seen uint64
 	// Sync is what its PostgreSQL may have loaded when it was last read-write.
 	Sync Sync
 	// Dirty: pg_rewind or a clone was begun and did not end; the directory is never started.
@@ -272,6 +274,7 @@ type State struct {
 	LastOp, LastGen uint64
 	Op              Op
 	SaveN, SavedN   uint64
+	AdoptN          uint64 // the save of the term last adopted from a heartbeat
 	// WaitSave holds the next step of Promoting, Rewinding, Resigned until that save is on the disk.
 	WaitSave uint64
 
