@@ -19,6 +19,7 @@ func guardNames() map[string]guard {
 	}
 }
 
+// TestExplore searches for the seeds that miss a guard: EXPLORE=Gate,Term or all, N seeds of each configuration.
 func TestExplore(t *testing.T) {
 	only := os.Getenv("EXPLORE")
 	if only == "" {
