@@ -43,7 +43,7 @@ build_tools() {
   go build -modfile="$ROOT/go.tools.mod" -o bin/gotestsum gotest.tools/gotestsum
 }
 unit() {
-  gotest unit . ./api/... ./cmd/... ./internal/... ./charts/... || return
+  gotest unit . ./api/... ./cmd/... ./internal/... ./charts/... ./test/internal/... || return
   gotest devcluster devcluster ./... || return
   gotest images images ./...
 }
@@ -71,7 +71,7 @@ if [ -n "$can_cluster" ]; then
   if [ -n "$DEVCLUSTER" ]; then step "Build Kubernetes for the tests (cached)" bin/devcluster build; fi
   step "Compile the tests" precompile
   if wants api; then
-    try "API tests" env CARETAKER_REQUIRE_API=1 bash -c "$(declare -f gotest); ROOT='$ROOT' results='$results' gotest api . -count=1 ./test/api/..."
+    try "API tests" env CARETAKER_REQUIRE_API=1 bash -c "$(declare -f gotest); ROOT='$ROOT' results='$results' gotest api . -count=1 -timeout 30m ./test/api/..."
   fi
   if wants e2e; then
     if [ -n "$DEVCLUSTER" ]; then
