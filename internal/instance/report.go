@@ -48,6 +48,10 @@ func (r *runner) reportStep(ctx context.Context, facts Facts, step Step) {
 	})
 
 	state, reason, message := stateOf(step), step.Reason, step.Message
+	if state == instanceapi.StateStarting {
+		message = "PostgreSQL is starting"
+	}
+
 	if step.Do == DoKeep {
 		state, reason, message = r.running(ctx)
 	}
@@ -163,7 +167,7 @@ func (r *runner) Status(ctx context.Context) instanceapi.Status {
 	status.ConfigHash, status.PendingRestart = r.conf.Applied()
 
 	if err := r.Ready(ctx); err != nil {
-		if status.Message == "" {
+		if status.Message == "" && status.State == instanceapi.StateRunning {
 			status.Message = err.Error()
 		}
 	} else {
