@@ -26,6 +26,12 @@ func TestSample(t *testing.T) {
 	t.Parallel()
 
 	f := &fixture{Kube: testEnvironment.kube, environment: testEnvironment, namespace: sampleNamespace, name: "financial-db"}
+
+	ns := &corev1.Namespace{}
+	if err := f.Client.Get(t.Context(), client.ObjectKey{Name: sampleNamespace}, ns); err == nil {
+		t.Skipf("there is a namespace %s already, which this test would remove at its end", sampleNamespace)
+	}
+
 	f.applySample(t)
 	f.waitReady(t)
 

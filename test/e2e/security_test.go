@@ -40,6 +40,9 @@ func TestAccess(t *testing.T) {
 			BarmanObjectStore: &postgresqlv1.ObjectStore{DestinationPath: "s3://backups/db"},
 		}
 		spec.Env = []corev1.EnvVar{{Name: "TZ", Value: "UTC"}}
+		spec.ProjectedVolumeTemplate = &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{
+			Secret: &corev1.SecretProjection{LocalObjectReference: corev1.LocalObjectReference{Name: clientCASecret}},
+		}}}
 		spec.Managed = &postgresqlv1.ManagedConfiguration{Services: &postgresqlv1.ManagedServices{
 			DisabledDefaultServices: []postgresqlv1.ServiceSelectorType{postgresqlv1.ServiceRead},
 			Additional: []postgresqlv1.ManagedService{{
@@ -51,7 +54,7 @@ func TestAccess(t *testing.T) {
 	c := f.newClient(t)
 	given := given{psqlClient: c, authorities: authorities}
 
-	step(t, f, "what cannot be done yet is said", saysWhatIsMissing)
+	step(t, f, "the spec reaches the pods, and what cannot be done yet is said", specReachesPods)
 	step(t, c, "managed services", managedServices)
 	step(t, f, "rights of the pods' ServiceAccount", leastRights)
 	step(t, f, "pods are locked down", lockedDown)
@@ -65,7 +68,7 @@ func TestAccess(t *testing.T) {
 	}
 }
 
-func saysWhatIsMissing(t *testing.T, f *fixture) {
+func specReachesPods(t *testing.T, f *fixture) {
 	t.Helper()
 
 	all := conditionsOf(f.cluster(t))
@@ -81,6 +84,10 @@ func saysWhatIsMissing(t *testing.T, f *fixture) {
 
 	if got, err := f.Exec(t.Context(), f.container(f.primary(t)), "printenv", "TZ"); err != nil || got != "UTC" {
 		t.Errorf("spec.env does not reach the container: %q, %v", got, err)
+	}
+
+	if got, err := f.Exec(t.Context(), f.container(f.primary(t)), "head", "-1", "/projected/ca.crt"); err != nil || got != "-----BEGIN CERTIFICATE-----" {
+		t.Errorf("spec.projectedVolumeTemplate does not reach the container: %q, %v", got, err)
 	}
 }
 
