@@ -85,7 +85,7 @@ func (r *Reconciler) observePods(ctx context.Context, o *observation) error {
 	o.Pods = map[string]*corev1.Pod{}
 
 	for i := range list.Items {
-		if build.IsOurs(o.Cluster, &list.Items[i]) {
+		if isInstance(o.Cluster, list.Items[i].Name) && build.IsOurs(o.Cluster, &list.Items[i]) {
 			o.Pods[list.Items[i].Name] = &list.Items[i]
 		}
 	}
@@ -108,10 +108,19 @@ func listVolumes(ctx context.Context, reader client.Reader, cluster *v1.Cluster)
 
 	volumes := map[string]*corev1.PersistentVolumeClaim{}
 	for i := range list.Items {
-		volumes[list.Items[i].Name] = &list.Items[i]
+		if isInstance(cluster, list.Items[i].Name) {
+			volumes[list.Items[i].Name] = &list.Items[i]
+		}
 	}
 
 	return volumes, nil
+}
+
+// isInstance tells instances from what a user made with copied labels.
+func isInstance(cluster *v1.Cluster, name string) bool {
+	_, ok := naming.Ordinal(cluster.Name, name)
+
+	return ok
 }
 
 // observeOwned finds the objects that hold no data.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -101,7 +102,20 @@ func Differs(desired, live Object) (bool, error) {
 	delete(want.Object, "apiVersion")
 	delete(want.Object, "kind")
 
-	return !contains(want.Object, have.Object), nil
+	// Others may own the object too. That we want to own it no more is in the hash.
+	unstructured.RemoveNestedField(want.Object, "metadata", "ownerReferences")
+
+	return !ownedBy(desired.GetOwnerReferences(), live.GetOwnerReferences()) || !contains(want.Object, have.Object), nil
+}
+
+func ownedBy(wanted, owners []metav1.OwnerReference) bool {
+	for _, owner := range wanted {
+		if !slices.ContainsFunc(owners, func(o metav1.OwnerReference) bool { return o.UID == owner.UID }) {
+			return false
+		}
+	}
+
+	return true
 }
 
 // contains says whether everything in want is in have. Lists must be of the same length, since order matters in most;

@@ -13,8 +13,11 @@ import (
 
 func service(mutations ...func(*corev1.Service)) *corev1.Service {
 	s := &corev1.Service{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
-		ObjectMeta: metav1.ObjectMeta{Name: "db-rw", Namespace: "apps", Labels: map[string]string{"a": "1"}},
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "db-rw", Namespace: "apps", Labels: map[string]string{"a": "1"},
+			OwnerReferences: []metav1.OwnerReference{{UID: "ours"}},
+		},
 		Spec: corev1.ServiceSpec{
 			Selector: map[string]string{"role": "primary"},
 			Ports:    []corev1.ServicePort{{Name: "postgresql", Port: 5432, TargetPort: intstr.FromInt32(5432)}},
@@ -45,6 +48,10 @@ func TestDiffers(t *testing.T) {
 		want   bool
 	}{
 		{"defaults and additions", func(*corev1.Service) {}, false},
+		{"one more owner", func(s *corev1.Service) {
+			s.OwnerReferences = append(s.OwnerReferences, metav1.OwnerReference{UID: "theirs"})
+		}, false},
+		{"no owner", func(s *corev1.Service) { s.OwnerReferences = nil }, true},
 		{"a changed selector", func(s *corev1.Service) { s.Spec.Selector["role"] = "replica" }, true},
 		{"a removed label", func(s *corev1.Service) { delete(s.Labels, "a") }, true},
 		{"a changed port", func(s *corev1.Service) { s.Spec.Ports[0].Port = 5433 }, true},

@@ -69,6 +69,28 @@ func TestDriftIsReplaced(t *testing.T) {
 	}
 }
 
+// Before there is data, wrong certificates stop everything; later they stop nothing.
+func TestWrongCertificatesNeverStopAnEstablishedCluster(t *testing.T) {
+	t.Parallel()
+
+	wrong := func(w *world) {
+		w.view.Certificates.Problems = []string{"spec.certificates.serverTLSSecret: has expired; renew it"}
+	}
+
+	for name, tc := range map[string]struct {
+		world *world
+		want  []string
+	}{
+		"new":         {newWorld(t, wrong), nil},
+		"established": {newWorld(t, running, wrong, losePod("db-2"), setParameter("work_mem", "8MB")), []string{"update ConfigMap db-postgresql", "create Pod db-2", "configure db-0", "configure db-1"}},
+	} {
+		plan := tc.world.plan()
+		if plan.Outcome.Kind != conditions.Stalled || plan.Outcome.Reason != v1.ReasonInvalidCertificate || !slices.Equal(printed(plan), tc.want) {
+			t.Errorf("%s: %+v, %v, want %v", name, plan.Outcome, printed(plan), tc.want)
+		}
+	}
+}
+
 func TestSecretsOfTheUserAreChecked(t *testing.T) {
 	t.Parallel()
 

@@ -5,7 +5,8 @@
 // configure, restart. A step adds actions and may say what is waited for; the first to say so is heard. Members, status
 // and outcome describe what is seen. Rules that all steps keep:
 //
-//   - nothing is made or changed for an invalid spec; only a lost pod of an established Cluster comes back
+//   - nothing is made or changed for an invalid spec; only a lost pod of an established Cluster comes back.
+//     The user's certificates are the exception: an established Cluster goes on with the last good ones
 //   - at most one irreversible action in a pass
 //   - at most one instance is taken down at a time, the primary last; hibernation is the exception, primary first
 //   - the primary's volume is never deleted

@@ -69,7 +69,7 @@ func (f *facts) memberState(name string) memberState {
 }
 
 func (f *facts) podState(name string, pod *corev1.Pod) memberState {
-	if pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded {
+	if hasEnded(pod) {
 		return memberState{
 			state: stateStopped, reason: v1.ReasonInstanceUnhealthy,
 			message: strings.TrimSpace(fmt.Sprintf("its pod ended (%s) and is made again: %s",

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/conditions"
 	"github.com/caretaker-dev/caretaker/internal/naming"
@@ -13,6 +15,9 @@ import (
 const (
 	// afterMoving: something is under way, and a second less waited is a second gained.
 	afterMoving = 500 * time.Millisecond
+	// afterSlow: after patience, something that was expected to end soon has not.
+	afterSlow = 2 * time.Second
+	patience  = 2 * time.Minute
 	// afterBlocked: something is under way that nobody expects to end soon.
 	afterBlocked = 5 * time.Second
 	// afterQuiet: also finds out about the user's secrets, which are not watched.
@@ -70,6 +75,10 @@ func Decide(view View) Plan {
 		p.end(conditions.Stalled, problem.reason, problem.message, afterQuiet)
 		p.heal()
 	default:
+		if problem := p.checkCertificates(); problem != nil {
+			p.stall(problem.reason, problem.message)
+		}
+
 		p.run()
 	}
 
@@ -109,9 +118,23 @@ func (p *planner) say(kind conditions.Kind, reason, message string, after time.D
 		return
 	}
 
+	if kind == conditions.Waiting && after == afterMoving && p.waitingFor() > patience {
+		after = afterSlow
+	}
+
 	p.decided = true
 	p.plan.Outcome = conditions.Outcome{Kind: kind, Reason: reason, Message: message}
 	p.plan.After = after
+}
+
+// waitingFor is how long something has been under way.
+func (p *planner) waitingFor() time.Duration {
+	reconciling := meta.FindStatusCondition(p.Cluster.Status.Conditions, v1.ConditionReconciling)
+	if reconciling == nil {
+		return 0
+	}
+
+	return p.Now.Sub(reconciling.LastTransitionTime.Time)
 }
 
 // wait says what is under way.

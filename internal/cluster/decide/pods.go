@@ -25,7 +25,7 @@ func (p *planner) pods() {
 			}
 		case pod.DeletionTimestamp != nil:
 			p.taken = true
-		case pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded:
+		case hasEnded(pod):
 			p.taken = true
 			p.stop(name, "it has ended: "+firstOf(pod.Status.Reason, string(pod.Status.Phase)))
 		default:
@@ -73,10 +73,21 @@ func (p *planner) heal() {
 	input.Image = p.Cluster.Status.Image
 
 	for _, name := range p.members {
-		if volume := p.Volumes[name]; p.Pods[name] == nil && volume != nil && volume.DeletionTimestamp == nil {
+		pod, volume := p.Pods[name], p.Volumes[name]
+
+		switch {
+		case volume == nil || volume.DeletionTimestamp != nil:
+		case pod == nil:
 			p.act(Apply{Object: build.Pod(input, name), New: true})
+		case hasEnded(pod) && pod.DeletionTimestamp == nil:
+			p.stop(name, "it has ended: "+firstOf(pod.Status.Reason, string(pod.Status.Phase)))
 		}
 	}
+}
+
+// hasEnded: nothing runs in the pod any more, and nothing will.
+func hasEnded(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
 }
 
 func (f *facts) hibernating() bool { return f.Cluster.Annotations[naming.AnnotationHibernate] == "on" }

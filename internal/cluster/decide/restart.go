@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/conditions"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/naming"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
@@ -43,10 +44,10 @@ func (p *planner) restart() {
 
 	next := pending[0]
 	if next == p.primary && !p.mayRestartPrimary() {
-		p.wait(v1.ReasonWaitingForUser, fmt.Sprintf(
+		p.say(conditions.Waiting, v1.ReasonWaitingForUser, fmt.Sprintf(
 			"Waiting for you: %s takes effect when the primary %s restarts, and primaryUpdateStrategy is supervised; "+
 				"annotate the Cluster with a new value of %s to restart it now",
-			pendingNames(p.states[next].report), next, naming.AnnotationRestart))
+			pendingNames(p.states[next].report), next, naming.AnnotationRestart), afterBlocked)
 
 		return
 	}

@@ -8,6 +8,7 @@ import (
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/cluster/build"
+	"github.com/caretaker-dev/caretaker/internal/conditions"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/naming"
 )
@@ -50,10 +51,10 @@ func (p *planner) rollout() {
 
 	next := outdated[0]
 	if next == p.primary && !p.mayReplacePrimary() {
-		p.wait(v1.ReasonWaitingForUser, fmt.Sprintf(
+		p.say(conditions.Waiting, v1.ReasonWaitingForUser, fmt.Sprintf(
 			"Waiting for you: the primary %s is the last to be updated, and primaryUpdateStrategy is supervised; "+
 				"annotate the Cluster with a new value of %s to replace it now, or set the strategy to unsupervised",
-			next, naming.AnnotationRestart))
+			next, naming.AnnotationRestart), afterBlocked)
 
 		return
 	}

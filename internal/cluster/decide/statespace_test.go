@@ -166,12 +166,24 @@ func broken(view decide.View, plan decide.Plan, invalid bool) string { //nolint:
 			}
 		}
 
-		if _, isApply := action.(decide.Apply); invalid && !isApply {
-			return "acts on an invalid spec"
+		if invalid && !bringsBack(view, action) {
+			return "acts on an invalid spec: " + action.String()
 		}
 	}
 
 	return brokenTogether(view, plan, irreversible, down, invalid)
+}
+
+// bringsBack: a pod is made that is missing, or one that has ended makes room for that.
+func bringsBack(view decide.View, action decide.Action) bool {
+	switch a := action.(type) {
+	case decide.Apply:
+		return decide.KindOf(a.Object) == "Pod" && view.Pods[a.Object.GetName()] == nil
+	case decide.DeletePod:
+		return view.Pods[a.Name].Status.Phase == corev1.PodFailed
+	default:
+		return false
+	}
 }
 
 func brokenApply(view decide.View, a decide.Apply, invalid bool) string {

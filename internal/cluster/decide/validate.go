@@ -33,7 +33,12 @@ func (f *facts) validate() *problem {
 		(*facts).checkAccess,
 		(*facts).checkServices,
 		(*facts).checkSecrets,
-		(*facts).checkCertificates,
+	}
+
+	// What is wrong with certificates never stops an established Cluster: it keeps the last good ones, and our own must be
+	// renewed all the same.
+	if !f.established {
+		checks = append(checks, (*facts).checkCertificates)
 	}
 
 	for _, check := range checks {
