@@ -44,5 +44,19 @@ need_packages() {
   apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+# The server's programs, for the tests of PID 1; Debian's package would start a server of its own unless told not to.
+postgres_bindir() { find /usr/lib/postgresql -path '*/bin/initdb' -printf '%h\n' 2>/dev/null | sort -V | tail -n 1; }
+need_postgres() {
+  [ -z "$(postgres_bindir)" ] || return 0
+  if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+    echo "no PostgreSQL here and no way to install it: the tests that need its programs are skipped"
+    return 0
+  fi
+  echo "installing Debian package: postgresql (its programs only; no server is started)"
+  mkdir -p /etc/postgresql-common
+  [ -e /etc/postgresql-common/createcluster.conf ] || echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
+  apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql >/dev/null
+}
+
 images_dir() { echo "$ROOT/dist/images"; }
 postgres_image() { echo "caretaker.local/postgresql:$1"; }
