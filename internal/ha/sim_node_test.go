@@ -240,7 +240,13 @@ func (n *node) op(id uint64, lo, hi time.Duration, f func() Done) {
 		if n.lastOp != id {
 			return
 		}
-		d := f()
+		d := Done{Failed: "an error before anything was done"}
+		if fence := n.st.Op.Kind == opFence; fence || !n.w.chance(80) {
+			d = f()
+			if !fence && d.Failed == "" && n.w.chance(80) {
+				d = Done{Failed: "an error after all was done"}
+			}
+		}
 		d.Op = id
 		n.event(d)
 	})
