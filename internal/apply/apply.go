@@ -82,11 +82,18 @@ func (a Applier) Update(ctx context.Context, desired client.Object, resourceVers
 	return a.apply(ctx, u)
 }
 
-// Replace writes an object as a whole, where applying cannot undo what others did to it: applying leaves alone what
-// others added to lists. The object must be the live one with what we want in it.
-func (a Applier) Replace(ctx context.Context, object client.Object) error {
-	if err := a.Client.Update(ctx, object, client.FieldOwner(a.Owner)); err != nil {
-		return fmt.Errorf("replace %T %s: %w", object, object.GetName(), err)
+// Replace turns the live object into another, where applying cannot undo what others did to it: applying leaves alone
+// what others added to lists, a merge patch writes lists as a whole. It fails with a conflict if the object has changed.
+func (a Applier) Replace(ctx context.Context, live, object client.Object) error {
+	patch := client.MergeFromWithOptions(live, client.MergeFromWithOptimisticLock{})
+
+	copied, ok := object.DeepCopyObject().(client.Object)
+	if !ok {
+		return fmt.Errorf("%T is no object", object)
+	}
+
+	if err := a.Client.Patch(ctx, copied, patch, client.FieldOwner(a.Owner)); err != nil {
+		return fmt.Errorf("replace what was changed by hand: %w", err)
 	}
 
 	return nil

@@ -24,19 +24,46 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/reconcile"
 )
 
-// act does the actions in their order and stops at the first failure. It returns those that were done.
+// act does the actions in their order. It returns those that were done, and the first failure.
+//
+// A new Cluster ends at the first failure: later actions stand on earlier ones. In an established one a service that
+// cannot be written must not keep a lost pod from coming back: what can do no harm is still tried.
 func (r *Reconciler) act(ctx context.Context, o observation, actions []decide.Action) ([]decide.Action, error) {
-	for i, action := range actions {
-		if err := r.do(ctx, o, action); err != nil {
-			logActions(ctx, actions[:i])
+	var (
+		done    []decide.Action
+		failure error
+	)
 
-			return actions[:i], fmt.Errorf("%s: %w", action, err)
+	established := o.Record != nil && o.Record.Spec.Established
+
+	for _, action := range actions {
+		if failure != nil && (!established || !isHarmless(action)) {
+			continue
+		}
+
+		err := r.do(ctx, o, action)
+
+		switch {
+		case err == nil:
+			done = append(done, action)
+		case failure == nil:
+			failure = fmt.Errorf("%s: %w", action, err)
 		}
 	}
 
-	logActions(ctx, actions)
+	logActions(ctx, done)
 
-	return actions, nil
+	return done, failure
+}
+
+// isHarmless says of an action that it takes nothing down, even if one before it failed.
+func isHarmless(action decide.Action) bool {
+	switch action.(type) {
+	case decide.Apply, decide.PatchMetadata:
+		return true
+	default:
+		return false
+	}
 }
 
 func (r *Reconciler) do(ctx context.Context, o observation, action decide.Action) error {
@@ -106,7 +133,7 @@ func (r *Reconciler) apply(ctx context.Context, cluster *v1.Cluster, a decide.Ap
 	}
 
 	if a.Drifted && a.Replacement != nil {
-		return applier.Replace(ctx, a.Replacement)
+		return applier.Replace(ctx, a.Live, a.Replacement)
 	}
 
 	err := applier.Update(ctx, a.Object, a.ResourceVersion)
@@ -114,7 +141,7 @@ func (r *Reconciler) apply(ctx context.Context, cluster *v1.Cluster, a decide.Ap
 	switch {
 	case apierrors.IsInvalid(err) && a.Replacement != nil:
 		// What was changed by hand and what we want do not go together, such as two ports of one name.
-		return applier.Replace(ctx, a.Replacement)
+		return applier.Replace(ctx, a.Live, a.Replacement)
 	case a.Grows && (apierrors.IsInvalid(err) || apierrors.IsForbidden(err)):
 		return &expansionError{volume: a.Object.GetName(), err: err}
 	default:

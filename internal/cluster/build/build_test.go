@@ -108,7 +108,7 @@ func TestObjectsAreAsTheGoldenFilesSay(t *testing.T) {
 				}
 			}
 
-			want, err := os.ReadFile(golden) //nolint:gosec // a name of ours
+			want, err := os.ReadFile(golden)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -36,8 +36,8 @@ type Apply struct {
 	ResourceVersion string
 	// Drifted: we want the same as before, but the live object was changed by hand.
 	Drifted bool
-	// Replacement is the whole live object with what we want in it, where applying may not be enough; nil if it is.
-	Replacement build.Object
+	// Replacement is the Live object with what we want in it, where applying may not be enough; both are nil if it is.
+	Live, Replacement build.Object
 	// Grows: a volume becomes larger.
 	Grows bool
 }

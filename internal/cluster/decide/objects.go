@@ -54,7 +54,7 @@ func (p *planner) ensure(wanted, live build.Object) {
 	}
 
 	apply := Apply{
-		Object: wanted, Replacement: replacement(wanted, live),
+		Object: wanted, Live: live, Replacement: replacement(wanted, live),
 		Drifted: wanted.GetAnnotations()[diff.Annotation] == live.GetAnnotations()[diff.Annotation],
 	}
 
