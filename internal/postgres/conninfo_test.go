@@ -9,7 +9,6 @@ import (
 )
 
 func appConn() ConnInfo {
-	//nolint:gosec // an example
 	return ConnInfo{
 		Host: "orders-rw.shop.svc", Port: 5432, User: "app", Password: `p@ss:w/rd 'x' \+é`, DBName: "orders",
 		SSLMode: "require", TargetSessionAttrs: "read-write", ConnectTimeoutSeconds: 5, TCPUserTimeoutMillis: 10000,
@@ -17,7 +16,6 @@ func appConn() ConnInfo {
 }
 
 func TestConnInfoForms(t *testing.T) {
-	//nolint:gosec // examples
 	tests := map[string]struct {
 		conn                      ConnInfo
 		keywords, uri, jdbc, pass string

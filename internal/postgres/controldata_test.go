@@ -11,7 +11,7 @@ import (
 
 func readControlData(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("testdata", name)) //nolint:gosec // a file of this test
+	text, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestParseControlDataRefuses(t *testing.T) {
 
 func FuzzParseControlData(f *testing.F) {
 	for _, name := range []string{"controldata-15.txt", "controldata-19.txt"} {
-		text, err := os.ReadFile(filepath.Join("testdata", name)) //nolint:gosec // a file of this test
+		text, err := os.ReadFile(filepath.Join("testdata", name))
 		if err != nil {
 			f.Fatal(err)
 		}

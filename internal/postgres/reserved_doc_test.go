@@ -18,7 +18,7 @@ func TestReservedParametersAreDocumented(t *testing.T) {
 	const file = "../../docs/reference/parameters-reserved.md"
 	want := reservedMarkdown()
 	if *update {
-		if err := os.WriteFile(file, []byte(want), 0o644); err != nil { //nolint:gosec // a page of the docs
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -39,7 +39,6 @@ func newRealServer(t *testing.T) realServer {
 	}
 	s := realServer{bin: bin, dir: t.TempDir()}
 	if os.Getuid() == 0 {
-		//nolint:gosec // the folder above is root's, and the server runs as another user
 		if err := errors.Join(os.Chmod(filepath.Dir(s.dir), 0o755), os.Chown(s.dir, nobody, nobody)); err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +58,7 @@ const nobody = 65534
 func (s realServer) path(name string) string { return filepath.Join(s.dir, name) }
 
 func (s realServer) command(program string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(s.bin, program), args...) //nolint:gosec // the tests' own choice
+	cmd := exec.Command(filepath.Join(s.bin, program), args...)
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "TMPDIR="+s.dir)
 	if os.Getuid() == 0 {
@@ -98,7 +97,7 @@ func (s realServer) query(t *testing.T, query string, args ...string) string {
 	cmd := s.command("postgres", append([]string{"--single", "-D", s.path("data")}, append(args, "postgres")...)...)
 	cmd.Stdin = strings.NewReader("COPY (" + query + ") TO '" + out + "'\n")
 	log := s.mustRun(t, cmd)
-	text, err := os.ReadFile(out) //nolint:gosec // the test's own folder
+	text, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, log)
 	}
@@ -139,7 +138,7 @@ func TestServerStartsWithOurConfiguration(t *testing.T) {
 	structured := filepath.Join(in.Paths.Logs, LogFile(s.major))
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		log, _ := os.ReadFile(structured) //nolint:gosec // the test's own folder
+		log, _ := os.ReadFile(structured)
 		if bytes.Contains(log, []byte("database system is ready to accept connections")) {
 			break
 		}

@@ -38,7 +38,6 @@ func TestEveryRenderedParameterIsOneOfItsMajor(t *testing.T) {
 }
 
 func TestSettingsOrder(t *testing.T) {
-	//nolint:gosec // password_encryption is the name of a method
 	tests := map[string]struct {
 		change func(*Input)
 		want   map[string]string

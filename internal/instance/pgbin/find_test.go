@@ -89,7 +89,7 @@ func install(t *testing.T, dir, version string) {
 
 	for _, name := range needed() {
 		script := "#!/bin/sh\necho '" + name + " (PostgreSQL) " + version + " (Test)'\n"
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700); err != nil { //nolint:gosec // a program
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
