@@ -9,6 +9,7 @@ const (
 	voteAge     = 1500 * time.Millisecond
 	askEvery    = 150 * time.Millisecond
 	voteTime    = 400 * time.Millisecond
+	freedTime   = time.Second
 	gatherTime  = 300 * time.Millisecond // for reports that are on their way
 	spareOld    = 3 * time.Second        // how long a switchover avoids the old primary
 	stuckAfter  = 6 * time.Second
@@ -194,11 +195,14 @@ func (m *machine) best(r *Record, set []Report) (Report, bool) {
 			followers++ // itself too
 		}
 	}
-	if !m.Settings.Preferred && followers < r.Acks+1 && !m.without(gPrefix) {
-		return best, false // it could not be established without a rewind of the others
+	if followers > r.Acks || m.without(gPrefix) {
+		return best, true
 	}
+	// it could not be established without a rewind of the others, or in the first place; preferred does without, but
+	// waits a moment for those that the old primary, alive and stopped, has just freed from their promises
+	old := slices.ContainsFunc(set, func(x Report) bool { return x.From.ID == r.Primary.Member })
 
-	return best, true
+	return best, m.Settings.Preferred && (!old || m.Now-m.Pledge.At > freedTime)
 }
 
 func (m *machine) preferred(a, b Report, target MemberID) bool {

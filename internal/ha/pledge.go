@@ -34,8 +34,8 @@ func (m *machine) pledge() bool {
 }
 
 func (m *machine) mayPledge(r *Record) bool {
-	if r.Pending.OldStopped {
-		return true
+	if p := m.member(r.Primary.Member); r.Pending.OldStopped || p != nil && p.Report.Term == r.Pending.Term && p.Report.Stopped {
+		return true // nobody is left that a promise could protect
 	}
 	if m.Now < m.Promise.Until && !m.without(gPromiseWait) {
 		return false
@@ -76,7 +76,7 @@ func (m *machine) pledgeWent(k opKind, in Done) {
 		m.do(WaitReplayEnd{Op: m.begin(opWaitReplay)})
 		return
 	}
-	m.Pledge.Phase, m.Pledge.Tip = pledgeDone, in.Tip
+	m.Pledge.Phase, m.Pledge.Tip, m.Pledge.At = pledgeDone, in.Tip, m.Now
 	m.report()
 }
 

@@ -96,10 +96,13 @@ func scenarios() []scenario {
 }
 
 func pledgeScenarios() []scenario {
+	pref3 := directed(3, 1)
+	pref3.preferred = true
+
 	return []scenario{
 		{"a voter forgets its pledge in a crash", gDurable, directed(4, 1), forgetfulVoter},
 		{"a pledged voter that knows no record follows the old primary again", gTerm, directed(4, 1), forgetfulVoter},
-		{"the longest log is of an older term", gOrderByTerm, directed(3, 1), func(t *testing.T, w *world) {
+		{"the longest log is of an older term", gOrderByTerm, pref3, func(t *testing.T, w *world) {
 			t.Helper()
 			w.steady(t)
 			a, b, c := w.node("A"), w.node("B"), w.node("C")

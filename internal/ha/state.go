@@ -179,6 +179,7 @@ type Pledge struct {
 	Phase pledgePhase
 	Save  uint64
 	Tip   Tip
+	At    time.Duration // done
 }
 
 type opKind int
