@@ -128,6 +128,10 @@ func certificates(o *observation, out pki.Output) decide.Certificates {
 		}
 	}
 
+	for _, found := range out.Warnings {
+		result.Warnings = append(result.Warnings, found.Field+": "+found.Message)
+	}
+
 	for _, found := range out.Problems {
 		result.Problems = append(result.Problems, found.Field+": "+found.Message)
 	}

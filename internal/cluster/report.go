@@ -39,6 +39,13 @@ func (r *Reconciler) report(ctx context.Context, view decide.View, plan decide.P
 		r.record(view.Cluster, e)
 	}
 
+	// Once for each version of the spec.
+	if written.ObservedGeneration != view.Cluster.Status.ObservedGeneration {
+		for _, note := range view.Certificates.Warnings {
+			r.record(view.Cluster, warning("CertificateWarning", "Observe", note, nil))
+		}
+	}
+
 	return err
 }
 

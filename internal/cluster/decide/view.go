@@ -52,6 +52,8 @@ type Certificates struct {
 	RenewAt time.Time
 	// Missing are the user's secrets that do not exist, each naming its field.
 	Missing []string
+	// Warnings are worth a word, but nothing is wrong.
+	Warnings []string
 	// Problems are for the user to solve, each naming its field.
 	Problems []string
 }
