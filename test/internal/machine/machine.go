@@ -77,10 +77,15 @@ func (m *Machine) Turn(ctx context.Context) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
+	seen, err := m.look(ctx)
+	if err != nil {
+		return false, err
+	}
+
 	moved := false
 
-	for _, step := range []func(context.Context) (bool, error){m.collect, m.provision, m.run, m.lead} {
-		did, err := step(ctx)
+	for _, step := range []func(context.Context, *view) (bool, error){m.collect, m.provision, m.run, m.lead} {
+		did, err := step(ctx, seen)
 		if err != nil {
 			return false, err
 		}
@@ -91,65 +96,79 @@ func (m *Machine) Turn(ctx context.Context) (bool, error) {
 	return moved, nil
 }
 
-// collect finishes deletions: a kubelet that has stopped a pod, a volume that no pod uses.
-func (m *Machine) collect(ctx context.Context) (bool, error) {
-	pods, err := m.pods(ctx)
-	if err != nil {
-		return false, err
+// view is what there is at the beginning of a turn. What has changed since is a conflict, and the next turn's business.
+type view struct {
+	pods    map[string]*corev1.Pod
+	volumes map[string]*corev1.PersistentVolumeClaim
+	records []postgresqlv1.ClusterTerm
+}
+
+func (m *Machine) look(ctx context.Context) (*view, error) {
+	var (
+		pods    corev1.PodList
+		volumes corev1.PersistentVolumeClaimList
+		records postgresqlv1.ClusterTermList
+	)
+
+	for _, list := range []client.ObjectList{&pods, &volumes, &records} {
+		if err := m.client.List(ctx, list, client.InNamespace(m.namespace)); err != nil {
+			return nil, fmt.Errorf("list %T: %w", list, err)
+		}
 	}
 
-	moved, used := false, map[string]bool{}
+	seen := &view{pods: map[string]*corev1.Pod{}, volumes: map[string]*corev1.PersistentVolumeClaim{}, records: records.Items}
 
-	for i := range pods {
-		pod := &pods[i]
+	for i := range pods.Items {
+		if pod := &pods.Items[i]; pod.Labels[naming.LabelInstance] != "" {
+			seen.pods[pod.Name] = pod
+		}
+	}
+
+	for i := range volumes.Items {
+		seen.volumes[volumes.Items[i].Name] = &volumes.Items[i]
+	}
+
+	return seen, nil
+}
+
+// collect finishes deletions: a kubelet that has stopped a pod, a volume that no pod uses.
+func (m *Machine) collect(ctx context.Context, seen *view) (bool, error) {
+	moved := false
+
+	for name, pod := range seen.pods {
 		if pod.DeletionTimestamp == nil {
-			used[pod.Name] = true
-
 			continue
 		}
 
-		delete(m.instances, pod.Name)
-
 		err := m.client.Delete(ctx, pod, client.GracePeriodSeconds(0), client.Preconditions{UID: &pod.UID})
 		if client.IgnoreNotFound(err) != nil {
-			return false, fmt.Errorf("finish pod %s: %w", pod.Name, err)
+			return false, fmt.Errorf("finish pod %s: %w", name, err)
 		}
+
+		delete(seen.pods, name)
 
 		moved = true
 	}
 
-	// Pods that were deleted before they ran leave nothing to stop.
-	for name, running := range m.instances {
-		if !used[name] {
+	for name := range m.instances {
+		if seen.pods[name] == nil {
 			delete(m.instances, name)
 
-			moved = moved || running != nil
+			moved = true
 		}
 	}
 
-	released, err := m.release(ctx, used)
-
-	return moved || released, err
-}
-
-func (m *Machine) release(ctx context.Context, used map[string]bool) (bool, error) {
-	var volumes corev1.PersistentVolumeClaimList
-	if err := m.client.List(ctx, &volumes, client.InNamespace(m.namespace)); err != nil {
-		return false, fmt.Errorf("list volumes: %w", err)
-	}
-
-	moved := false
-
-	for i := range volumes.Items {
-		volume := &volumes.Items[i]
-		if volume.DeletionTimestamp == nil || used[volume.Name] {
+	for name, volume := range seen.volumes {
+		if volume.DeletionTimestamp == nil || seen.pods[name] != nil {
 			continue
 		}
 
 		volume.Finalizers = nil
 		if err := m.client.Update(ctx, volume); client.IgnoreNotFound(err) != nil {
-			return false, fmt.Errorf("release volume %s: %w", volume.Name, err)
+			return false, fmt.Errorf("release volume %s: %w", name, err)
 		}
+
+		delete(seen.volumes, name)
 
 		moved = true
 	}
@@ -158,16 +177,10 @@ func (m *Machine) release(ctx context.Context, used map[string]bool) (bool, erro
 }
 
 // provision binds volume claims and grows them.
-func (m *Machine) provision(ctx context.Context) (bool, error) {
-	var volumes corev1.PersistentVolumeClaimList
-	if err := m.client.List(ctx, &volumes, client.InNamespace(m.namespace)); err != nil {
-		return false, fmt.Errorf("list volumes: %w", err)
-	}
-
+func (m *Machine) provision(ctx context.Context, seen *view) (bool, error) {
 	moved := false
 
-	for i := range volumes.Items {
-		volume := &volumes.Items[i]
+	for name, volume := range seen.volumes {
 		asked, has := volume.Spec.Resources.Requests[corev1.ResourceStorage], volume.Status.Capacity[corev1.ResourceStorage]
 
 		if volume.DeletionTimestamp != nil || volume.Status.Phase == corev1.ClaimBound && has.Cmp(asked) >= 0 {
@@ -175,9 +188,9 @@ func (m *Machine) provision(ctx context.Context) (bool, error) {
 		}
 
 		if volume.Spec.VolumeName == "" {
-			volume.Spec.VolumeName = "pv-" + volume.Name
+			volume.Spec.VolumeName = "pv-" + name
 			if err := m.client.Update(ctx, volume); err != nil {
-				return false, fmt.Errorf("bind volume %s: %w", volume.Name, err)
+				return false, fmt.Errorf("bind volume %s: %w", name, err)
 			}
 		}
 
@@ -185,7 +198,7 @@ func (m *Machine) provision(ctx context.Context) (bool, error) {
 		volume.Status.Capacity = corev1.ResourceList{corev1.ResourceStorage: asked}
 
 		if err := m.client.Status().Update(ctx, volume); err != nil {
-			return false, fmt.Errorf("bind volume %s: %w", volume.Name, err)
+			return false, fmt.Errorf("bind volume %s: %w", name, err)
 		}
 
 		moved = true
@@ -195,18 +208,13 @@ func (m *Machine) provision(ctx context.Context) (bool, error) {
 }
 
 // run schedules and starts pods.
-func (m *Machine) run(ctx context.Context) (bool, error) {
-	pods, err := m.pods(ctx)
-	if err != nil {
-		return false, err
-	}
-
+func (m *Machine) run(ctx context.Context, seen *view) (bool, error) {
 	moved := false
 
-	for i := range pods {
-		did, err := m.runPod(ctx, &pods[i])
+	for name, pod := range seen.pods {
+		did, err := m.runPod(ctx, pod, seen.volumes[name])
 		if err != nil {
-			return false, fmt.Errorf("run pod %s: %w", pods[i].Name, err)
+			return false, fmt.Errorf("run pod %s: %w", name, err)
 		}
 
 		moved = moved || did
@@ -215,16 +223,11 @@ func (m *Machine) run(ctx context.Context) (bool, error) {
 	return moved, nil
 }
 
-func (m *Machine) runPod(ctx context.Context, pod *corev1.Pod) (bool, error) {
-	volume := &corev1.PersistentVolumeClaim{}
-
-	err := m.client.Get(ctx, client.ObjectKeyFromObject(pod), volume)
-	if err != nil || volume.Status.Phase != corev1.ClaimBound || volume.DeletionTimestamp != nil {
-		// Without its volume a pod stays pending.
-		return false, client.IgnoreNotFound(err)
+// runPod moves a pod on; without its volume it stays pending.
+func (m *Machine) runPod(ctx context.Context, pod *corev1.Pod, volume *corev1.PersistentVolumeClaim) (bool, error) {
+	if volume == nil || volume.Status.Phase != corev1.ClaimBound || volume.DeletionTimestamp != nil {
+		return false, nil
 	}
-
-	moved := false
 
 	if pod.Spec.NodeName == "" {
 		binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: "node-" + ordinal(pod.Name)}}
@@ -232,11 +235,8 @@ func (m *Machine) runPod(ctx context.Context, pod *corev1.Pod) (bool, error) {
 			return false, fmt.Errorf("bind: %w", err)
 		}
 
-		if err := m.client.Get(ctx, client.ObjectKeyFromObject(pod), pod); err != nil {
-			return false, fmt.Errorf("get: %w", err)
-		}
-
-		moved = true
+		// The kubelet sees it in its next turn.
+		return true, nil
 	}
 
 	running, started, err := m.start(ctx, pod, volume)
@@ -246,7 +246,7 @@ func (m *Machine) runPod(ctx context.Context, pod *corev1.Pod) (bool, error) {
 
 	changed, err := m.reportPod(ctx, pod, running)
 
-	return moved || started || changed, err
+	return started || changed, err
 }
 
 // start PID 1 of a pod, if its image can be pulled.
@@ -327,34 +327,20 @@ func samePodStatus(a, b corev1.PodStatus) bool {
 	return (a.ContainerStatuses[0].State.Waiting == nil) == (b.ContainerStatuses[0].State.Waiting == nil)
 }
 
-func (m *Machine) pods(ctx context.Context) ([]corev1.Pod, error) {
-	var pods corev1.PodList
-	if err := m.client.List(ctx, &pods, client.InNamespace(m.namespace), client.HasLabels{naming.LabelInstance}); err != nil {
-		return nil, fmt.Errorf("list pods: %w", err)
-	}
-
-	return pods.Items, nil
-}
-
 // lead is PID 1's part in the term record: the bootstrap instance initializes, the primary keeps its pod's UID current,
 // and whoever runs knows its role from there.
-func (m *Machine) lead(ctx context.Context) (bool, error) {
-	var records postgresqlv1.ClusterTermList
-	if err := m.client.List(ctx, &records, client.InNamespace(m.namespace)); err != nil {
-		return false, fmt.Errorf("list term records: %w", err)
-	}
-
+func (m *Machine) lead(ctx context.Context, seen *view) (bool, error) {
 	moved := false
 
-	for i := range records.Items {
-		record := &records.Items[i]
+	for i := range seen.records {
+		record := &seen.records[i]
 
 		wrote, err := m.writeRecord(ctx, record)
 		if err != nil {
 			return false, err
 		}
 
-		labelled, err := m.follow(ctx, record)
+		labelled, err := m.follow(ctx, record, seen)
 		if err != nil {
 			return false, err
 		}
@@ -397,7 +383,7 @@ func leaderOf(record *postgresqlv1.ClusterTerm) string {
 }
 
 // follow gives each running instance its role.
-func (m *Machine) follow(ctx context.Context, record *postgresqlv1.ClusterTerm) (bool, error) {
+func (m *Machine) follow(ctx context.Context, record *postgresqlv1.ClusterTerm, seen *view) (bool, error) {
 	if !record.Spec.Established {
 		return false, nil
 	}
@@ -417,7 +403,7 @@ func (m *Machine) follow(ctx context.Context, record *postgresqlv1.ClusterTerm) 
 
 		running.fresh, running.serves, running.record = false, true, record.Spec
 
-		did, err := m.label(ctx, name, map[bool]string{true: naming.RolePrimary, false: naming.RoleReplica}[isPrimary])
+		did, err := m.label(ctx, seen.pods[name], map[bool]string{true: naming.RolePrimary, false: naming.RoleReplica}[isPrimary])
 		if err != nil {
 			return false, err
 		}
@@ -428,17 +414,14 @@ func (m *Machine) follow(ctx context.Context, record *postgresqlv1.ClusterTerm) 
 	return moved, nil
 }
 
-func (m *Machine) label(ctx context.Context, name, role string) (bool, error) {
-	pod := &corev1.Pod{}
-
-	err := m.client.Get(ctx, client.ObjectKey{Namespace: m.namespace, Name: name}, pod)
-	if err != nil || pod.Labels[naming.LabelRole] == role {
-		return false, client.IgnoreNotFound(err)
+func (m *Machine) label(ctx context.Context, pod *corev1.Pod, role string) (bool, error) {
+	if pod == nil || pod.Labels[naming.LabelRole] == role {
+		return false, nil
 	}
 
 	patch := fmt.Sprintf(`{"metadata":{"labels":{%q:%q}}}`, naming.LabelRole, role)
-	if err := m.client.Patch(ctx, pod, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
-		return false, fmt.Errorf("label pod %s: %w", name, err)
+	if err := m.client.Patch(ctx, pod, client.RawPatch(types.MergePatchType, []byte(patch))); client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("label pod %s: %w", pod.Name, err)
 	}
 
 	return true, nil
