@@ -25,6 +25,10 @@ try() { step "$@" || failed=1; }
 
 count() { cat "$results"/*.json 2>/dev/null | grep -c "\"Action\":\"$1\",.*\"Test\":" || true; }
 finish() {
+  # A developer goes on with the cluster; CI leaves nothing behind.
+  if [ "${CI:-}" = true ] && [ -n "$DEVCLUSTER" ] && [ -x bin/devcluster ]; then
+    step "Remove the development cluster" bin/devcluster down || failed=1
+  fi
   steps_report
   local word
   for word in ${left_out[@]+"${left_out[@]}"}; do echo "not run: $word"; done
