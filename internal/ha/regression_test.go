@@ -6,9 +6,11 @@ import "testing"
 // what was learned.
 func TestRegressions(t *testing.T) {
 	seeds := map[string][]uint64{
-		"3-async":            {171},          // a silent voter asked for term after term
-		"2-async":            {241},          // the same
-		"3-loss":             {538},          // a lost volume's successor was not counted as one that can follow
+		"3-async": {171}, // a silent voter asked for term after term
+		"2-async": {241}, // the same
+		// a lost volume's successor was not counted as one that can follow; a standby that lacked WAL did not elect
+		"3-loss":             {538, 5512},
+		"5-w2-loss-freeze":   {2906},
 		"2-preferred-freeze": {10277, 12744}, // established by a write whose answer was lost, after it had stepped down
 	}
 	for _, o := range configs() {

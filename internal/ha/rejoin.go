@@ -21,7 +21,7 @@ func (m *machine) idle() {
 		m.do(Discard{Op: m.begin(opDiscard)})
 		m.enter(Cloning)
 		return
-	case d.Empty || m.Broken:
+	case d.Empty || m.mustClone():
 		m.pledgeEmpty()
 		m.clone()
 		return
@@ -121,7 +121,9 @@ func (m *machine) gated() {
 func (m *machine) startedStandby(in Done) {
 	if in.Failed != "" {
 		m.note("standby did not start: " + in.Failed)
-		m.Broken = m.Now-m.Boot > time.Minute // not at once: it may be a matter of configuration
+		if m.Now-m.Boot > time.Minute { // not at once: it may be a matter of configuration
+			m.Broken = m.Leader.Term
+		}
 		m.toIdle()
 		return
 	}
@@ -157,6 +159,14 @@ func (m *machine) standby() {
 	}
 }
 
+// mustClone: the data lacks WAL that the leader no longer has. It is given up for an established leader only: until then
+// it is a copy, and takes part in elections.
+func (m *machine) mustClone() bool {
+	l := &m.Leader
+
+	return m.Broken != 0 && m.Broken == l.Term && l.Established && m.Now-l.Heard <= m.Settings.Timing.missed()
+}
+
 // follow streams from the leader that is heard, or makes that possible.
 func (m *machine) follow() {
 	l, d := &m.Leader, &m.Disk
@@ -166,7 +176,7 @@ func (m *machine) follow() {
 	if l.Term < d.Pledged && !m.without(gTerm) || m.SavedN < m.AdoptN && !m.without(gDurable) || m.Obs.Tip.Timeline == 0 {
 		return
 	}
-	if m.Broken {
+	if m.mustClone() {
 		m.fence("the upstream no longer has the WAL that this standby needs", m.Now+m.Settings.Timing.Promise)
 		return
 	}
@@ -218,7 +228,7 @@ func (m *machine) clone() {
 	}
 	switch {
 	case !m.Disk.Empty && l.Established:
-		m.Broken = false
+		m.Broken = 0
 		m.Disk.Dirty = true
 		m.save()
 	case l.Established, m.Disk.Empty && m.Now-l.Since >= cloneEarly:

@@ -304,8 +304,8 @@ type State struct {
 	// GiveUp: resign once the fence is over.
 	GiveUp bool
 	Force  bool
-	// Broken: streaming cannot go on from this data.
-	Broken bool
+	// Broken is the term of the leader that no longer has the WAL that this data needs.
+	Broken uint64
 }
 
 // New is an instance at the start of PID 1. Run must differ for each start.

@@ -71,7 +71,7 @@ func (m *machine) input(in Input) {
 	case Shutdown:
 		m.onShutdown()
 	case Broken:
-		m.Broken = m.Phase == Standby
+		m.Broken = m.Leader.Term
 	}
 }
 
