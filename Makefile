@@ -65,6 +65,10 @@ test-api: ## Tests against a real API server only
 test-e2e: ## End-to-end tests only
 	@hack/test.sh e2e
 
+.PHONY: soak
+soak: ## Run the protocol's simulator over SEEDS seeds from FIRST on (default 1,000,000 from 1)
+	@CARETAKER_SEEDS=$${SEEDS:-1000000} CARETAKER_FIRST=$${FIRST:-1} go test -timeout 0 -count=1 -run 'TestSimulation$$' ./internal/ha
+
 .PHONY: bench-apply
 bench-apply: ## Measure the time from apply to three ready instances
 	@hack/bench-apply.sh
