@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/caretaker-dev/caretaker/internal/ha"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 )
 
@@ -109,6 +110,12 @@ func (r *runner) Ready(ctx context.Context) error {
 		return errors.New("PostgreSQL is being restarted")
 	case !r.serves():
 		return fmt.Errorf("%s %s: %s", status.State, status.Reason, status.Message)
+	}
+
+	if p := r.protocolRuns(); p != nil {
+		if err, decided := p.readyUnder(p.driver.Snapshot()); decided {
+			return err
+		}
 	}
 
 	health, err := r.monitor.Health(ctx)
@@ -216,6 +223,10 @@ func (r *runner) PutConfig(encoded []byte) error {
 		r.mu.Unlock()
 	}
 
+	if p := r.protocolRuns(); p != nil {
+		p.driver.Post(ha.Configured{Settings: r.protocolSettings(r.view.get().SystemID)})
+	}
+
 	r.chores.now()
 	r.wake()
 
@@ -241,6 +252,10 @@ func (r *runner) Restart(request instanceapi.RestartRequest) error {
 	r.view.say(instanceapi.StateStopping, "", "PostgreSQL is being restarted: "+reason)
 	r.setRestart(reason)
 	r.wake()
+
+	if p := r.protocolRuns(); p != nil {
+		go p.restartServer(p.life)
+	}
 
 	return nil
 }

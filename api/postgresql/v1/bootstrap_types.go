@@ -329,6 +329,48 @@ type ClusterTermSpec struct {
 	// SystemID is PostgreSQL's system identifier, a decimal number.
 	// +optional
 	SystemID string `json:"systemID,omitempty"`
+
+	// Voters are the member IDs, without the primary's, that acknowledge commits and elect.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=100
+	Voters []string `json:"voters,omitempty"`
+
+	// Acks is how many voters must have flushed a commit before it is acknowledged; 0 is asynchronous.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Acks int32 `json:"acks,omitempty"`
+
+	// Pending is a term that was asked for and is not established yet.
+	// +optional
+	Pending *PendingTerm `json:"pending,omitempty"`
+}
+
+// PendingTerm is a term that was asked for and is not established yet.
+type PendingTerm struct {
+	// Term asked for.
+	Term int64 `json:"term"`
+	// Timeline reserved for it.
+	Timeline int64 `json:"timeline"`
+	// Candidate is the member that may be promoted, once named; CandidateName is its pod.
+	// +optional
+	Candidate string `json:"candidate,omitempty"`
+	// +optional
+	CandidateName string `json:"candidateName,omitempty"`
+	// Forced terms go ahead although the primary is still heard: a switchover, or a primary out of order.
+	// +optional
+	Forced bool `json:"forced,omitempty"`
+	// OldStopped: the primary has stopped for good.
+	// +optional
+	OldStopped bool `json:"oldStopped,omitempty"`
+	// MinLSN that the candidate must have, such as 0/3000028.
+	// +optional
+	MinLSN string `json:"minLSN,omitempty"`
+	// Request of a switchover, and the member asked for.
+	// +optional
+	Request string `json:"request,omitempty"`
+	// +optional
+	Target string `json:"target,omitempty"`
 }
 
 // TermHolder identifies a primary: the volume by member ID, the process by pod UID.
@@ -341,4 +383,7 @@ type TermHolder struct {
 	// PodUID of the pod that holds the term.
 	// +optional
 	PodUID string `json:"podUID,omitempty"`
+	// Run differs for each start of PID 1: what an earlier run may still be writing then fails.
+	// +optional
+	Run int64 `json:"run,omitempty"`
 }

@@ -245,6 +245,9 @@ func (s *Server) Stop(ctx context.Context, plan []Phase) error {
 	return s.killLeft(ctx)
 }
 
+// KillLeft kills every process below this one: of PostgreSQL, and of programs that work on its data.
+func (s *Server) KillLeft(ctx context.Context) error { return s.killLeft(ctx) }
+
 // killLeft kills every descendant: backends outlive a killed postmaster for a while.
 func (s *Server) killLeft(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), killDeadline)

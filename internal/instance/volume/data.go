@@ -78,6 +78,17 @@ func SetStandby(dataDir string) error {
 	return nil
 }
 
+// ClearStandby makes PGDATA start read-write, durably.
+func ClearStandby(dataDir string) error {
+	for _, name := range []string{standbySignal, recoverySignal} {
+		if err := removeIfThere(filepath.Join(dataDir, name)); err != nil {
+			return err
+		}
+	}
+
+	return SyncDir(dataDir)
+}
+
 // RemoveStalePID removes postmaster.pid of a container that is gone. Only the holder of the lock may: the process ID
 // in it may by now be someone else's in this container, and PostgreSQL would refuse to start.
 func RemoveStalePID(dataDir string) error {
@@ -150,6 +161,9 @@ func syncFilesystem(dir string) error {
 
 	return nil
 }
+
+// Sync flushes everything in a folder's filesystem.
+func Sync(dir string) error { return syncFilesystem(dir) }
 
 // Discard removes PGDATA so that it is cloned anew. The rename comes first: a crash midway leaves no half folder
 // under the real name.
