@@ -42,6 +42,8 @@ type protocol struct {
 	// ends is the claim on the end of the server that runs: who takes it tells of it.
 	ends *atomic.Bool
 	gens generations
+	// systemID of the data.
+	systemID string
 	// conf numbers what was rendered.
 	conf uint64
 }
@@ -93,7 +95,7 @@ func (r *runner) startProtocol(ctx context.Context, facts Facts) error {
 	run := binary.LittleEndian.Uint64(seed[:])>>(64-runBits) | 1
 	local := pgconn.Local(r.layout.SocketDir, r.layout.PostgresPort, postgres.Superuser)
 	p := &protocol{
-		r: r, work: pgconn.NewSession(local), watch: pgconn.NewSession(local), life: ctx, gone: make(chan struct{}),
+		r: r, systemID: facts.Data.SystemID, work: pgconn.NewSession(local), watch: pgconn.NewSession(local), life: ctx, gone: make(chan struct{}),
 	}
 	self := ha.Instance{ID: disk.Member, Name: r.opts.Instance}
 	settings := r.protocolSettings(facts.Data.SystemID)

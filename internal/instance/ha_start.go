@@ -20,6 +20,7 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/instance/serverconf"
 	"github.com/caretaker-dev/caretaker/internal/instance/volume"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
 
 const (
@@ -132,6 +133,7 @@ func (p *protocol) startStandby(ctx context.Context) (ha.Done, error) {
 		return ha.Done{}, err
 	}
 
+	p.learn(control)
 	p.number(func(in *serverconf.Input) {
 		in.Upstream, in.Closed, in.Sync, in.Control = nil, false, idleSync, control.Settings
 		in.WALSegmentBytes = control.WALSegmentBytes
@@ -152,9 +154,17 @@ func (p *protocol) startStandby(ctx context.Context) (ha.Done, error) {
 }
 
 func (p *protocol) startPrimary(ctx context.Context, a ha.StartPrimary) (ha.Done, error) {
+	control, err := p.r.programs.ControlData(ctx, p.r.layout.DataDir)
+	if err != nil {
+		return ha.Done{}, err
+	}
+
+	p.learn(control)
+
 	sync := harunner.SyncNames(a.Sync)
 	n := p.number(func(in *serverconf.Input) {
 		in.Upstream, in.Closed, in.Sync, in.Control = nil, a.Closed, sync, nil
+		in.WALSegmentBytes = control.WALSegmentBytes
 	})
 	p.setGens(generations{
 		wanted: generation{gen: a.Gen, conf: n}, loaded: a.Gen, checkpointer: a.Gen, isWaiting: sync != "", wantsWaiting: sync != "",
@@ -171,6 +181,24 @@ func (p *protocol) startPrimary(ctx context.Context, a ha.StartPrimary) (ha.Done
 	tip, err := p.primaryTip(ctx)
 
 	return ha.Done{Tip: tip}, err
+}
+
+// learn tells the protocol whose data these are.
+func (p *protocol) learn(control postgres.ControlData) {
+	p.mu.Lock()
+	p.systemID = strconv.FormatUint(control.SystemIdentifier, 10)
+	p.mu.Unlock()
+
+	p.configured()
+}
+
+// configured tells the protocol of its settings.
+func (p *protocol) configured() {
+	p.mu.Lock()
+	id := p.systemID
+	p.mu.Unlock()
+
+	p.driver.MustPost(p.life, ha.Configured{Settings: p.r.protocolSettings(id)})
 }
 
 // startServer starts PostgreSQL and waits until it accepts connections.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/caretaker-dev/caretaker/internal/ha"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 )
 
@@ -224,7 +223,7 @@ func (r *runner) PutConfig(encoded []byte) error {
 	}
 
 	if p := r.protocolRuns(); p != nil {
-		p.driver.Post(ha.Configured{Settings: r.protocolSettings(r.view.get().SystemID)})
+		p.configured()
 	}
 
 	r.chores.now()
