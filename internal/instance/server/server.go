@@ -52,6 +52,8 @@ type Start struct {
 	DataDir string
 	// ConfFile is the generated postgresql.conf.
 	ConfFile string
+	// SocketDir is the folder of the Unix socket, which outlives a container.
+	SocketDir string
 	// Lock on the volume, inherited.
 	Lock *os.File
 	// Settings are further ones, as name=value.
@@ -69,7 +71,7 @@ func (s *Server) Start(ctx context.Context, start Start) error {
 		return err
 	}
 
-	if err := volume.RemoveStalePID(start.DataDir); err != nil {
+	if err := errors.Join(volume.RemoveStalePID(start.DataDir), volume.RemoveStaleSocket(start.SocketDir)); err != nil {
 		return err
 	}
 

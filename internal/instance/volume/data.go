@@ -95,6 +95,23 @@ func RemoveStalePID(dataDir string) error {
 	return removeIfThere(filepath.Join(dataDir, "postmaster.pid"))
 }
 
+// RemoveStaleSocket removes the Unix sockets of a container that is gone, and their locks: as with postmaster.pid, the
+// process ID in a lock may be someone else's by now.
+func RemoveStaleSocket(socketDir string) error {
+	left, err := filepath.Glob(filepath.Join(socketDir, ".s.PGSQL.*"))
+	if err != nil {
+		return fmt.Errorf("look for the sockets of an earlier server: %w", err)
+	}
+
+	for _, path := range left {
+		if err := removeIfThere(path); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
 // Restrict makes PGDATA accessible to its owner only: a kubelet that applies fsGroup opens it to the group, and
 // PostgreSQL then refuses to start.
 func Restrict(dataDir string) error {
