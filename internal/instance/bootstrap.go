@@ -166,7 +166,7 @@ func (b bootstrap) populate(ctx context.Context, dir string) error {
 	err := b.r.server.Start(ctx, server.Start{
 		Programs: b.programs, DataDir: dir, ConfFile: b.r.layout.ConfFile(), Lock: b.lock,
 		SocketDir: b.r.layout.SocketDir,
-		Settings: []string{"fsync=off", "full_page_writes=off", "synchronous_commit=off"},
+		Settings:  []string{"fsync=off", "full_page_writes=off", "synchronous_commit=off"},
 	})
 	if err != nil {
 		return err
