@@ -195,7 +195,7 @@ func (r *runner) Status(ctx context.Context) instanceapi.Status {
 		status.Streaming = &since
 	}
 
-	details, err := r.monitor.Details(ctx, status.Major, r.conf.Config().Members)
+	details, err := r.monitor.Details(ctx, status.Major, r.applicationNames())
 	if err != nil {
 		return status
 	}
@@ -208,6 +208,22 @@ func (r *runner) Status(ctx context.Context) instanceapi.Status {
 	}
 
 	return status
+}
+
+// applicationNames are the members by the names that their replication connections show.
+func (r *runner) applicationNames() map[string]string {
+	names := map[string]string{}
+	for _, member := range r.conf.Config().Members {
+		names[member] = member
+	}
+
+	if p := r.protocolRuns(); p != nil {
+		for id, name := range p.driver.Snapshot().Names {
+			names[string(id)] = name
+		}
+	}
+
+	return names
 }
 
 // PutConfig takes a configuration over.

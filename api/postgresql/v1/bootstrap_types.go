@@ -352,9 +352,10 @@ type PendingTerm struct {
 	Term int64 `json:"term"`
 	// Timeline reserved for it.
 	Timeline int64 `json:"timeline"`
-	// Candidate is the member that may be promoted, once named; CandidateName is its pod.
+	// Candidate is the member that may be promoted, once named.
 	// +optional
 	Candidate string `json:"candidate,omitempty"`
+	// CandidateName is the candidate's pod.
 	// +optional
 	CandidateName string `json:"candidateName,omitempty"`
 	// Forced terms go ahead although the primary is still heard: a switchover, or a primary out of order.
@@ -366,9 +367,10 @@ type PendingTerm struct {
 	// MinLSN that the candidate must have, such as 0/3000028.
 	// +optional
 	MinLSN string `json:"minLSN,omitempty"`
-	// Request of a switchover, and the member asked for.
+	// Request of a switchover.
 	// +optional
 	Request string `json:"request,omitempty"`
+	// Target is the member that the request asked for.
 	// +optional
 	Target string `json:"target,omitempty"`
 }
