@@ -4,16 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"strings"
 
 	"github.com/caretaker-dev/caretaker/internal/ha"
 	"github.com/caretaker-dev/caretaker/internal/instance/harunner"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 )
-
-// changingGrace is how long an instance stays ready while it is promoted or restarts in place: clients are refused by
-// PostgreSQL itself, and endpoints that come and go would only make the gap longer.
-const changingGrace = 10 * time.Second
 
 // passProtocol is the main loop's round while the protocol decides: it looks after what runs, and says what goes on.
 func (r *runner) passProtocol(ctx context.Context, p *protocol) {
@@ -111,19 +107,14 @@ func haltMessage(reason ha.HaltReason) string {
 	}
 }
 
-// readyUnder says why the instance does not serve in its phase; decided is false if PostgreSQL is to be asked.
-func (p *protocol) readyUnder(seen harunner.Snapshot) (err error, decided bool) { //nolint:revive,staticcheck // the order reads as a pair
-	switch seen.Phase {
-	case ha.Primary, ha.Standby:
-		return nil, false
-	case ha.Promoting, ha.Establishing, ha.Restarting, ha.Gated, ha.Idle:
-		if seen.Led > 0 && p.r.opts.Boottime()-seen.Since < changingGrace && p.r.view.get().Ready {
-			return nil, true
-		}
-	case ha.Starting, ha.Stopping, ha.Resigned, ha.Fencing, ha.Rewinding, ha.Cloning, ha.Halted, ha.Gone:
+// unready says why the instance does not serve in its phase; nil if PostgreSQL is to be asked. The kubelet forgives a few
+// seconds, so that a failover does not wait for it.
+func unready(seen harunner.Snapshot) error {
+	if seen.Phase == ha.Primary || seen.Phase == ha.Standby {
+		return nil
 	}
 
-	return fmt.Errorf("this instance is %s", seen.Phase), true
+	return fmt.Errorf("this instance is %s", strings.ToLower(seen.Phase.String()))
 }
 
 // restartServer restarts PostgreSQL in place: its end is told as one that nobody asked for.

@@ -112,7 +112,7 @@ func (r *runner) Ready(ctx context.Context) error {
 	}
 
 	if p := r.protocolRuns(); p != nil {
-		if err, decided := p.readyUnder(p.driver.Snapshot()); decided {
+		if err := unready(p.driver.Snapshot()); err != nil {
 			return err
 		}
 	}
