@@ -270,7 +270,8 @@ func (r *runner) adoptProtected(ctx context.Context, facts Facts, timeline int64
 		spec.Term, spec.Timeline, spec.SystemID, spec.Established = 1, timeline, facts.Data.SystemID, true
 		spec.Primary = &postgresqlv1.TermHolder{MemberID: facts.Member, Name: facts.Instance, PodUID: facts.PodUID}
 
-		if !isNew && !(disk.Led == 1 && disk.Pledged == 1 && !facts.Data.IsStandby) {
+		isFirst := disk.Led == 1 && disk.Pledged == 1 && !facts.Data.IsStandby
+		if !isNew && !isFirst {
 			spec.Term = int64(max(disk.Pledged, disk.Led)) + byHandGap //nolint:gosec // small
 			spec.Pending = &postgresqlv1.PendingTerm{Term: spec.Term + 1, Timeline: timeline + byHandTimelines}
 		}

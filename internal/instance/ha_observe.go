@@ -8,7 +8,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/caretaker-dev/caretaker/internal/ha"
-	"github.com/caretaker-dev/caretaker/internal/instance/serverconf"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
 
@@ -212,13 +211,13 @@ func (p *protocol) confirm(ctx context.Context) error {
 
 	p.gens.isWaiting = false
 
-	go p.checkpointed(before.wanted, before.wantsWaiting)
+	go p.checkpointed(before.wanted, before.wantsWaiting) //nolint:contextcheck // it outlives the observation
 
 	return nil
 }
 
 // checkpointed: a checkpoint that was asked for after the reload is made by a checkpointer that has loaded it.
-func (p *protocol) checkpointed(g generation, isWaiting bool) { //nolint:revive // a fact, not a switch
+func (p *protocol) checkpointed(g generation, isWaiting bool) {
 	ctx, cancel := context.WithTimeout(p.life, promoteTimeout)
 	defer cancel()
 
@@ -240,12 +239,4 @@ func (p *protocol) checkpointed(g generation, isWaiting bool) { //nolint:revive 
 	if p.gens.wanted == g {
 		p.gens.checkpointer, p.gens.isWaiting = g.gen, isWaiting
 	}
-}
-
-// closed says whether clients are kept out.
-func (p *protocol) closed() bool {
-	closed := false
-	p.r.conf.Set(func(in *serverconf.Input) { closed = in.Closed })
-
-	return closed
 }

@@ -77,9 +77,9 @@ func (p *protocol) loaded(ctx context.Context) (uint64, error) {
 	return strconv.ParseUint(value, 10, 64)
 }
 
-func (p *protocol) query(ctx context.Context, sql string, args []any, into ...any) error {
+func (p *protocol) query(ctx context.Context, sql string, into ...any) error {
 	return p.work.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, sql, args...).Scan(into...)
+		return conn.QueryRow(ctx, sql).Scan(into...)
 	})
 }
 
@@ -99,7 +99,7 @@ func (p *protocol) stopReceiving(ctx context.Context) error {
 	return p.poll(ctx, func(ctx context.Context) (bool, error) {
 		var receivers int
 
-		err := p.query(ctx, `SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'walreceiver'`, nil, &receivers)
+		err := p.query(ctx, `SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'walreceiver'`, &receivers)
 		if err != nil {
 			return false, err
 		}
@@ -125,7 +125,7 @@ func (p *protocol) waitReplayEnd(ctx context.Context) (ha.Done, error) {
 
 	err := p.poll(ctx, func(ctx context.Context) (bool, error) {
 		var received, replayed, waits string
-		if err := p.query(ctx, replayState, nil, &received, &replayed, &waits); err != nil {
+		if err := p.query(ctx, replayState, &received, &replayed, &waits); err != nil {
 			return false, err
 		}
 
@@ -194,21 +194,21 @@ func (p *protocol) promote(ctx context.Context, a ha.Promote) (ha.Done, error) {
 	}
 
 	// Who rewinds onto this server goes by its last checkpoint.
-	go p.r.chores.checkpoint(p.life, true, time.Minute)
+	go p.r.chores.checkpoint(p.life, true, time.Minute) //nolint:contextcheck // it outlives the promotion
 
 	return ha.Done{Tip: tip}, err
 }
 
 func (p *protocol) endRecovery(ctx context.Context) error {
 	var asked bool
-	if err := p.query(ctx, "SELECT pg_catalog.pg_promote(false)", nil, &asked); err != nil {
+	if err := p.query(ctx, "SELECT pg_catalog.pg_promote(false)", &asked); err != nil {
 		return fmt.Errorf("promote: %w", err)
 	}
 
 	return p.poll(ctx, func(ctx context.Context) (bool, error) {
 		var inRecovery bool
 
-		err := p.query(ctx, "SELECT pg_catalog.pg_is_in_recovery()", nil, &inRecovery)
+		err := p.query(ctx, "SELECT pg_catalog.pg_is_in_recovery()", &inRecovery)
 
 		return !inRecovery, err
 	})
@@ -221,7 +221,7 @@ func (p *protocol) dropClients(ctx context.Context) error {
 
 		err := p.query(ctx, `SELECT count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity
 			WHERE backend_type = 'client backend' AND pid <> pg_catalog.pg_backend_pid() AND application_name <> 'caretaker'`,
-			nil, &left)
+			&left)
 
 		return left == 0, err
 	})

@@ -33,7 +33,7 @@ func (r *runner) passProtocol(ctx context.Context, p *protocol) {
 		}
 	})
 
-	state, reason, message := r.protocolState(ctx, p, seen)
+	state, reason, message := r.protocolState(ctx, seen)
 	if state == "" {
 		return
 	}
@@ -62,7 +62,7 @@ func roleOf(s harunner.Snapshot) instanceapi.Role {
 }
 
 // protocolState is the state in words; empty if an operation says it.
-func (r *runner) protocolState(ctx context.Context, p *protocol, s harunner.Snapshot) (instanceapi.State, string, string) {
+func (r *runner) protocolState(ctx context.Context, s harunner.Snapshot) (instanceapi.State, string, string) {
 	switch s.Phase {
 	case ha.Primary, ha.Standby:
 		if _, err := r.monitor.Health(ctx); err != nil {

@@ -162,11 +162,12 @@ func (r *runner) pass(ctx context.Context) {
 
 	facts := r.observe(ctx)
 	if !r.server.IsUp() && r.wantsProtocol(facts) {
-		if err := r.startProtocol(r.life, facts); err != nil {
-			r.log.Error("this instance cannot take part in failover", "error", err)
-		} else {
+		err := r.startProtocol(r.life, facts)
+		if err == nil {
 			return
 		}
+
+		r.log.Error("this instance cannot take part in failover", "error", err)
 	}
 
 	step := Decide(facts)

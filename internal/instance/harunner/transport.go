@@ -61,7 +61,7 @@ func (t *Transport) Learn(name, address string) {
 	}
 }
 
-// Address of a peer: what it told last, or its name's.
+// AddressOf a peer: what it told last, or its name's.
 func (t *Transport) AddressOf(name string) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -95,7 +95,7 @@ func (w *worker) one(ctx context.Context, t task) {
 	}
 
 	if !hasOp {
-		if err := w.d.opts.Executor.Apply(t.ctx, t.action); err != nil {
+		if err := w.d.opts.Executor.Apply(t.ctx, t.action); err != nil { //nolint:contextcheck // the task's own
 			log.Warn("an action failed", "action", nameOf(t.action), "error", err)
 		}
 
@@ -104,7 +104,7 @@ func (w *worker) one(ctx context.Context, t task) {
 
 	log.Info("begins", "action", nameOf(t.action))
 
-	done, err := w.d.opts.Executor.Do(t.ctx, t.action)
+	done, err := w.d.opts.Executor.Do(t.ctx, t.action) //nolint:contextcheck // the task's own
 	if t.ctx.Err() != nil {
 		log.Info("was cut off", "action", nameOf(t.action))
 

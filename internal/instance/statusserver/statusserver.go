@@ -38,6 +38,11 @@ type Instance interface {
 	PutConfig(encoded []byte) error
 	// Restart takes an order to restart PostgreSQL; an error means that the moment is wrong.
 	Restart(request instanceapi.RestartRequest) error
+	Peer
+}
+
+// Peer is what other instances, and who asks for a switchover, want of an instance.
+type Peer interface {
 	// Message takes a message of another instance's PID 1 over; an error means that it cannot be read.
 	Message(encoded []byte) error
 	// Switchover takes an order to hand over; an error means that this is not the primary.
