@@ -241,6 +241,9 @@ func (p *protocol) watchdog(ctx context.Context) {
 // byHandGap is how far a term that a person's decision begins is above all that this volume knows of.
 const byHandGap = 1000
 
+// byHandWrites is the same for the number of the record's writes.
+const byHandWrites = 1000 * byHandGap
+
 // byHandTimelines is the same for timelines, each of which leaves a file.
 const byHandTimelines = 16
 
@@ -273,6 +276,7 @@ func (r *runner) adoptProtected(ctx context.Context, facts Facts, timeline int64
 		isFirst := disk.Led == 1 && disk.Pledged == 1 && !facts.Data.IsStandby
 		if !isNew && !isFirst {
 			spec.Term = int64(max(disk.Pledged, disk.Led)) + byHandGap //nolint:gosec // small
+			spec.Seq = int64(disk.Seen) + byHandWrites                 //nolint:gosec // it counts
 			spec.Pending = &postgresqlv1.PendingTerm{Term: spec.Term + 1, Timeline: timeline + byHandTimelines}
 		}
 

@@ -339,7 +339,7 @@ func (w *world) start(name, podUID string) *member {
 		ConfigDir: dir + "/config", CertificatesDir: dir + "/certs", CredentialsDir: dir + "/credentials",
 		ExternalDir: dir + "/external", SocketDir: dir + "/socket", RunDir: dir + "/run",
 		ListenAddress: "127.0.0.1", PostgresPort: w.ports[name],
-		StatusAddress:  w.statuses[name],
+		StatusAddress:  w.statusAddress(name),
 		MetricsAddress: fmt.Sprintf("127.0.0.1:%d", freePort(w.t)),
 	}}
 	w.mount(m)
@@ -372,6 +372,18 @@ func (w *world) start(name, podUID string) *member {
 	})
 
 	return m
+}
+
+// statusAddress is the member's own, unless another process is there already.
+func (w *world) statusAddress(name string) string {
+	listener, err := net.Listen("tcp", w.statuses[name])
+	if err != nil {
+		return fmt.Sprintf("127.0.0.1:%d", freePort(w.t))
+	}
+
+	must(w.t, listener.Close())
+
+	return w.statuses[name]
 }
 
 // mount writes what Kubernetes would mount.

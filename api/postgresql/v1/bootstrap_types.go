@@ -305,6 +305,7 @@ type ClusterTermList struct {
 // +kubebuilder:validation:XValidation:rule="self.term >= oldSelf.term",message="spec.term: terms only grow"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.systemID) || (has(self.systemID) && self.systemID == oldSelf.systemID)",message="spec.systemID: a Cluster keeps its system identifier"
 // +kubebuilder:validation:XValidation:rule="self.term > oldSelf.term || !has(oldSelf.primary) || (has(self.primary) && self.primary.memberID == oldSelf.primary.memberID)",message="spec.primary: another primary needs a higher term"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.seq) || (has(self.seq) && self.seq >= oldSelf.seq)",message="spec.seq: it only grows"
 type ClusterTermSpec struct {
 	// Term grows with each change of primary; 0 until the first primary has initialized its data.
 	// +kubebuilder:validation:Minimum=0
@@ -329,6 +330,11 @@ type ClusterTermSpec struct {
 	// SystemID is PostgreSQL's system identifier, a decimal number.
 	// +optional
 	SystemID string `json:"systemID,omitempty"`
+
+	// Seq counts the writes, so that a record restored from a backup is known for what it is.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Seq int64 `json:"seq,omitempty"`
 
 	// Voters are the member IDs, without the primary's, that acknowledge commits and elect.
 	// +optional

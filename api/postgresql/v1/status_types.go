@@ -136,7 +136,7 @@ type FailoverStatus struct {
 	// From is the primary before.
 	From string `json:"from"`
 	// To is the primary since.
-	To   string `json:"to"`
+	To string `json:"to"`
 	// Term of the new primary.
 	Term int64 `json:"term"`
 	// At is when the operator saw it.

@@ -13,6 +13,8 @@ func ToRecord(spec postgresqlv1.ClusterTermSpec) (*ha.Record, error) {
 	r := &ha.Record{SystemID: spec.SystemID, Rule: ha.Rule{
 		Term: uint64(spec.Term), Timeline: uint32(spec.Timeline), Acks: int(spec.Acks), //nolint:gosec // never negative
 	}}
+	r.Seq = uint64(spec.Seq) //nolint:gosec // never negative
+
 	if holder := spec.Primary; holder != nil {
 		r.Primary = ha.Holder{
 			Member: ha.MemberID(holder.MemberID), Name: holder.Name, PodUID: holder.PodUID,
@@ -51,7 +53,7 @@ func ToRecord(spec postgresqlv1.ClusterTermSpec) (*ha.Record, error) {
 func FromRecord(r *ha.Record, bootstrap string) postgresqlv1.ClusterTermSpec {
 	spec := postgresqlv1.ClusterTermSpec{
 		Term: int64(r.Term), Timeline: int64(r.Timeline), SystemID: r.SystemID, Acks: int32(r.Acks), //nolint:gosec // small
-		Bootstrap: bootstrap, Established: true,
+		Bootstrap: bootstrap, Established: true, Seq: int64(r.Seq), //nolint:gosec // it counts
 		Primary: &postgresqlv1.TermHolder{
 			MemberID: string(r.Primary.Member), Name: r.Primary.Name, PodUID: r.Primary.PodUID,
 			Run: int64(r.Primary.Run), //nolint:gosec // made with 48 bits

@@ -20,7 +20,7 @@ func TestRecordSurvivesTheAPI(t *testing.T) {
 	for name, want := range map[string]*ha.Record{
 		"quiet":        {Rule: rule, SystemID: "7710350926972936219"},
 		"asynchronous": {Rule: ha.Rule{Term: 1, Timeline: 1, Primary: rule.Primary}},
-		"just asked for": {Rule: rule, Pending: &ha.Pending{
+		"just asked for": {Seq: 17, Rule: rule, Pending: &ha.Pending{
 			Term: 8, Timeline: 10,
 		}},
 		"switchover": {Rule: rule, Pending: &ha.Pending{

@@ -76,7 +76,7 @@ func patchOf(spec postgresqlv1.ClusterTermSpec) map[string]any {
 	content := map[string]any{
 		"term": spec.Term, "bootstrap": orNull(spec.Bootstrap), "timeline": orNull(spec.Timeline),
 		"established": spec.Established, "systemID": orNull(spec.SystemID), "primary": nil,
-		"voters": nil, "acks": orNull(spec.Acks), "pending": nil,
+		"voters": nil, "acks": orNull(spec.Acks), "seq": orNull(spec.Seq), "pending": nil,
 	}
 	if holder := spec.Primary; holder != nil {
 		content["primary"] = map[string]any{
