@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/user"
 	"runtime/debug"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/caretaker-dev/caretaker/internal/instance"
+	"github.com/caretaker-dev/caretaker/internal/instance/harunner"
 	"github.com/caretaker-dev/caretaker/internal/instance/layout"
 	"github.com/caretaker-dev/caretaker/internal/instance/logging"
 	"github.com/caretaker-dev/caretaker/internal/instance/term"
@@ -83,7 +85,21 @@ func runInstance(ctx context.Context, level slog.Level) error {
 		Peer: func(name string) (string, int) {
 			return naming.InstanceHost(id.Cluster, name, id.Namespace), naming.PortPostgreSQL
 		},
+		PeerStatus: func(name string) string {
+			return net.JoinHostPort(naming.InstanceHost(id.Cluster, name, id.Namespace), strconv.Itoa(naming.PortStatus))
+		},
+		Address:  ownAddress(os.Getenv(instanceapi.EnvPodIP)),
+		Boottime: harunner.Boottime,
 	})
+}
+
+// ownAddress is where peers reach us without a name service; empty if it is not known.
+func ownAddress(ip string) string {
+	if ip == "" {
+		return ""
+	}
+
+	return net.JoinHostPort(ip, strconv.Itoa(naming.PortStatus))
 }
 
 func identity() (logging.Identity, error) {

@@ -86,6 +86,10 @@ func (r *Reconciler) do(ctx context.Context, o observation, action decide.Action
 		return moment(r.options.Instances.PutConfig(ctx, o.targets[a.Instance], a.Config))
 	case decide.Restart:
 		return moment(r.options.Instances.Restart(ctx, o.targets[a.Instance], instanceapi.RestartRequest{Reason: a.Why}))
+	case decide.Switchover:
+		request := instanceapi.SwitchoverRequest{Request: a.Request, Target: a.Target}
+
+		return moment(r.options.Instances.Switchover(ctx, o.targets[a.Instance], request))
 	default:
 		panic(fmt.Sprintf("unknown action %T", action))
 	}

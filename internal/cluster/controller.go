@@ -47,6 +47,8 @@ type Instances interface {
 	PutConfig(ctx context.Context, target instanceclient.Target, encoded []byte) error
 	// Restart asks for an orderly restart of PostgreSQL; it does not wait for it.
 	Restart(ctx context.Context, target instanceclient.Target, request instanceapi.RestartRequest) error
+	// Switchover asks the primary to hand over; it does not wait for it.
+	Switchover(ctx context.Context, target instanceclient.Target, request instanceapi.SwitchoverRequest) error
 }
 
 // Options of the controller.

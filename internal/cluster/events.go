@@ -67,6 +67,8 @@ func eventOfAction(action decide.Action) (event, bool) {
 		return normal("InstanceStopped", "Stop", note, podReference(a.Name)), true
 	case decide.DeleteVolume:
 		return normal("VolumeDeleted", "ScaleDown", note, volumeReference(a.Name)), true
+	case decide.Switchover:
+		return normal("SwitchoverAsked", "Switchover", note, podReference(a.Instance)), true
 	case decide.Restart:
 		return normal("PostgresRestarted", "Restart", note, podReference(a.Instance)), true
 	case decide.Apply:

@@ -67,6 +67,7 @@ func (r *runner) startServer(ctx context.Context, do Do, spec postgresqlv1.Clust
 
 	start := server.Start{
 		Programs: r.programs, DataDir: r.layout.DataDir, ConfFile: r.layout.ConfFile(), Lock: r.lock,
+		SocketDir: r.layout.SocketDir,
 	}
 
 	r.log.Info("starting PostgreSQL", "role", r.role, "term", spec.Term, "upstream", upstream)
@@ -124,6 +125,11 @@ func (r *runner) stopWithin(ctx context.Context, smart, total time.Duration) err
 	return err
 }
 
+// stopWithinUnclaimed stops PostgreSQL and leaves it to others to notice.
+func (r *runner) stopWithinUnclaimed(ctx context.Context) error {
+	return r.server.Stop(ctx, server.StopPlan(0, time.Duration(r.conf.Config().StopTimeout)*time.Second))
+}
+
 func (r *runner) suspend(ctx context.Context) {
 	for _, session := range r.sessions {
 		session.Suspend(ctx)
@@ -141,6 +147,10 @@ func (r *runner) adopt(facts Facts) func(context.Context) error {
 	timeline := int64(r.control.Timeline)
 
 	return func(ctx context.Context) error {
+		if r.conf.Config().HA != nil {
+			return r.adoptProtected(ctx, facts, timeline)
+		}
+
 		return r.term.swap(ctx, func(spec *postgresqlv1.ClusterTermSpec) bool {
 			if spec.Term != 0 || spec.Bootstrap != facts.Instance {
 				return false

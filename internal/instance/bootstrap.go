@@ -165,7 +165,8 @@ func (b bootstrap) populate(ctx context.Context, dir string) error {
 	// Until the data are whole nothing needs to survive a crash: everything is synced at once at the end.
 	err := b.r.server.Start(ctx, server.Start{
 		Programs: b.programs, DataDir: dir, ConfFile: b.r.layout.ConfFile(), Lock: b.lock,
-		Settings: []string{"fsync=off", "full_page_writes=off", "synchronous_commit=off"},
+		SocketDir: b.r.layout.SocketDir,
+		Settings:  []string{"fsync=off", "full_page_writes=off", "synchronous_commit=off"},
 	})
 	if err != nil {
 		return err

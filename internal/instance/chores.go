@@ -330,12 +330,31 @@ func (c *chores) setLabel(ctx context.Context, role instanceapi.Role) error {
 		return err
 	}
 
+	if role == instanceapi.RolePrimary && c.r.protocolRuns() != nil {
+		if err := c.stripOthers(ctx); err != nil {
+			return err
+		}
+	}
+
 	c.mu.Lock()
 	c.setRole = role
 	c.mu.Unlock()
 	c.log.Info("labelled the pod", "role", role)
 
 	return nil
+}
+
+// stripOthers takes the primary's label off pods whose PID 1 cannot do it any more.
+func (c *chores) stripOthers(ctx context.Context) error {
+	var failed []error
+
+	for _, member := range c.r.conf.Config().Members {
+		if member != c.r.opts.Instance {
+			failed = append(failed, c.r.opts.Labels.StripPrimary(ctx, member))
+		}
+	}
+
+	return errors.Join(failed...)
 }
 
 // runFiles follows the mounted certificates; passwords are read at each pass.

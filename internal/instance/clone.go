@@ -86,8 +86,11 @@ func (c clone) run(ctx context.Context) error {
 
 	c.r.view.say(instanceapi.StateCloning, "", "copying the primary "+c.spec.Primary.Name)
 
+	info := serverconf.ConnInfo(c.input, c.upstream)
+	info.ApplicationName = copyName
+
 	backup := provision.Copy{
-		ConnInfo: serverconf.ConnInfo(c.input, c.upstream).String(),
+		ConnInfo: info.String(),
 		DataDir:  dataDir, Progress: c.r.progress, Log: c.r.opts.Log.With("logger", "pg_basebackup"),
 	}
 	if c.input.Config.Slots {

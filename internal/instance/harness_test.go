@@ -27,6 +27,7 @@ import (
 
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/instance"
+	"github.com/caretaker-dev/caretaker/internal/instance/harunner"
 	"github.com/caretaker-dev/caretaker/internal/instance/layout"
 	"github.com/caretaker-dev/caretaker/internal/instance/logging"
 	"github.com/caretaker-dev/caretaker/internal/instance/term"
@@ -57,6 +58,8 @@ type child struct {
 	Layout                       layout.Layout
 	// Ports of every member's PostgreSQL.
 	Ports map[string]int
+	// Statuses are every member's status server.
+	Statuses map[string]string
 }
 
 func runChild(encoded string) int {
@@ -78,7 +81,9 @@ func runChild(encoded string) int {
 		Path: os.Getenv("PATH"), Env: []string{"PATH=" + os.Getenv("PATH")},
 		Layout: c.Layout, Clock: clock.RealClock{}, Log: log, ServerLog: log,
 		Term: fileStore{path: c.Record}, Labels: fileLabel{path: c.Layout.RunDir + "/label"},
-		Peer: func(name string) (string, int) { return "127.0.0.1", c.Ports[name] },
+		Peer:       func(name string) (string, int) { return "127.0.0.1", c.Ports[name] },
+		PeerStatus: func(name string) string { return c.Statuses[name] },
+		Boottime:   harunner.Boottime,
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -174,6 +179,16 @@ func (l fileLabel) SetRole(_ context.Context, role string) error {
 	return os.WriteFile(l.path, []byte(role), 0o600)
 }
 
+// StripPrimary: the files lie at root/member/run/label.
+func (l fileLabel) StripPrimary(_ context.Context, name string) error {
+	path := filepath.Join(filepath.Dir(filepath.Dir(filepath.Dir(l.path))), name, "run/label")
+	if _, err := os.Stat(path); err != nil {
+		return nil //nolint:nilerr // there is no such pod
+	}
+
+	return os.WriteFile(path, []byte("replica"), 0o600)
+}
+
 // world is a Cluster of instances on this machine.
 type world struct {
 	// t is the test or subtest that goes on; owner the one that the world ends with.
@@ -189,6 +204,8 @@ type world struct {
 	certs  pki.Output
 	client *instanceclient.Client
 	ports  map[string]int
+	// statuses are fixed: peers find each other there.
+	statuses map[string]string
 }
 
 // newWorld prepares a Cluster demo with these members; nothing runs yet.
@@ -201,7 +218,7 @@ func newWorld(t *testing.T, members ...string) *world {
 	t.Cleanup(func() { _ = os.RemoveAll(root) })
 
 	w := &world{
-		t: t, owner: t, root: root, uid: os.Getuid(), gid: os.Getgid(), ports: map[string]int{},
+		t: t, owner: t, root: root, uid: os.Getuid(), gid: os.Getgid(), ports: map[string]int{}, statuses: map[string]string{},
 		client: instanceclient.New(clock.RealClock{}), store: fileStore{path: filepath.Join(root, "record.json")},
 	}
 	w.chooseUser()
@@ -228,6 +245,7 @@ func newWorld(t *testing.T, members ...string) *world {
 
 	for _, member := range members {
 		w.ports[member] = freePort(t)
+		w.statuses[member] = fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	}
 
 	return w
@@ -321,13 +339,13 @@ func (w *world) start(name, podUID string) *member {
 		ConfigDir: dir + "/config", CertificatesDir: dir + "/certs", CredentialsDir: dir + "/credentials",
 		ExternalDir: dir + "/external", SocketDir: dir + "/socket", RunDir: dir + "/run",
 		ListenAddress: "127.0.0.1", PostgresPort: w.ports[name],
-		StatusAddress:  fmt.Sprintf("127.0.0.1:%d", freePort(w.t)),
+		StatusAddress:  w.statusAddress(name),
 		MetricsAddress: fmt.Sprintf("127.0.0.1:%d", freePort(w.t)),
 	}}
 	w.mount(m)
 
 	encoded, err := json.Marshal(child{
-		Name: name, PodUID: podUID, OSUser: w.osUser, Record: w.store.path, Layout: m.layout, Ports: w.ports,
+		Name: name, PodUID: podUID, OSUser: w.osUser, Record: w.store.path, Layout: m.layout, Ports: w.ports, Statuses: w.statuses,
 	})
 	must(w.t, err)
 
@@ -354,6 +372,18 @@ func (w *world) start(name, podUID string) *member {
 	})
 
 	return m
+}
+
+// statusAddress is the member's own, unless another process is there already.
+func (w *world) statusAddress(name string) string {
+	listener, err := net.Listen("tcp", w.statuses[name])
+	if err != nil {
+		return fmt.Sprintf("127.0.0.1:%d", freePort(w.t))
+	}
+
+	must(w.t, listener.Close())
+
+	return w.statuses[name]
 }
 
 // mount writes what Kubernetes would mount.

@@ -3,6 +3,7 @@ package instance
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"k8s.io/utils/clock"
 
@@ -33,10 +34,18 @@ type Options struct {
 	Labels Labeler
 	// Peer is where another member's PostgreSQL listens.
 	Peer func(instance string) (host string, port int)
+	// PeerStatus is the address of another member's status server; Address is our own as told to them, if that is not
+	// what they find by name.
+	PeerStatus func(instance string) string
+	Address    string
+	// Boottime is CLOCK_BOOTTIME.
+	Boottime func() time.Duration
 }
 
 // Labeler says to Kubernetes what role this instance has.
 type Labeler interface {
 	// SetRole labels the own pod; it may be called again with the same role.
 	SetRole(ctx context.Context, role string) error
+	// StripPrimary makes the label of another pod that of a replica, if there is such a pod.
+	StripPrimary(ctx context.Context, instance string) error
 }

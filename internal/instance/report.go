@@ -111,6 +111,12 @@ func (r *runner) Ready(ctx context.Context) error {
 		return fmt.Errorf("%s %s: %s", status.State, status.Reason, status.Message)
 	}
 
+	if p := r.protocolRuns(); p != nil {
+		if err := unready(p.driver.Snapshot()); err != nil {
+			return err
+		}
+	}
+
 	health, err := r.monitor.Health(ctx)
 
 	switch {
@@ -189,7 +195,7 @@ func (r *runner) Status(ctx context.Context) instanceapi.Status {
 		status.Streaming = &since
 	}
 
-	details, err := r.monitor.Details(ctx, status.Major, r.conf.Config().Members)
+	details, err := r.monitor.Details(ctx, status.Major, r.applicationNames())
 	if err != nil {
 		return status
 	}
@@ -204,6 +210,22 @@ func (r *runner) Status(ctx context.Context) instanceapi.Status {
 	return status
 }
 
+// applicationNames are the members by the names that their replication connections show.
+func (r *runner) applicationNames() map[string]string {
+	names := map[string]string{}
+	for _, member := range r.conf.Config().Members {
+		names[member] = member
+	}
+
+	if p := r.protocolRuns(); p != nil {
+		for id, name := range p.driver.Snapshot().Names {
+			names[string(id)] = name
+		}
+	}
+
+	return names
+}
+
 // PutConfig takes a configuration over.
 func (r *runner) PutConfig(encoded []byte) error {
 	before := r.conf.Hash()
@@ -214,6 +236,10 @@ func (r *runner) PutConfig(encoded []byte) error {
 		r.mu.Lock()
 		r.retryNow, r.clone.RetryAt = true, time.Time{}
 		r.mu.Unlock()
+	}
+
+	if p := r.protocolRuns(); p != nil {
+		p.configured()
 	}
 
 	r.chores.now()
@@ -241,6 +267,10 @@ func (r *runner) Restart(request instanceapi.RestartRequest) error {
 	r.view.say(instanceapi.StateStopping, "", "PostgreSQL is being restarted: "+reason)
 	r.setRestart(reason)
 	r.wake()
+
+	if p := r.protocolRuns(); p != nil {
+		go p.restartServer(p.life)
+	}
 
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/caretaker-dev/caretaker/internal/ha"
 	"github.com/caretaker-dev/caretaker/internal/instance/metrics"
 	"github.com/caretaker-dev/caretaker/internal/instance/monitor"
 	"github.com/caretaker-dev/caretaker/internal/instance/pgbin"
@@ -52,6 +53,7 @@ func Run(ctx context.Context, opts Options) error {
 		return err
 	}
 
+	r.life = life
 	work, stopWork := context.WithCancel(life)
 	r.background(work, life)
 	r.log.Info("started", "version", opts.BinaryVersion)
@@ -197,6 +199,10 @@ func (r *runner) watchLog(entry serverlog.Entry) (pass bool) {
 	if isGone {
 		r.clone.Lost = "the primary no longer has WAL that this replica needs"
 		r.wake()
+
+		if r.ha != nil {
+			r.ha.driver.Post(ha.Broken{Reason: r.clone.Lost})
+		}
 	}
 
 	return true
@@ -212,6 +218,10 @@ func (r *runner) shutdown(ctx context.Context) {
 		total = defaultStopTimeout
 	}
 
+	if p := r.protocolRuns(); p != nil {
+		r.leaveProtocol(ctx, p, total)
+	}
+
 	if err := r.stopWithin(ctx, smart, total); err != nil && !errors.Is(err, context.Canceled) {
 		r.log.Error("PostgreSQL did not stop in order", "error", err)
 	}
@@ -222,3 +232,20 @@ func (r *runner) shutdown(ctx context.Context) {
 
 // defaultStopTimeout where the configuration names none.
 const defaultStopTimeout = 30 * time.Second
+
+// leaveProtocol hands over, if this is the primary, and stops PostgreSQL within the time.
+func (r *runner) leaveProtocol(ctx context.Context, p *protocol, total time.Duration) {
+	if p.driver.Snapshot().Phase == ha.Primary {
+		r.chores.checkpoint(ctx, r.server.IsUp(), total/checkpointShare)
+	}
+
+	p.driver.MustPost(ctx, ha.Shutdown{})
+
+	select {
+	case <-p.gone:
+	case <-r.clock.After(total):
+		r.log.Warn("the orderly stop takes too long")
+	}
+
+	p.claimEnd()
+}

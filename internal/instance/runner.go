@@ -61,6 +61,9 @@ type runner struct {
 	pump    sync.WaitGroup
 	endPump context.CancelFunc
 
+	// life ends when everything else has.
+	life context.Context //nolint:containedctx // of what outlives the loop
+
 	woken chan struct{}
 	job   *job
 
@@ -90,6 +93,8 @@ type runner struct {
 	restart string
 	// unconnected is what the WAL receiver said last.
 	unconnected string
+	// ha is the protocol, from when this instance takes part.
+	ha *protocol
 	// retryNow: something has changed, so that what failed may work now.
 	retryNow bool
 }
@@ -146,10 +151,25 @@ func (r *runner) pass(ctx context.Context) {
 		return
 	}
 
+	if p := r.protocolRuns(); p != nil {
+		r.passProtocol(ctx, p)
+
+		return
+	}
+
 	r.noteEnd(ctx)
 	r.noteChange()
 
 	facts := r.observe(ctx)
+	if !r.server.IsUp() && r.wantsProtocol(facts) {
+		err := r.startProtocol(r.life, facts)
+		if err == nil {
+			return
+		}
+
+		r.log.Error("this instance cannot take part in failover", "error", err)
+	}
+
 	step := Decide(facts)
 
 	r.act(ctx, facts, step)

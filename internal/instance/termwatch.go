@@ -32,11 +32,15 @@ type termWatch struct {
 	known  bool
 	err    error
 	eager  bool
+	// passive: another reads the record and brings it in.
+	passive bool
 }
 
 func (w *termWatch) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		w.refresh(ctx)
+		if !w.isPassive() {
+			w.refresh(ctx)
+		}
 
 		interval := quietInterval
 		if w.isEager() {
@@ -78,6 +82,20 @@ func (w *termWatch) isEager() bool {
 	defer w.mu.Unlock()
 
 	return w.eager
+}
+
+func (w *termWatch) isPassive() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+
+	return w.passive
+}
+
+func (w *termWatch) setPassive() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+
+	w.passive = true
 }
 
 func (w *termWatch) setEager(eager bool) {

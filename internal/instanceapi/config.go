@@ -23,6 +23,8 @@ type Config struct {
 	Members []string `json:"members"`
 	// Slots: keep one physical replication slot for each member.
 	Slots bool `json:"slots"`
+	// HA is how the instances fail over among themselves; nil: they do not.
+	HA *HA `json:"ha,omitempty"`
 	// Bootstrap of a new Cluster.
 	Bootstrap Bootstrap `json:"bootstrap"`
 	// SuperuserAccess: the user postgres has the password of CredentialsDir/superuser, otherwise none.
@@ -38,6 +40,17 @@ type Config struct {
 	// RestartNonce: an instance whose PostgreSQL was started under another value wants a restart (the operator orders
 	// them).
 	RestartNonce string `json:"restartNonce,omitempty"`
+}
+
+// HA is what the protocol between the instances goes by.
+type HA struct {
+	// Acks is how many replicas must have flushed a commit before it is acknowledged; 0 is asynchronous.
+	Acks int `json:"acks"`
+	// Preferred: go on without acknowledgements rather than wait when too few replicas are left.
+	Preferred bool `json:"preferred,omitempty"`
+	// HeartbeatMillis between heartbeats, and PromiseMillis for which an answer promises; 0 for the defaults.
+	HeartbeatMillis int `json:"heartbeatMillis,omitempty"`
+	PromiseMillis   int `json:"promiseMillis,omitempty"`
 }
 
 // Bootstrap says how the first instance gets its data; exactly one field is set.
@@ -75,4 +88,12 @@ type PgBaseBackup struct {
 type RestartRequest struct {
 	// Reason for the log, such as "max_connections changed".
 	Reason string `json:"reason"`
+}
+
+// SwitchoverRequest asks the primary to hand over in an orderly way.
+type SwitchoverRequest struct {
+	// Request names it, for the record.
+	Request string `json:"request"`
+	// Target is the member ID asked for; empty leaves the choice.
+	Target string `json:"target,omitempty"`
 }

@@ -72,4 +72,8 @@ const (
 	PathConfig = "/v1/config"
 	// PathRestart: POST RestartRequest → 202; PostgreSQL is restarted in place, in an orderly way.
 	PathRestart = "/v1/restart"
+	// PathMessage: POST a message of the protocol between the instances → 204.
+	PathMessage = "/v1/ha/message"
+	// PathSwitchover: POST SwitchoverRequest → 202; the primary hands over in an orderly way.
+	PathSwitchover = "/v1/switchover"
 )

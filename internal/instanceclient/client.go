@@ -88,6 +88,19 @@ func (c *Client) Restart(ctx context.Context, target Target, request instanceapi
 	return err
 }
 
+// Switchover asks the primary to hand over in an orderly way; it returns when the primary has taken the request. The error
+// is an *UnreachableError or a *RefusedError.
+func (c *Client) Switchover(ctx context.Context, target Target, request instanceapi.SwitchoverRequest) error {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return fmt.Errorf("encode switchover request: %w", err)
+	}
+
+	_, err = c.call(ctx, target, http.MethodPost, instanceapi.PathSwitchover, body)
+
+	return err
+}
+
 // call is one request; the answer's body when it succeeded.
 func (c *Client) call(ctx context.Context, target Target, method, path string, body []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)

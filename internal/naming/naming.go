@@ -24,6 +24,8 @@ const (
 	AnnotationPaused = "caretaker.dev/paused"
 	// AnnotationRestart: any new value restarts PostgreSQL on every instance, replicas first.
 	AnnotationRestart = "caretaker.dev/restart"
+	// AnnotationSwitchover: "<instance>/<nonce>" makes that instance the primary, "/<nonce>" any replica.
+	AnnotationSwitchover = "caretaker.dev/switchover"
 	// AnnotationReload: any new value makes every instance read its configuration and secrets again.
 	AnnotationReload = "caretaker.dev/reload"
 	// AnnotationBootstrapFrom names the instance whose volume is to be trusted when the term record is missing.

@@ -305,6 +305,7 @@ type ClusterTermList struct {
 // +kubebuilder:validation:XValidation:rule="self.term >= oldSelf.term",message="spec.term: terms only grow"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.systemID) || (has(self.systemID) && self.systemID == oldSelf.systemID)",message="spec.systemID: a Cluster keeps its system identifier"
 // +kubebuilder:validation:XValidation:rule="self.term > oldSelf.term || !has(oldSelf.primary) || (has(self.primary) && self.primary.memberID == oldSelf.primary.memberID)",message="spec.primary: another primary needs a higher term"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.seq) || (has(self.seq) && self.seq >= oldSelf.seq)",message="spec.seq: it only grows"
 type ClusterTermSpec struct {
 	// Term grows with each change of primary; 0 until the first primary has initialized its data.
 	// +kubebuilder:validation:Minimum=0
@@ -329,6 +330,55 @@ type ClusterTermSpec struct {
 	// SystemID is PostgreSQL's system identifier, a decimal number.
 	// +optional
 	SystemID string `json:"systemID,omitempty"`
+
+	// Seq counts the writes, so that a record restored from a backup is known for what it is.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Seq int64 `json:"seq,omitempty"`
+
+	// Voters are the member IDs, without the primary's, that acknowledge commits and elect.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=100
+	Voters []string `json:"voters,omitempty"`
+
+	// Acks is how many voters must have flushed a commit before it is acknowledged; 0 is asynchronous.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Acks int32 `json:"acks,omitempty"`
+
+	// Pending is a term that was asked for and is not established yet.
+	// +optional
+	Pending *PendingTerm `json:"pending,omitempty"`
+}
+
+// PendingTerm is a term that was asked for and is not established yet.
+type PendingTerm struct {
+	// Term asked for.
+	Term int64 `json:"term"`
+	// Timeline reserved for it.
+	Timeline int64 `json:"timeline"`
+	// Candidate is the member that may be promoted, once named.
+	// +optional
+	Candidate string `json:"candidate,omitempty"`
+	// CandidateName is the candidate's pod.
+	// +optional
+	CandidateName string `json:"candidateName,omitempty"`
+	// Forced terms go ahead although the primary is still heard: a switchover, or a primary out of order.
+	// +optional
+	Forced bool `json:"forced,omitempty"`
+	// OldStopped: the primary has stopped for good.
+	// +optional
+	OldStopped bool `json:"oldStopped,omitempty"`
+	// MinLSN that the candidate must have, such as 0/3000028.
+	// +optional
+	MinLSN string `json:"minLSN,omitempty"`
+	// Request of a switchover.
+	// +optional
+	Request string `json:"request,omitempty"`
+	// Target is the member that the request asked for.
+	// +optional
+	Target string `json:"target,omitempty"`
 }
 
 // TermHolder identifies a primary: the volume by member ID, the process by pod UID.
@@ -341,4 +391,7 @@ type TermHolder struct {
 	// PodUID of the pod that holds the term.
 	// +optional
 	PodUID string `json:"podUID,omitempty"`
+	// Run differs for each start of PID 1: what an earlier run may still be writing then fails.
+	// +optional
+	Run int64 `json:"run,omitempty"`
 }

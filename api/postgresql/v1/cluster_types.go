@@ -191,6 +191,10 @@ type ClusterSpec struct {
 	// +kubebuilder:validation:Enum=unsupervised;supervised
 	PrimaryUpdateStrategy PrimaryUpdateStrategy `json:"primaryUpdateStrategy,omitempty"`
 
+	// Failover is the timing of automatic failover.
+	// +optional
+	Failover *FailoverConfiguration `json:"failover,omitempty"`
+
 	// SmartShutdownTimeout is how long, in seconds, an orderly stop waits for clients to leave by themselves.
 	// +optional
 	// +kubebuilder:default=10
@@ -310,6 +314,58 @@ type PostgresConfiguration struct {
 	// +kubebuilder:validation:MaxItems=50
 	// +listType=atomic
 	SharedPreloadLibraries []string `json:"shared_preload_libraries,omitempty"`
+
+	// Synchronous replication: how many replicas must have a commit before it is acknowledged.
+	// +optional
+	Synchronous *SynchronousConfiguration `json:"synchronous,omitempty"`
+}
+
+// DataDurability says what happens when too few replicas are left to acknowledge commits.
+type DataDurability string
+
+// What happens when too few replicas are left.
+const (
+	// DurabilityRequired: writes wait until there are enough again.
+	DurabilityRequired DataDurability = "required"
+	// DurabilityPreferred: the primary goes on alone, and there is no automatic failover until a replica has caught up.
+	DurabilityPreferred DataDurability = "preferred"
+)
+
+// SynchronousConfiguration is about commits that wait for replicas.
+type SynchronousConfiguration struct {
+	// Method: any is a quorum, whichever replicas answer first.
+	// +optional
+	// +kubebuilder:default=any
+	// +kubebuilder:validation:Enum=any
+	Method string `json:"method,omitempty"`
+
+	// Number of replicas that must have flushed a commit; 0 is asynchronous, and a failover may lose commits. More than
+	// there are replicas counts as all of them.
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=99
+	Number *int32 `json:"number,omitempty"`
+
+	// DataDurability: required makes writes wait when too few replicas are left, preferred goes on without. The default is
+	// required from three instances on, preferred for two; a Cluster that is scaled from three to two stays required.
+	// +optional
+	// +kubebuilder:validation:Enum=required;preferred
+	DataDurability DataDurability `json:"dataDurability,omitempty"`
+}
+
+// FailoverConfiguration is the timing of automatic failover. Shorter is faster, and more easily triggered by a busy machine.
+type FailoverConfiguration struct {
+	// HeartbeatInterval between the primary's heartbeats; three that are missed make it suspect.
+	// +optional
+	// +kubebuilder:default="500ms"
+	HeartbeatInterval *metav1.Duration `json:"heartbeatInterval,omitempty"`
+
+	// Promise is for how long a replica that hears the primary promises not to help another; it must be at least four
+	// heartbeats.
+	// +optional
+	// +kubebuilder:default="3s"
+	Promise *metav1.Duration `json:"promise,omitempty"`
 }
 
 // ReplicationSlotsConfiguration configures the members' slots for each other.

@@ -10,6 +10,9 @@ const (
 	ConditionStalled = "Stalled"
 	// ConditionContinuousArchiving says whether WAL reaches the archive; present where spec.backup asks for it.
 	ConditionContinuousArchiving = "ContinuousArchiving"
+	// ConditionSyncReplication says whether commits are on as many replicas as wanted before they are acknowledged; present
+	// where that is wanted.
+	ConditionSyncReplication = "SyncReplication"
 	// ConditionPodMonitor says whether the wanted PodMonitor could be made; present where it is asked for.
 	ConditionPodMonitor = "PodMonitorAvailable"
 	// ConditionPaused is present, and True, while reconciliation is paused by annotation.
@@ -57,6 +60,10 @@ const (
 	ReasonDeleting               = "Deleting"
 	ReasonError                  = "Error"
 	ReasonPodMonitorMade         = "Made"
+	ReasonSynchronous            = "Synchronous"
+	ReasonDegraded               = "Degraded"
+	ReasonNotSynchronousYet      = "NotSynchronousYet"
+	ReasonSwitchingOver          = "SwitchingOver"
 	ReasonPodMonitorAPINotFound  = "APINotInstalled"
 	ReasonBackupNotConfigured    = "NotConfigured"
 	ReasonBackupDestinationEmpty = "DestinationMissing"

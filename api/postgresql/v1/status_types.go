@@ -67,6 +67,18 @@ type ClusterStatus struct {
 	// +listMapKey=secret
 	Certificates []CertificateStatus `json:"certificates,omitempty"`
 
+	// DataDurability that is in force: required or preferred.
+	// +optional
+	DataDurability DataDurability `json:"dataDurability,omitempty"`
+
+	// LastFailover is the last change of primary that nobody asked for.
+	// +optional
+	LastFailover *FailoverStatus `json:"lastFailover,omitempty"`
+
+	// LastSwitchover is the last one asked for by annotation.
+	// +optional
+	LastSwitchover *SwitchoverStatus `json:"lastSwitchover,omitempty"`
+
 	// Hibernated is since when no instance runs on the user's request.
 	// +optional
 	Hibernated *metav1.Time `json:"hibernated,omitempty"`
@@ -114,6 +126,52 @@ type MemberStatus struct {
 	// Version of PostgreSQL.
 	// +optional
 	Version string `json:"version,omitempty"`
+	// SyncState of a replica as the primary sees it: quorum if its acknowledgement counts, async if not.
+	// +optional
+	SyncState string `json:"syncState,omitempty"`
+}
+
+// FailoverStatus is a change of primary.
+type FailoverStatus struct {
+	// From is the primary before.
+	From string `json:"from"`
+	// To is the primary since.
+	To string `json:"to"`
+	// Term of the new primary.
+	Term int64 `json:"term"`
+	// At is when the operator saw it.
+	At metav1.Time `json:"at"`
+}
+
+// SwitchoverResult is how a switchover stands.
+type SwitchoverResult string
+
+// The results of a switchover.
+const (
+	SwitchoverInProgress SwitchoverResult = "InProgress"
+	SwitchoverCompleted  SwitchoverResult = "Completed"
+	SwitchoverFailed     SwitchoverResult = "Failed"
+	SwitchoverRefused    SwitchoverResult = "Refused"
+)
+
+// SwitchoverStatus is what became of the annotation caretaker.dev/switchover.
+type SwitchoverStatus struct {
+	// Request is the annotation's value.
+	Request string `json:"request"`
+	// From is the primary that was asked to hand over.
+	// +optional
+	From string `json:"from,omitempty"`
+	// To is the one that leads since.
+	// +optional
+	To string `json:"to,omitempty"`
+	// Result so far.
+	// +kubebuilder:validation:Enum=InProgress;Completed;Failed;Refused
+	Result SwitchoverResult `json:"result"`
+	// Message says why, if it was refused or failed.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// StartedAt is when it was asked for.
+	StartedAt metav1.Time `json:"startedAt"`
 }
 
 // CertificateStatus is a certificate in use.

@@ -59,6 +59,7 @@ func Config(in Input) instanceapi.Config {
 		Ident:                  spec.PostgreSQL.PgIdent,
 		Members:                in.Members,
 		Slots:                  slots(spec.ReplicationSlots),
+		HA:                     failover(in),
 		Bootstrap:              bootstrap(spec),
 		SuperuserAccess:        spec.EnableSuperuserAccess != nil && *spec.EnableSuperuserAccess,
 		SmartShutdownTimeout:   int(deref(spec.SmartShutdownTimeout, defaultSmartShutdownTimeout)),

@@ -103,6 +103,18 @@ func (i *Instances) Restart(_ context.Context, target instanceclient.Target, _ i
 	return nil
 }
 
+// Switchover only says whether the instance is there.
+func (i *Instances) Switchover(_ context.Context, target instanceclient.Target, _ instanceapi.SwitchoverRequest) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+
+	if _, ok := i.statuses[target.Name]; !ok {
+		return silent(target)
+	}
+
+	return nil
+}
+
 func silent(target instanceclient.Target) error {
 	return &instanceclient.UnreachableError{Instance: target.Name, Err: errors.New("no answer")}
 }

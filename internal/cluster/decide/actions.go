@@ -83,6 +83,21 @@ type Restart struct {
 	Why      string
 }
 
+// Switchover asks the primary to hand over.
+type Switchover struct {
+	Instance string
+	Request  string
+	// Target is the member ID asked for, TargetName its instance; empty for any.
+	Target, TargetName string
+}
+
+// IsIrreversible is false.
+func (Switchover) IsIrreversible() bool { return false }
+
+func (a Switchover) String() string {
+	return fmt.Sprintf("ask %s to hand over to %s", a.Instance, firstOf(a.TargetName, "a replica"))
+}
+
 // IsIrreversible is true: the instance that it names may initialize the data.
 func (CreateRecord) IsIrreversible() bool { return true }
 

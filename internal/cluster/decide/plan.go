@@ -56,6 +56,8 @@ type planner struct {
 	late []Action
 	// taken: an instance is being taken down, or just came back and is not ready yet; no other may follow.
 	taken bool
+	// switched is what became of the last switchover.
+	switched *v1.SwitchoverStatus
 	// ended: the remaining steps are not for this pass.
 	ended bool
 }
@@ -63,6 +65,7 @@ type planner struct {
 // Decide makes the Plan for a View.
 func Decide(view View) Plan {
 	p := &planner{facts: newFacts(view)}
+	p.switched = view.Cluster.Status.LastSwitchover
 
 	switch problem := p.validate(); {
 	case p.Cluster.DeletionTimestamp != nil:
@@ -99,6 +102,7 @@ func (p *planner) run() {
 		(*planner).pods,
 		(*planner).scaleDown,
 		(*planner).rollout,
+		(*planner).switchover,
 		(*planner).configure,
 		(*planner).restart,
 	}

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/cluster/build"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/naming"
 )
@@ -31,6 +32,9 @@ func (p *planner) status() v1.ClusterStatus {
 		Certificates:       p.certificateEnds(),
 		Hibernated:         p.hibernatedSince(),
 		PendingRestart:     p.pendingParameters(),
+		DataDurability:     p.durability(),
+		LastFailover:       p.lastFailover(),
+		LastSwitchover:     p.switched,
 	}
 
 	if p.Record != nil && p.Record.Spec.Primary != nil {
@@ -56,6 +60,15 @@ func (p *planner) status() v1.ClusterStatus {
 	})
 
 	return status
+}
+
+// durability is kept once replicas have acknowledged commits.
+func (p *planner) durability() v1.DataDurability {
+	if p.Record == nil || p.Record.Spec.Acks == 0 {
+		return p.Cluster.Status.DataDurability
+	}
+
+	return build.Durability(p.Cluster, len(p.members))
 }
 
 // statusImage is the last valid one: an image that was refused is not what the instances are moving to.
@@ -89,6 +102,14 @@ func (p *planner) memberStatus(name string) v1.MemberStatus {
 	status := v1.MemberStatus{
 		Name: name, Ready: state.ready, State: state.state, Message: state.message,
 		Role: last.Role, Version: last.Version, Streaming: last.Streaming,
+	}
+
+	if report := p.states[p.primary].report; report != nil && name != p.primary {
+		for _, replica := range report.Replicas {
+			if replica.Instance == name {
+				status.SyncState = replica.SyncState
+			}
+		}
 	}
 
 	if volume := p.Volumes[name]; volume != nil {
@@ -171,7 +192,7 @@ func (p *planner) pendingParameters() []string {
 
 // features are the conditions of single features.
 func (p *planner) features() []Feature {
-	return []Feature{p.archiving(), p.podMonitor(), p.paused(), p.hibernated()}
+	return []Feature{p.archiving(), p.syncReplication(), p.podMonitor(), p.paused(), p.hibernated()}
 }
 
 func (p *planner) archiving() Feature {

@@ -3,6 +3,8 @@ package monitor
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -53,8 +55,9 @@ SELECT application_name, COALESCE(state, ''), COALESCE(sync_state, '')
 // identFileMajor is the first version that has pg_ident_file_mappings.
 const identFileMajor = 15
 
-// Details asks what a status tells beyond health; members are the instances of the Cluster.
-func (m *Monitor) Details(ctx context.Context, major int, members []string) (Details, error) {
+// Details asks what a status tells beyond health; members are the instances of the Cluster by the names that
+// their replication connections show.
+func (m *Monitor) Details(ctx context.Context, major int, members map[string]string) (Details, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 
@@ -66,8 +69,12 @@ func (m *Monitor) Details(ctx context.Context, major int, members []string) (Det
 			return err
 		}
 
-		if d.Replicas, err = rows[instanceapi.ReplicaStatus](ctx, conn, replicasQuery, members); err != nil {
+		if d.Replicas, err = rows[instanceapi.ReplicaStatus](ctx, conn, replicasQuery, slices.Collect(maps.Keys(members))); err != nil {
 			return err
+		}
+
+		for i := range d.Replicas {
+			d.Replicas[i].Instance = members[d.Replicas[i].Instance]
 		}
 
 		d.Errors, err = configErrors(ctx, conn, major)

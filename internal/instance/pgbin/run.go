@@ -53,6 +53,21 @@ func (p *Programs) BaseBackup(ctx context.Context, args, env []string, each func
 	return err
 }
 
+// Rewind makes a data folder a copy of the source's again, up to where it will replay from. It ends crash recovery of the
+// target first, for which it needs the configuration.
+func (p *Programs) Rewind(ctx context.Context, dataDir, confFile, source string, each func(string)) error {
+	args := []string{"--target-pgdata=" + dataDir, "--source-server=" + source}
+
+	const takesConfigFile = 15
+	if p.Major >= takesConfigFile {
+		args = append(args, "--config-file="+confFile)
+	}
+
+	_, err := p.run(ctx, each, "pg_rewind", args...)
+
+	return err
+}
+
 // StartServer starts postgres as a child. It inherits the volume's lock.
 func (p *Programs) StartServer(args []string, stderr, lock *os.File) (*process.Child, error) {
 	return p.table.Start(process.Command{

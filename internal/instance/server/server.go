@@ -52,6 +52,8 @@ type Start struct {
 	DataDir string
 	// ConfFile is the generated postgresql.conf.
 	ConfFile string
+	// SocketDir is the folder of the Unix socket, which outlives a container.
+	SocketDir string
 	// Lock on the volume, inherited.
 	Lock *os.File
 	// Settings are further ones, as name=value.
@@ -69,7 +71,7 @@ func (s *Server) Start(ctx context.Context, start Start) error {
 		return err
 	}
 
-	if err := volume.RemoveStalePID(start.DataDir); err != nil {
+	if err := errors.Join(volume.RemoveStalePID(start.DataDir), volume.RemoveStaleSocket(start.SocketDir)); err != nil {
 		return err
 	}
 
@@ -244,6 +246,9 @@ func (s *Server) Stop(ctx context.Context, plan []Phase) error {
 
 	return s.killLeft(ctx)
 }
+
+// KillLeft kills every process below this one: of PostgreSQL, and of programs that work on its data.
+func (s *Server) KillLeft(ctx context.Context) error { return s.killLeft(ctx) }
 
 // killLeft kills every descendant: backends outlive a killed postmaster for a while.
 func (s *Server) killLeft(ctx context.Context) error {

@@ -29,6 +29,13 @@ type Input struct {
 	Upstream *Upstream
 	// Control is what a standby's control file demands at least (postgres.StandbyFloor); nil on a primary.
 	Control map[string]string
+	// Member is the member ID of this volume, which standbys show as their application_name; empty: the instance's name.
+	Member string
+	// Sync is synchronous_standby_names, and SyncGen the number of this setting, which shows up in new connections.
+	Sync    string
+	SyncGen uint64
+	// Closed lets only ourselves and replicas in.
+	Closed bool
 	// Private keeps everyone but ourselves out: while the data of a new Cluster are made.
 	Private bool
 }
@@ -44,6 +51,18 @@ type Files struct {
 	Conf, HBA, Ident string
 	// Floor are the parameters that are held above what is configured, since this standby still needs it.
 	Floor map[string]string
+}
+
+// GenParameter shows which of our settings a connection has loaded.
+const GenParameter = "caretaker.generation"
+
+// applicationName by which synchronous_standby_names knows a standby: a volume, not a name that another may get.
+func applicationName(in Input) string {
+	if in.Member != "" {
+		return in.Member
+	}
+
+	return in.Instance
 }
 
 // SlotName is the physical slot that a member's upstream keeps for it.
@@ -64,8 +83,9 @@ func Render(in Input) Files {
 			HBA: in.Layout.HBAFile(), Ident: in.Layout.IdentFile(),
 			ServerCert: in.TLS.ServerCert, ServerKey: in.TLS.ServerKey, ClientCA: in.TLS.ClientCA,
 		},
-		ClusterName: in.Config.Cluster,
-		Overrides:   map[string]string{},
+		ClusterName:             in.Config.Cluster,
+		SynchronousStandbyNames: in.Sync,
+		Overrides:               map[string]string{},
 	}
 
 	if in.Upstream != nil {
@@ -77,6 +97,10 @@ func Render(in Input) Files {
 
 	settings.Overrides["listen_addresses"] = in.Layout.ListenAddress
 	settings.Overrides["port"] = strconv.Itoa(in.Layout.PostgresPort)
+
+	if in.Member != "" {
+		settings.Overrides[GenParameter] = strconv.FormatUint(in.SyncGen, 10)
+	}
 
 	if in.Private {
 		settings.Overrides["listen_addresses"] = ""
@@ -91,7 +115,7 @@ func Render(in Input) Files {
 	return Files{
 		Conf: postgres.RenderConf(postgres.Settings(settings)),
 		HBA: postgres.RenderHBA(postgres.HBAInput{
-			Rules: in.Config.HBA, SuperuserAccess: in.Config.SuperuserAccess, ReplicationOnly: in.Private,
+			Rules: in.Config.HBA, SuperuserAccess: in.Config.SuperuserAccess, ReplicationOnly: in.Private || in.Closed,
 		}),
 		Ident: postgres.RenderIdent(postgres.IdentInput{OSUser: in.OSUser, Lines: in.Config.Ident}),
 		Floor: floor,
@@ -118,7 +142,7 @@ func ConnInfo(in Input, upstream Upstream) postgres.ConnInfo {
 	return postgres.ConnInfo{
 		Host: upstream.Host, Port: upstream.Port, User: postgres.ReplicationUser,
 		SSLMode: "verify-ca", SSLRootCert: in.TLS.ServerCA, SSLCert: in.TLS.ReplicaCert, SSLKey: in.TLS.ReplicaKey,
-		ApplicationName:       in.Instance,
+		ApplicationName:       applicationName(in),
 		ConnectTimeoutSeconds: 5, TCPUserTimeoutMillis: 5000,
 		KeepalivesIdleSeconds: 5, KeepalivesIntervalSeconds: 2, KeepalivesCount: 3,
 	}

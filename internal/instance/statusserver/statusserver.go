@@ -38,6 +38,15 @@ type Instance interface {
 	PutConfig(encoded []byte) error
 	// Restart takes an order to restart PostgreSQL; an error means that the moment is wrong.
 	Restart(request instanceapi.RestartRequest) error
+	Peer
+}
+
+// Peer is what other instances, and who asks for a switchover, want of an instance.
+type Peer interface {
+	// Message takes a message of another instance's PID 1 over; an error means that it cannot be read.
+	Message(encoded []byte) error
+	// Switchover takes an order to hand over; an error means that this is not the primary.
+	Switchover(request instanceapi.SwitchoverRequest) error
 }
 
 // Serve answers until the context ends.
@@ -82,8 +91,10 @@ func Handler(instance Instance) http.Handler {
 	mux.Handle("GET "+instanceapi.PathStatus, trusted(func(w http.ResponseWriter, r *http.Request) {
 		answer(w, instance.Status(r.Context()))
 	}))
-	mux.Handle("PUT "+instanceapi.PathConfig, trusted(putConfig(instance)))
-	mux.Handle("POST "+instanceapi.PathRestart, trusted(restart(instance)))
+	mux.Handle("PUT "+instanceapi.PathConfig, trusted(taken(instance.PutConfig)))
+	mux.Handle("POST "+instanceapi.PathRestart, trusted(order(instance.Restart)))
+	mux.Handle("POST "+instanceapi.PathSwitchover, trusted(order(instance.Switchover)))
+	mux.Handle("POST "+instanceapi.PathMessage, trusted(taken(instance.Message)))
 
 	return mux
 }
@@ -133,7 +144,8 @@ func isTrusted(state *tls.ConnectionState) bool {
 	return state.PeerCertificates[0].Subject.CommonName == naming.ReplicationUser
 }
 
-func putConfig(instance Instance) http.HandlerFunc {
+// taken hands a request's body over.
+func taken(take func([]byte) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 		if err != nil {
@@ -142,7 +154,7 @@ func putConfig(instance Instance) http.HandlerFunc {
 			return
 		}
 
-		if err := instance.PutConfig(body); err != nil {
+		if err := take(body); err != nil {
 			http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 
 			return
@@ -152,16 +164,17 @@ func putConfig(instance Instance) http.HandlerFunc {
 	}
 }
 
-func restart(instance Instance) http.HandlerFunc {
+// order hands a decoded order over.
+func order[T any](take func(T) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		var request instanceapi.RestartRequest
+		var request T
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&request); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 
 			return
 		}
 
-		if err := instance.Restart(request); err != nil {
+		if err := take(request); err != nil {
 			http.Error(w, err.Error(), http.StatusConflict)
 
 			return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -60,25 +61,42 @@ func (k *Kube) Get(ctx context.Context) (Record, error) {
 func (k *Kube) CompareAndSwap(ctx context.Context, version string, spec postgresqlv1.ClusterTermSpec) (Record, error) {
 	// A merge patch that names the resourceVersion is a compare-and-swap that keeps labels and owners as they are. A
 	// field that is empty now must be removed by an explicit null, which spec's own encoding would leave out.
-	content := map[string]any{
-		"term": spec.Term, "bootstrap": orNull(spec.Bootstrap), "timeline": orNull(spec.Timeline),
-		"established": spec.Established, "systemID": orNull(spec.SystemID), "primary": nil,
-	}
-	if spec.Primary != nil {
-		content["primary"] = map[string]any{
-			"memberID": spec.Primary.MemberID, "name": spec.Primary.Name, "podUID": orNull(spec.Primary.PodUID),
-		}
-	}
-
 	body, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"resourceVersion": version},
-		"spec":     content,
+		"spec":     patchOf(spec),
 	})
 	if err != nil {
 		return Record{}, fmt.Errorf("encode the term record: %w", err)
 	}
 
 	return decode(k.client.Patch(types.MergePatchType).AbsPath(k.path()).Body(body).Do(ctx))
+}
+
+func patchOf(spec postgresqlv1.ClusterTermSpec) map[string]any {
+	content := map[string]any{
+		"term": spec.Term, "bootstrap": orNull(spec.Bootstrap), "timeline": orNull(spec.Timeline),
+		"established": spec.Established, "systemID": orNull(spec.SystemID), "primary": nil,
+		"voters": nil, "acks": orNull(spec.Acks), "seq": orNull(spec.Seq), "pending": nil,
+	}
+	if holder := spec.Primary; holder != nil {
+		content["primary"] = map[string]any{
+			"memberID": holder.MemberID, "name": holder.Name, "podUID": orNull(holder.PodUID), "run": orNull(holder.Run),
+		}
+	}
+
+	if len(spec.Voters) > 0 {
+		content["voters"] = spec.Voters
+	}
+
+	if p := spec.Pending; p != nil {
+		content["pending"] = map[string]any{
+			"term": p.Term, "timeline": p.Timeline, "candidate": orNull(p.Candidate), "candidateName": orNull(p.CandidateName),
+			"forced": orNull(p.Forced), "oldStopped": orNull(p.OldStopped), "minLSN": orNull(p.MinLSN),
+			"request": orNull(p.Request), "target": orNull(p.Target),
+		}
+	}
+
+	return content
 }
 
 func orNull[T comparable](value T) any {
@@ -114,7 +132,19 @@ func decode(result rest.Result) (Record, error) {
 }
 
 // SetRole labels the own pod.
-func (k *Kube) SetRole(ctx context.Context, role string) error {
+func (k *Kube) SetRole(ctx context.Context, role string) error { return k.label(ctx, k.pod, role) }
+
+// StripPrimary makes another pod a replica by its label; one that does not exist is none already.
+func (k *Kube) StripPrimary(ctx context.Context, instance string) error {
+	err := k.label(ctx, instance, naming.RoleReplica)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+
+	return err
+}
+
+func (k *Kube) label(ctx context.Context, pod, role string) error {
 	body, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"labels": map[string]string{naming.LabelRole: role}},
 	})
@@ -122,9 +152,9 @@ func (k *Kube) SetRole(ctx context.Context, role string) error {
 		return fmt.Errorf("encode the role label: %w", err)
 	}
 
-	path := fmt.Sprintf("/api/v1/namespaces/%s/pods/%s", k.namespace, k.pod)
+	path := fmt.Sprintf("/api/v1/namespaces/%s/pods/%s", k.namespace, pod)
 	if err := k.client.Patch(types.MergePatchType).AbsPath(path).Body(body).Do(ctx).Error(); err != nil {
-		return fmt.Errorf("label the own pod: %w", err)
+		return fmt.Errorf("label the pod %s: %w", pod, err)
 	}
 
 	return nil

@@ -78,10 +78,38 @@ func SetStandby(dataDir string) error {
 	return nil
 }
 
+// ClearStandby makes PGDATA start read-write, durably.
+func ClearStandby(dataDir string) error {
+	for _, name := range []string{standbySignal, recoverySignal} {
+		if err := removeIfThere(filepath.Join(dataDir, name)); err != nil {
+			return err
+		}
+	}
+
+	return SyncDir(dataDir)
+}
+
 // RemoveStalePID removes postmaster.pid of a container that is gone. Only the holder of the lock may: the process ID
 // in it may by now be someone else's in this container, and PostgreSQL would refuse to start.
 func RemoveStalePID(dataDir string) error {
 	return removeIfThere(filepath.Join(dataDir, "postmaster.pid"))
+}
+
+// RemoveStaleSocket removes the Unix sockets of a container that is gone, and their locks: as with postmaster.pid, the
+// process ID in a lock may be someone else's by now.
+func RemoveStaleSocket(socketDir string) error {
+	left, err := filepath.Glob(filepath.Join(socketDir, ".s.PGSQL.*"))
+	if err != nil {
+		return fmt.Errorf("look for the sockets of an earlier server: %w", err)
+	}
+
+	for _, path := range left {
+		if err := removeIfThere(path); err != nil {
+			return err
+		}
+	}
+
+	return nil
 }
 
 // Restrict makes PGDATA accessible to its owner only: a kubelet that applies fsGroup opens it to the group, and
@@ -150,6 +178,9 @@ func syncFilesystem(dir string) error {
 
 	return nil
 }
+
+// Sync flushes everything in a folder's filesystem.
+func Sync(dir string) error { return syncFilesystem(dir) }
 
 // Discard removes PGDATA so that it is cloned anew. The rename comes first: a crash midway leaves no half folder
 // under the real name.

@@ -50,12 +50,17 @@ func EnsureMember(stateDir string, now time.Time) (Member, error) {
 		return member, err
 	}
 
+	return NewMember(stateDir, now)
+}
+
+// NewMember makes a member, in place of the one that there may be: the volume's data were given up.
+func NewMember(stateDir string, now time.Time) (Member, error) {
 	id := make([]byte, 8)
 	if _, err := rand.Read(id); err != nil {
 		return Member{}, fmt.Errorf("make a member ID: %w", err)
 	}
 
-	member = Member{ID: hex.EncodeToString(id), Created: now.UTC()}
+	member := Member{ID: hex.EncodeToString(id), Created: now.UTC()}
 
 	content, err := json.Marshal(member)
 	if err != nil {

@@ -1,0 +1,131 @@
+package decide
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/cluster/build"
+	"github.com/caretaker-dev/caretaker/internal/naming"
+)
+
+// switchoverPatience is how long a switchover may take until it counts as failed.
+const switchoverPatience = time.Minute
+
+// The annotation asks for a switchover; the primary does it, and the record shows that it is done. Each value of the
+// annotation is asked for once:
+//
+//	a new value, another instance leads already      Completed
+//	            no such replica, or it is not ready  Refused
+//	            otherwise                            the primary is asked: InProgress
+//	InProgress, and another leads                    Completed
+//	            for a minute                         Failed
+func (p *planner) switchover() {
+	request := p.Cluster.Annotations[naming.AnnotationSwitchover]
+	last := p.Cluster.Status.LastSwitchover
+	p.switched = last
+
+	switch {
+	case request == "":
+	case last == nil || last.Request != request:
+		p.beginSwitchover(request)
+	case last.Result == v1.SwitchoverInProgress:
+		p.followSwitchover(*last)
+	}
+}
+
+func (p *planner) beginSwitchover(request string) {
+	target, _, _ := strings.Cut(request, "/")
+	state := v1.SwitchoverStatus{Request: request, From: p.primary, StartedAt: metav1.NewTime(p.Now.Truncate(time.Second))}
+	p.switched = &state
+
+	refuse := func(format string, args ...any) {
+		state.Result, state.Message = v1.SwitchoverRefused, fmt.Sprintf(format, args...)
+	}
+
+	switch {
+	case target == p.primary:
+		state.Result, state.To = v1.SwitchoverCompleted, target
+	case target != "" && !slices.Contains(p.members, target):
+		refuse("%s is no instance of this Cluster", target)
+	case target != "" && !p.states[target].ready:
+		refuse("%s is not ready: %s", target, firstOf(p.states[target].message, "it does not stream"))
+	case len(p.members) < 2:
+		refuse("there is no other instance")
+	case p.taken || !p.states[p.primary].ready:
+		p.switched = p.Cluster.Status.LastSwitchover // it waits until nothing else is under way
+	default:
+		state.Result = v1.SwitchoverInProgress
+		p.taken = true
+		p.act(Switchover{Instance: p.primary, Request: request, Target: p.memberID(target), TargetName: target})
+		p.wait(v1.ReasonSwitchingOver, fmt.Sprintf("Switching over from %s (%s)", p.primary, p.readiness()))
+	}
+}
+
+func (p *planner) followSwitchover(state v1.SwitchoverStatus) {
+	p.switched = &state
+
+	switch {
+	case p.primary != state.From:
+		state.Result, state.To = v1.SwitchoverCompleted, p.primary
+	case p.Now.Sub(state.StartedAt.Time) > switchoverPatience:
+		state.Result, state.Message = v1.SwitchoverFailed, "the primary has not handed over within "+switchoverPatience.String()
+	default:
+		p.taken = true
+		p.wait(v1.ReasonSwitchingOver, fmt.Sprintf("Switching over from %s (%s)", state.From, p.readiness()))
+	}
+}
+
+func (p *planner) memberID(name string) string {
+	if report := p.states[name].report; report != nil {
+		return report.MemberID
+	}
+
+	return ""
+}
+
+// lastFailover is the last change of primary that no annotation asked for.
+func (p *planner) lastFailover() *v1.FailoverStatus {
+	last := p.Cluster.Status
+	if p.Record == nil || p.Record.Spec.Primary == nil || last.Term == 0 || p.Record.Spec.Primary.Name == last.Primary {
+		return last.LastFailover
+	}
+
+	if s := last.LastSwitchover; s != nil && s.Result == v1.SwitchoverInProgress {
+		return last.LastFailover
+	}
+
+	return &v1.FailoverStatus{
+		From: last.Primary, To: p.Record.Spec.Primary.Name, Term: p.Record.Spec.Term,
+		At: metav1.NewTime(p.Now.Truncate(time.Second)),
+	}
+}
+
+// syncReplication says whether commits are where they are wanted before they are acknowledged.
+func (p *planner) syncReplication() Feature {
+	feature := Feature{Type: v1.ConditionSyncReplication}
+
+	wanted := build.Acks(p.Cluster, len(p.members))
+	if wanted < 1 || p.Record == nil || !p.established {
+		return feature
+	}
+
+	durability := build.Durability(p.Cluster, len(p.members))
+
+	switch record := p.Record.Spec; {
+	case int(record.Acks) >= wanted:
+		feature.True, feature.Reason = true, v1.ReasonSynchronous
+		feature.Message = fmt.Sprintf("a commit is on %d of %d replicas before it is acknowledged (%s)", record.Acks, len(record.Voters), durability)
+	case p.Cluster.Status.DataDurability != "" && durability == v1.DurabilityPreferred:
+		feature.Reason = v1.ReasonDegraded
+		feature.Message = "too few replicas are left: commits are not waited for, and there is no automatic failover until one has caught up"
+	default:
+		feature.Reason, feature.Message = v1.ReasonNotSynchronousYet, "replicas are being set up: commits are not waited for yet"
+	}
+
+	return feature
+}

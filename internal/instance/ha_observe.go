@@ -1,0 +1,242 @@
+package instance
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/caretaker-dev/caretaker/internal/ha"
+	"github.com/caretaker-dev/caretaker/internal/postgres"
+)
+
+const (
+	observeInterval = 100 * time.Millisecond
+	observeTimeout  = 2 * time.Second
+	// copyName is the application name of connections that copy a server: never a standby's.
+	copyName = "caretaker copy"
+)
+
+// generation is a setting of synchronous_standby_names, and the configuration that brought it.
+type generation struct{ gen, conf uint64 }
+
+// generations are which setting which process has loaded.
+type generations struct {
+	wanted generation
+	// loaded by the postmaster; old are the walsenders from before, with theirs.
+	loaded uint64
+	old    map[string]uint64
+	// checkpointer's; it only switches waiting on and off: isWaiting is what it is known to have done.
+	checkpointer            uint64
+	isWaiting, wantsWaiting bool
+}
+
+func (p *protocol) setGens(g generations) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	p.gens = g
+}
+
+func (p *protocol) getGens() generations {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	return p.gens
+}
+
+// observing asks PostgreSQL how it is as long as it runs. An answer that does not come is not sent, and so the
+// heartbeats stop.
+func (p *protocol) observing(ctx context.Context) {
+	for ctx.Err() == nil {
+		if p.r.server.IsUp() {
+			if err := p.observe(ctx); err != nil {
+				p.r.log.Debug("PostgreSQL was not observed", "error", err)
+			}
+		}
+
+		select {
+		case <-p.r.clock.After(observeInterval):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (p *protocol) observe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, observeTimeout)
+	defer cancel()
+
+	asked := p.r.opts.Boottime()
+	seen := ha.Observed{Asked: asked}
+
+	err := p.watch.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		var (
+			inRecovery bool
+			end        string
+		)
+
+		err := conn.QueryRow(ctx, `SELECT pg_catalog.pg_is_in_recovery(),
+			CASE WHEN pg_catalog.pg_is_in_recovery() THEN (`+standbyEnd+`) ELSE '0/0' END,
+			EXISTS (SELECT FROM pg_catalog.pg_stat_wal_receiver WHERE status = 'streaming')`).
+			Scan(&inRecovery, &end, &seen.Receiving)
+		if err != nil {
+			return err
+		}
+
+		if !inRecovery {
+			return p.observePrimary(ctx, conn, &seen)
+		}
+
+		lsn, err := postgres.ParseLSN(end)
+		if err != nil {
+			return err
+		}
+
+		seen.Tip, err = p.observedEnd(uint64(lsn))
+
+		return err
+	})
+	if err != nil {
+		return err
+	}
+
+	p.driver.Post(seen)
+
+	return nil
+}
+
+const sendersQuery = `SELECT pid::text || ' ' || backend_start::text, application_name, COALESCE(flush_lsn, '0/0')::text
+  FROM pg_catalog.pg_stat_replication WHERE application_name <> $1`
+
+type senderRow struct {
+	key   string
+	name  string
+	flush string
+}
+
+func listSenders(ctx context.Context, conn *pgx.Conn) ([]senderRow, error) {
+	rows, err := conn.Query(ctx, sendersQuery, copyName)
+	if err != nil {
+		return nil, fmt.Errorf("list the walsenders: %w", err)
+	}
+
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (senderRow, error) {
+		var s senderRow
+		err := row.Scan(&s.key, &s.name, &s.flush)
+
+		return s, err
+	})
+}
+
+// observePrimary: the end of the log is read after the senders.
+func (p *protocol) observePrimary(ctx context.Context, conn *pgx.Conn, seen *ha.Observed) error {
+	if gens := p.getGens(); gens.wanted.gen > gens.loaded {
+		if err := p.confirm(ctx); err != nil {
+			return err
+		}
+	}
+
+	gens := p.getGens()
+
+	rows, err := listSenders(ctx, conn)
+	if err != nil {
+		return err
+	}
+
+	for _, row := range rows {
+		lsn, err := postgres.ParseLSN(row.flush)
+		if err != nil {
+			return err
+		}
+
+		gen, isOld := gens.old[row.key]
+		if !isOld {
+			gen = gens.loaded
+		}
+
+		seen.Senders = append(seen.Senders, ha.Sender{Member: ha.MemberID(row.name), Flush: uint64(lsn), Gen: gen})
+	}
+
+	seen.CheckpointerGen = gens.checkpointer
+	seen.Tip, err = p.askPrimaryTip(ctx, conn)
+
+	return err
+}
+
+// confirm looks whether the wanted setting is loaded. Walsenders from before cannot be asked whether they have: they are
+// ended, and come back with it.
+func (p *protocol) confirm(ctx context.Context) error {
+	before := p.getGens()
+
+	loaded, err := p.loaded(ctx)
+	if err != nil || loaded < before.wanted.conf || before.wanted.gen <= before.loaded {
+		return err
+	}
+
+	var rows []senderRow
+
+	err = p.work.Do(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
+		if rows, err = listSenders(ctx, conn); err != nil {
+			return err
+		}
+
+		_, err = conn.Exec(ctx, `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_replication
+			WHERE application_name <> $1`, copyName)
+
+		return err
+	})
+	if err != nil {
+		return err
+	}
+
+	old := map[string]uint64{}
+	for _, row := range rows {
+		old[row.key] = before.loaded
+	}
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	if p.gens.wanted != before.wanted {
+		return nil // another came meanwhile
+	}
+
+	p.gens.loaded, p.gens.old = before.wanted.gen, old
+	if p.gens.isWaiting && p.gens.wantsWaiting {
+		p.gens.checkpointer = before.wanted.gen
+
+		return nil
+	}
+
+	p.gens.isWaiting = false
+
+	go p.checkpointed(before.wanted, before.wantsWaiting) //nolint:contextcheck // it outlives the observation
+
+	return nil
+}
+
+// checkpointed: a checkpoint that was asked for after the reload is made by a checkpointer that has loaded it.
+func (p *protocol) checkpointed(g generation, isWaiting bool) {
+	ctx, cancel := context.WithTimeout(p.life, promoteTimeout)
+	defer cancel()
+
+	conn, err := p.r.connectWhenUp(ctx, postgresDatabase)
+	if err != nil {
+		return
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is left to say
+
+	if _, err := conn.Exec(ctx, "CHECKPOINT"); err != nil {
+		p.r.log.Warn("the checkpoint that proves a new setting failed", "error", err)
+
+		return
+	}
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	if p.gens.wanted == g {
+		p.gens.checkpointer, p.gens.isWaiting = g.gen, isWaiting
+	}
+}

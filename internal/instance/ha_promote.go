@@ -1,0 +1,283 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/caretaker-dev/caretaker/internal/ha"
+	"github.com/caretaker-dev/caretaker/internal/instance/harunner"
+	"github.com/caretaker-dev/caretaker/internal/instance/serverconf"
+	"github.com/caretaker-dev/caretaker/internal/pgconn"
+	"github.com/caretaker-dev/caretaker/internal/postgres"
+)
+
+const (
+	pollInterval = 20 * time.Millisecond
+	// quietFor is how long there must be no WAL receiver: a startup process that was about to start one more when the
+	// configuration came has done so by then, and has ended it again.
+	quietFor = 250 * time.Millisecond
+	// loadTimeout bounds the loading of a configuration.
+	loadTimeout = 5 * time.Second
+)
+
+// poll asks until done, in short intervals.
+func (p *protocol) poll(ctx context.Context, ask func(ctx context.Context) (done bool, err error)) error {
+	for {
+		if !p.r.server.IsUp() {
+			return errors.New("PostgreSQL does not run")
+		}
+
+		done, err := ask(ctx)
+		if err != nil || done {
+			return err
+		}
+
+		select {
+		case <-p.r.clock.After(pollInterval):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// awaitLoaded waits until the postmaster has loaded a configuration and has told its children: a new connection shows it.
+func (p *protocol) awaitLoaded(ctx context.Context, conf uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
+
+	return p.poll(ctx, func(ctx context.Context) (bool, error) {
+		loaded, err := p.loaded(ctx)
+
+		return loaded >= conf, err
+	})
+}
+
+// loaded is the configuration that a new connection shows.
+func (p *protocol) loaded(ctx context.Context) (uint64, error) {
+	conn, err := pgconn.Connect(ctx, pgconn.Local(p.r.layout.SocketDir, p.r.layout.PostgresPort, postgresDatabase))
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // only read from
+
+	var value string
+	if err := conn.QueryRow(ctx, "SELECT COALESCE(pg_catalog.current_setting($1, true), '0')", serverconf.GenParameter).Scan(&value); err != nil {
+		return 0, fmt.Errorf("ask which configuration is loaded: %w", err)
+	}
+
+	if value == "" {
+		return 0, nil
+	}
+
+	return strconv.ParseUint(value, 10, 64)
+}
+
+func (p *protocol) query(ctx context.Context, sql string, into ...any) error {
+	return p.work.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, sql).Scan(into...)
+	})
+}
+
+// stopReceiving takes the upstream away and waits until the WAL receiver is really gone.
+func (p *protocol) stopReceiving(ctx context.Context) error {
+	n, err := p.apply(func(in *serverconf.Input) { in.Upstream = nil })
+	if err != nil {
+		return err
+	}
+
+	if err := p.awaitLoaded(ctx, n); err != nil {
+		return err
+	}
+
+	var quiet time.Duration
+
+	return p.poll(ctx, func(ctx context.Context) (bool, error) {
+		var receivers int
+
+		err := p.query(ctx, `SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'walreceiver'`, &receivers)
+		if err != nil {
+			return false, err
+		}
+
+		now := p.r.opts.Boottime()
+		if receivers > 0 || quiet == 0 {
+			quiet = now
+
+			return false, nil
+		}
+
+		return now-quiet >= quietFor, nil
+	})
+}
+
+const replayState = `SELECT COALESCE(pg_catalog.pg_last_wal_receive_lsn(), '0/0')::text,
+       COALESCE(pg_catalog.pg_last_wal_replay_lsn(), '0/0')::text,
+       COALESCE((SELECT wait_event FROM pg_catalog.pg_stat_activity WHERE backend_type = 'startup'), '')`
+
+// waitReplayEnd waits until the startup process has replayed everything and looks for more.
+func (p *protocol) waitReplayEnd(ctx context.Context) (ha.Done, error) {
+	var before postgres.LSN
+
+	err := p.poll(ctx, func(ctx context.Context) (bool, error) {
+		var received, replayed, waits string
+		if err := p.query(ctx, replayState, &received, &replayed, &waits); err != nil {
+			return false, err
+		}
+
+		in, err := postgres.ParseLSN(received)
+		if err != nil {
+			return false, err
+		}
+
+		at, err := postgres.ParseLSN(replayed)
+		if err != nil {
+			return false, err
+		}
+
+		isIdle := waits == "RecoveryRetrieveRetryInterval" || waits == "RecoveryWalStream"
+		done := isIdle && at == before && at >= in
+		before = at
+
+		return done, nil
+	})
+	if err != nil {
+		return ha.Done{}, err
+	}
+
+	tip, err := p.standbyTip(ctx)
+
+	return ha.Done{Tip: tip}, err
+}
+
+// promote ends recovery on the reserved timeline, with no client connected.
+func (p *protocol) promote(ctx context.Context, a ha.Promote) (ha.Done, error) {
+	ctx, cancel := context.WithTimeout(ctx, promoteTimeout)
+	defer cancel()
+
+	n, err := p.apply(func(in *serverconf.Input) { in.Upstream, in.Closed, in.Control = nil, a.Closed, nil })
+	if err != nil {
+		return ha.Done{}, err
+	}
+
+	if err := p.awaitLoaded(ctx, n); err != nil {
+		return ha.Done{}, err
+	}
+
+	if err := p.confirm(ctx); err != nil {
+		return ha.Done{}, err
+	}
+
+	if a.Closed {
+		if err := p.dropClients(ctx); err != nil {
+			return ha.Done{}, err
+		}
+	}
+
+	if err := reserve(p.walDir(), postgres.Timeline(a.Timeline)); err != nil {
+		return ha.Done{}, err
+	}
+
+	if err := p.endRecovery(ctx); err != nil {
+		return ha.Done{}, err
+	}
+
+	p.r.monitor.Forget()
+
+	tip, err := p.primaryTip(ctx)
+	if err == nil && tip.Timeline != a.Timeline {
+		err = fmt.Errorf("PostgreSQL took timeline %d, not the reserved %d", tip.Timeline, a.Timeline)
+	}
+
+	// Who rewinds onto this server goes by its last checkpoint.
+	go p.r.chores.checkpoint(p.life, true, time.Minute) //nolint:contextcheck // it outlives the promotion
+
+	return ha.Done{Tip: tip}, err
+}
+
+func (p *protocol) endRecovery(ctx context.Context) error {
+	var asked bool
+	if err := p.query(ctx, "SELECT pg_catalog.pg_promote(false)", &asked); err != nil {
+		return fmt.Errorf("promote: %w", err)
+	}
+
+	return p.poll(ctx, func(ctx context.Context) (bool, error) {
+		var inRecovery bool
+
+		err := p.query(ctx, "SELECT pg_catalog.pg_is_in_recovery()", &inRecovery)
+
+		return !inRecovery, err
+	})
+}
+
+// dropClients ends every session but this; ours open theirs anew.
+func (p *protocol) dropClients(ctx context.Context) error {
+	return p.poll(ctx, func(ctx context.Context) (bool, error) {
+		var left int
+
+		err := p.query(ctx, `SELECT count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity
+			WHERE backend_type = 'client backend' AND pid <> pg_catalog.pg_backend_pid() AND application_name <> 'caretaker'`,
+			&left)
+
+		return left == 0, err
+	})
+}
+
+// commitTerm writes the term into the log, without waiting for replicas: their flush is counted.
+func (p *protocol) commitTerm(ctx context.Context, a ha.CommitTermMessage) (ha.Done, error) {
+	var tip ha.Tip
+
+	err := p.work.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = 'local'"); err != nil {
+				return err
+			}
+
+			_, err := tx.Exec(ctx, "SELECT pg_catalog.pg_logical_emit_message(true, 'caretaker.term', $1::text)",
+				strconv.FormatUint(a.Term, 10))
+
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("write the term into the log: %w", err)
+		}
+
+		tip, err = p.askPrimaryTip(ctx, conn)
+
+		return err
+	})
+
+	return ha.Done{Tip: tip}, err
+}
+
+// follow streams from a leader.
+func (p *protocol) follow(leader ha.Instance) error {
+	upstream := p.upstream(leader.Name)
+	p.r.log.Info("following", "leader", leader.Name, "at", upstream.Host)
+
+	_, err := p.apply(func(in *serverconf.Input) { in.Upstream = &upstream })
+
+	return err
+}
+
+// configureSync sets synchronous_standby_names; the observation sees to it that it is loaded.
+func (p *protocol) configureSync(gen uint64, sync ha.Sync) error {
+	names := harunner.SyncNames(sync)
+	p.r.log.Info("synchronous replication", "standbys", names, "generation", gen)
+
+	n, err := p.apply(func(in *serverconf.Input) { in.Sync = names })
+	if err != nil {
+		return err
+	}
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	p.gens.wanted, p.gens.wantsWaiting = generation{gen: gen, conf: n}, names != ""
+
+	return nil
+}

@@ -1,0 +1,444 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/caretaker-dev/caretaker/internal/ha"
+	"github.com/caretaker-dev/caretaker/internal/instance/harunner"
+	"github.com/caretaker-dev/caretaker/internal/instance/server"
+	"github.com/caretaker-dev/caretaker/internal/instance/serverconf"
+	"github.com/caretaker-dev/caretaker/internal/instance/volume"
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+	"github.com/caretaker-dev/caretaker/internal/postgres"
+)
+
+const (
+	// idleSync keeps a standby's processes ready to wait: nobody is called that.
+	idleSync = `ANY 1 ("nobody")`
+	// quitWait is for an immediate shutdown before everything is killed.
+	quitWait = 500 * time.Millisecond
+	// startPause grows with each start that failed.
+	startPause    = 300 * time.Millisecond
+	maxStartPause = 5 * time.Second
+)
+
+// Do carries out what takes long.
+func (p *protocol) Do(ctx context.Context, action ha.Action) (ha.Done, error) {
+	switch a := action.(type) {
+	case ha.StartStandby:
+		return p.paused(ctx, p.startStandby)
+	case ha.StartPrimary:
+		return p.paused(ctx, func(ctx context.Context) (ha.Done, error) { return p.startPrimary(ctx, a) })
+	case ha.StopReceiving:
+		return ha.Done{}, p.stopReceiving(ctx)
+	case ha.WaitReplayEnd:
+		return p.waitReplayEnd(ctx)
+	case ha.Promote:
+		return p.promote(ctx, a)
+	case ha.CommitTermMessage:
+		return p.commitTerm(ctx, a)
+	case ha.Fence:
+		return ha.Done{}, p.fence(ctx, a)
+	case ha.StopFast:
+		return p.stopFast(ctx, a)
+	case ha.Rewind:
+		return p.paused(ctx, func(ctx context.Context) (ha.Done, error) { return ha.Done{}, p.rewind(ctx, a.From) })
+	case ha.Discard:
+		return p.paused(ctx, p.discard)
+	case ha.Reclone:
+		return p.paused(ctx, func(ctx context.Context) (ha.Done, error) { return ha.Done{}, p.reclone(ctx, a.From) })
+	default:
+		return ha.Done{}, fmt.Errorf("no way to carry out %T", action)
+	}
+}
+
+// Apply carries out what reports nothing.
+func (p *protocol) Apply(_ context.Context, action ha.Action) error {
+	switch a := action.(type) {
+	case ha.Follow:
+		return p.follow(a.Leader)
+	case ha.ConfigureSync:
+		return p.configureSync(a.Gen, a.Sync)
+	case ha.AdmitClients:
+		_, err := p.apply(func(in *serverconf.Input) { in.Closed = false })
+		p.r.chores.now()
+
+		return err
+	case ha.SetLabel:
+		// The label of a replica is set when it is one: a primary that restarts in place keeps its own.
+		if a.Primary {
+			p.r.chores.label(instanceapi.RolePrimary)
+		}
+
+		return nil
+	default:
+		return fmt.Errorf("no way to carry out %T", action)
+	}
+}
+
+// paused lets what failed several times in a row not spin.
+func (p *protocol) paused(ctx context.Context, do func(context.Context) (ha.Done, error)) (ha.Done, error) {
+	done, err := do(ctx)
+	if err == nil {
+		p.failures = 0
+
+		return done, nil
+	}
+
+	p.failures++
+
+	select {
+	case <-p.r.clock.After(min(startPause*time.Duration(p.failures), maxStartPause)):
+	case <-ctx.Done():
+	}
+
+	return done, err
+}
+
+// apply renders the configuration with a change and has PostgreSQL load it; the number shows up in new connections.
+func (p *protocol) apply(change func(*serverconf.Input)) (uint64, error) {
+	n := p.number(change)
+
+	return n, p.r.conf.Apply(true)
+}
+
+func (p *protocol) number(change func(*serverconf.Input)) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	p.conf++
+	n := p.conf
+	p.r.conf.Set(func(in *serverconf.Input) {
+		change(in)
+		in.SyncGen = n
+	})
+
+	return n
+}
+
+func (p *protocol) startStandby(ctx context.Context) (ha.Done, error) {
+	control, err := p.r.programs.ControlData(ctx, p.r.layout.DataDir)
+	if err != nil {
+		return ha.Done{}, err
+	}
+
+	p.learn(control)
+	p.number(func(in *serverconf.Input) {
+		in.Upstream, in.Closed, in.Sync, in.Control = nil, false, idleSync, control.Settings
+		in.WALSegmentBytes = control.WALSegmentBytes
+	})
+	p.setGens(generations{isWaiting: true})
+
+	if err := volume.SetStandby(p.r.layout.DataDir); err != nil {
+		return ha.Done{}, err
+	}
+
+	if err := p.startServer(ctx, instanceapi.RoleReplica); err != nil {
+		return ha.Done{}, err
+	}
+
+	tip, err := p.standbyTip(ctx)
+
+	return ha.Done{Tip: tip}, err
+}
+
+func (p *protocol) startPrimary(ctx context.Context, a ha.StartPrimary) (ha.Done, error) {
+	control, err := p.r.programs.ControlData(ctx, p.r.layout.DataDir)
+	if err != nil {
+		return ha.Done{}, err
+	}
+
+	p.learn(control)
+
+	sync := harunner.SyncNames(a.Sync)
+	n := p.number(func(in *serverconf.Input) {
+		in.Upstream, in.Closed, in.Sync, in.Control = nil, a.Closed, sync, nil
+		in.WALSegmentBytes = control.WALSegmentBytes
+	})
+	p.setGens(generations{
+		wanted: generation{gen: a.Gen, conf: n}, loaded: a.Gen, checkpointer: a.Gen, isWaiting: sync != "", wantsWaiting: sync != "",
+	})
+
+	if err := volume.ClearStandby(p.r.layout.DataDir); err != nil {
+		return ha.Done{}, err
+	}
+
+	if err := p.startServer(ctx, instanceapi.RolePrimary); err != nil {
+		return ha.Done{}, err
+	}
+
+	tip, err := p.primaryTip(ctx)
+
+	return ha.Done{Tip: tip}, err
+}
+
+// learn tells the protocol whose data these are.
+func (p *protocol) learn(control postgres.ControlData) {
+	p.mu.Lock()
+	p.systemID = strconv.FormatUint(control.SystemIdentifier, 10)
+	p.mu.Unlock()
+
+	p.configured()
+}
+
+// configured tells the protocol of its settings.
+func (p *protocol) configured() {
+	p.mu.Lock()
+	id := p.systemID
+	p.mu.Unlock()
+
+	p.driver.MustPost(p.life, ha.Configured{Settings: p.r.protocolSettings(id)})
+}
+
+// startServer starts PostgreSQL and waits until it accepts connections.
+func (p *protocol) startServer(ctx context.Context, role instanceapi.Role) error {
+	r := p.r
+	if r.server.IsUp() {
+		if err := p.kill(ctx); err != nil {
+			return err
+		}
+	}
+
+	if err := r.measureVolume(); err != nil {
+		r.log.Warn("the volume's size is not known; sizes of WAL stay as they were", "error", err)
+	}
+
+	if err := p.prepare(); err != nil {
+		return err
+	}
+
+	r.view.change(func(s *instanceapi.Status) { s.Role = role })
+
+	if role == instanceapi.RoleReplica {
+		r.chores.label(role)
+	}
+
+	r.log.Info("starting PostgreSQL", "role", role)
+	r.monitor.Forget()
+	r.server.TakeEnd()
+	r.resume()
+
+	err := r.server.Start(ctx, server.Start{
+		Programs: r.programs, DataDir: r.layout.DataDir, ConfFile: r.layout.ConfFile(), Lock: r.lock,
+		SocketDir: r.layout.SocketDir,
+	})
+	if err != nil {
+		return err
+	}
+
+	r.setRestart("")
+
+	claim := p.watchEnd()
+
+	conn, err := r.connectWhenUp(ctx, postgresDatabase)
+	if err != nil {
+		if !r.server.IsUp() && !claim.CompareAndSwap(false, true) {
+			return errors.New("PostgreSQL ended at its start") // told of already
+		}
+
+		return errors.Join(err, p.kill(ctx))
+	}
+
+	return conn.Close(ctx)
+}
+
+const postgresDatabase = "postgres"
+
+// prepare makes PGDATA fit to be started.
+func (p *protocol) prepare() error {
+	dataDir := p.r.layout.DataDir
+
+	if err := volume.Restrict(dataDir); err != nil {
+		return err
+	}
+
+	dropped, err := volume.ClearAutoConf(dataDir)
+	if err != nil {
+		return err
+	}
+
+	if dropped != "" {
+		p.r.log.Warn("settings of ALTER SYSTEM are put aside: the Cluster's configuration decides",
+			"settings", dropped, "kept", volume.AutoConfAside)
+	}
+
+	if err := clearPlaceholders(p.walDir()); err != nil {
+		return err
+	}
+
+	return p.r.conf.Start()
+}
+
+// watchEnd tells the protocol when the server that was just started ends by itself, with all its processes.
+func (p *protocol) watchEnd() *atomic.Bool {
+	claim := &atomic.Bool{}
+	ended := p.r.server.Ended()
+
+	p.mu.Lock()
+	p.ends = claim
+	p.mu.Unlock()
+
+	go func() {
+		select {
+		case <-ended:
+		case <-p.life.Done():
+			return
+		}
+
+		if !claim.CompareAndSwap(false, true) {
+			return
+		}
+
+		if err := p.r.server.KillLeft(p.life); err != nil {
+			p.r.log.Error("PostgreSQL ended, and something of it is left", "error", err)
+		}
+
+		exit, _, _ := p.r.server.TakeEnd()
+		p.r.monitor.Forget()
+		p.r.view.change(func(s *instanceapi.Status) { s.Restarts++ })
+		p.r.log.Warn("PostgreSQL ended by itself", "how", exit.String(), "said", p.r.server.LastWords())
+		p.driver.MustPost(p.life, ha.Exited{})
+	}()
+
+	return claim
+}
+
+// claimEnd says that the end that comes is asked for.
+func (p *protocol) claimEnd() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	if p.ends != nil {
+		p.ends.CompareAndSwap(false, true)
+	}
+}
+
+// kill ends every process below this one.
+func (p *protocol) kill(ctx context.Context) error {
+	p.claimEnd()
+
+	err := p.r.server.KillLeft(ctx)
+	p.r.server.TakeEnd()
+	p.r.monitor.Forget()
+
+	return err
+}
+
+// fence cuts the clients off, and leaves nothing alive.
+func (p *protocol) fence(ctx context.Context, a ha.Fence) error {
+	p.claimEnd()
+
+	wait := min(quitWait, (a.Deadline-p.r.opts.Boottime())/2)
+	if ended := p.r.server.Ended(); ended != nil && p.r.server.IsUp() && wait > 0 {
+		if err := p.r.server.Signal(syscall.SIGQUIT); err != nil {
+			p.r.log.Warn("PostgreSQL could not be told to end; it is killed", "error", err)
+		}
+
+		select {
+		case <-ended:
+		case <-p.r.clock.After(wait):
+		case <-ctx.Done():
+		}
+	}
+
+	for ctx.Err() == nil {
+		err := p.kill(ctx)
+		if err == nil {
+			return nil
+		}
+
+		p.r.log.Error("something of PostgreSQL is left alive", "error", err)
+	}
+
+	return ctx.Err()
+}
+
+// stopFast is a fast shutdown; walsenders that are behind at CutSenders are terminated.
+func (p *protocol) stopFast(ctx context.Context, a ha.StopFast) (ha.Done, error) {
+	ended := p.r.server.Ended()
+	if ended == nil || !p.r.server.IsUp() {
+		return ha.Done{}, errors.New("PostgreSQL does not run")
+	}
+
+	p.claimEnd()
+	p.r.suspend(ctx)
+
+	if err := p.r.server.Signal(syscall.SIGINT); err != nil {
+		return ha.Done{}, err
+	}
+
+	cut := a.CutSenders
+	for stopped := false; !stopped; {
+		now := p.r.opts.Boottime()
+
+		switch {
+		case now >= a.Deadline:
+			return ha.Done{}, errors.Join(errors.New("PostgreSQL did not stop in time"), p.kill(ctx))
+		case now >= cut:
+			p.cutSenders()
+
+			cut = a.Deadline
+		}
+
+		select {
+		case <-ended:
+			stopped = true
+		case <-p.r.clock.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return ha.Done{}, ctx.Err()
+		}
+	}
+
+	if err := p.kill(ctx); err != nil {
+		return ha.Done{}, err
+	}
+
+	control, err := p.r.programs.ControlData(ctx, p.r.layout.DataDir)
+	if err != nil {
+		return ha.Done{}, err
+	}
+
+	if !control.IsCleanShutdown() {
+		return ha.Done{}, fmt.Errorf("PostgreSQL stopped, and its data are %q", control.State)
+	}
+
+	// The location is where the shutdown checkpoint begins; who has more than that has it.
+	tip, err := p.tip(uint32(control.Timeline), uint64(control.Checkpoint)+1)
+
+	return ha.Done{Tip: tip}, err
+}
+
+// cutSenders ends the walsenders by their titles: a server that shuts down takes no connections to ask it.
+func (p *protocol) cutSenders() {
+	titles, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range titles {
+		title, err := os.ReadFile(path) //nolint:gosec // of /proc
+		if err != nil || !strings.HasPrefix(string(title), "postgres:") || !strings.Contains(string(title), "walsender") {
+			continue
+		}
+
+		pid, err := strconv.Atoi(strings.Split(path, "/")[2])
+		if err == nil && p.isOurs(pid) {
+			p.r.log.Warn("a replica is behind; the stop does not wait for it", "walsender", pid)
+
+			_ = unix.Kill(pid, syscall.SIGTERM)
+		}
+	}
+}
+
+func (p *protocol) isOurs(pid int) bool {
+	cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
+
+	return err == nil && cwd == p.r.layout.DataDir
+}

@@ -1,0 +1,127 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/caretaker-dev/caretaker/internal/ha"
+	"github.com/caretaker-dev/caretaker/internal/instance/harunner"
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+)
+
+// passProtocol is the main loop's round while the protocol decides: it looks after what runs, and says what goes on.
+func (r *runner) passProtocol(ctx context.Context, p *protocol) {
+	seen := p.driver.Snapshot()
+
+	if seen.Phase == ha.Standby && r.conf.HasFloor() && r.clock.Since(r.floorLooked) > floorInterval {
+		r.floorLooked = r.clock.Now()
+		r.lookAtFloor(ctx)
+	}
+
+	r.view.change(func(s *instanceapi.Status) {
+		s.MemberID, s.Major, s.Version = string(seen.Self.ID), r.programs.Major, r.programs.Version
+		s.Term = int64(seen.Term) //nolint:gosec // small
+
+		if role := roleOf(seen); role != "" {
+			s.Role = role
+		}
+
+		if seen.SystemID != "" {
+			s.SystemID = seen.SystemID
+		}
+	})
+
+	state, reason, message := r.protocolState(ctx, seen)
+	if state == "" {
+		return
+	}
+
+	was := r.view.get().State
+	if r.view.say(state, reason, message) {
+		r.log.Info("state changed", "state", state, "reason", reason, "message", message)
+	}
+
+	if state == instanceapi.StateRunning && was != state {
+		r.chores.now()
+	}
+}
+
+func roleOf(s harunner.Snapshot) instanceapi.Role {
+	switch s.Phase {
+	case ha.Primary, ha.Establishing, ha.Gated, ha.Restarting:
+		return instanceapi.RolePrimary
+	case ha.Standby, ha.Starting, ha.Rewinding, ha.Cloning, ha.Promoting:
+		return instanceapi.RoleReplica
+	case ha.Idle, ha.Stopping, ha.Resigned, ha.Fencing, ha.Halted, ha.Gone:
+		return ""
+	default:
+		return ""
+	}
+}
+
+// protocolState is the state in words; empty if an operation says it.
+func (r *runner) protocolState(ctx context.Context, s harunner.Snapshot) (instanceapi.State, string, string) {
+	switch s.Phase {
+	case ha.Primary, ha.Standby:
+		if _, err := r.monitor.Health(ctx); err != nil {
+			return instanceapi.StateRunning, "NotAnswering", err.Error()
+		}
+
+		return instanceapi.StateRunning, "", ""
+	case ha.Idle:
+		return instanceapi.StateWaiting, "Undecided", "PostgreSQL is stopped; the record and the other instances are asked for its role"
+	case ha.Starting, ha.Restarting:
+		return instanceapi.StateStarting, "", "PostgreSQL is starting"
+	case ha.Promoting, ha.Establishing:
+		return instanceapi.StateStarting, "Promoting", fmt.Sprintf("taking over in term %d; clients wait until replicas have followed", s.Led)
+	case ha.Gated:
+		return instanceapi.StateStarting, "AwaitingReplicas", "clients wait until a replica has what was recovered"
+	case ha.Stopping, ha.Resigned:
+		return instanceapi.StateStopping, "HandingOver", "another instance takes over"
+	case ha.Fencing:
+		return instanceapi.StateStopping, "Fencing", "PostgreSQL is being stopped: this instance no longer leads"
+	case ha.Halted:
+		return instanceapi.StateFailed, string(s.Halted), haltMessage(s.Halted)
+	case ha.Rewinding, ha.Cloning, ha.Gone:
+		return "", "", ""
+	default:
+		return "", "", ""
+	}
+}
+
+func haltMessage(reason ha.HaltReason) string {
+	switch reason {
+	case ha.RecordBehind:
+		return "the ClusterTerm is older than what this volume knows: etcd was restored, or the record was made anew. " +
+			"A person must decide which volume counts: see the page on how instances fail over"
+	case ha.VolumeBehind:
+		return "the ClusterTerm says that this volume led a term which it knows nothing of: the volume was restored. " +
+			"Delete this instance's volume to have it copied anew"
+	case ha.OtherDatabase:
+		return "the data have another system identifier than the Cluster: they are another database's. " +
+			"Delete this instance's volume to have it copied anew"
+	default:
+		return string(reason)
+	}
+}
+
+// unready says why the instance does not serve in its phase; nil if PostgreSQL is to be asked. The kubelet forgives a few
+// seconds, so that a failover does not wait for it.
+func unready(seen harunner.Snapshot) error {
+	if seen.Phase == ha.Primary || seen.Phase == ha.Standby {
+		return nil
+	}
+
+	return fmt.Errorf("this instance is %s", strings.ToLower(seen.Phase.String()))
+}
+
+// restartServer restarts PostgreSQL in place: its end is told as one that nobody asked for.
+func (p *protocol) restartServer(ctx context.Context) {
+	p.r.suspend(ctx)
+
+	if err := p.r.stopWithinUnclaimed(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		p.r.log.Error("PostgreSQL did not stop for a restart", "error", err)
+	}
+}
