@@ -162,7 +162,7 @@ func (r *runner) pass(ctx context.Context) {
 
 	facts := r.observe(ctx)
 	if !r.server.IsUp() && r.wantsProtocol(facts) {
-		err := r.startProtocol(r.life, facts)
+		err := r.startProtocol(r.life, facts) //nolint:contextcheck // it outlives the loop, until PostgreSQL has stopped
 		if err == nil {
 			return
 		}

@@ -331,6 +331,10 @@ func (i *instances) Restart(ctx context.Context, target instanceclient.Target, r
 	return i.process.Write("restart "+target.Name, func() error { return i.machine.Restart(ctx, target, request) })
 }
 
+func (i *instances) Switchover(ctx context.Context, target instanceclient.Target, request instanceapi.SwitchoverRequest) error {
+	return i.process.Write("switch over from "+target.Name, func() error { return i.machine.Switchover(ctx, target, request) })
+}
+
 // recorder keeps events.
 type recorder struct{ notes []string }
 

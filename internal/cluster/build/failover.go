@@ -41,8 +41,12 @@ func Acks(cluster *v1.Cluster, members int) int {
 	return min(wanted, members-1)
 }
 
-// failover is what the instances' protocol goes by.
+// failover is what the instances' protocol goes by; nil where the operator does not allow it.
 func failover(in Input) *instanceapi.HA {
+	if !in.Operator.Failover {
+		return nil
+	}
+
 	members := len(in.Members)
 	ha := &instanceapi.HA{
 		Acks:      max(Acks(in.Cluster, members), 0),

@@ -48,6 +48,8 @@ func (p *planner) beginSwitchover(request string) {
 	}
 
 	switch {
+	case !p.Operator.Failover:
+		refuse("this operator was started without --failover")
 	case target == p.primary:
 		state.Result, state.To = v1.SwitchoverCompleted, target
 	case target != "" && !slices.Contains(p.members, target):
@@ -108,6 +110,15 @@ func (p *planner) lastFailover() *v1.FailoverStatus {
 // syncReplication says whether commits are where they are wanted before they are acknowledged.
 func (p *planner) syncReplication() Feature {
 	feature := Feature{Type: v1.ConditionSyncReplication}
+
+	if !p.Operator.Failover {
+		if p.Cluster.Spec.PostgreSQL.Synchronous != nil || p.Cluster.Spec.Failover != nil {
+			feature.Reason = v1.ReasonFeatureNotAvailable
+			feature.Message = "spec.postgresql.synchronous and spec.failover wait for failover, which is off by default in this release"
+		}
+
+		return feature
+	}
 
 	wanted := build.Acks(p.Cluster, len(p.members))
 	if wanted < 1 || p.Record == nil || !p.established {

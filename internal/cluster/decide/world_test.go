@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	image17   = "docker.io/library/postgres:17.5"
-	image17b  = "docker.io/library/postgres:17.6"
+	image17   = "postgres:17.5"
+	image17b  = "postgres:17.6"
 	clusterID = "11111111-2222-3333-4444-555555555555"
 )
 

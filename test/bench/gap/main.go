@@ -102,7 +102,7 @@ func (c *client) insert(ctx context.Context, id int64) {
 		c.why = err.Error()
 
 		if c.conn != nil {
-			_ = c.conn.Close(context.Background())
+			_ = c.conn.Close(context.Background()) //nolint:contextcheck // also when the run is over
 			c.conn = nil
 		}
 

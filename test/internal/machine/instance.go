@@ -162,6 +162,18 @@ func (m *Machine) Restart(_ context.Context, target instanceclient.Target, _ ins
 	return nil
 }
 
+// Switchover is refused: the played instances do not fail over.
+func (m *Machine) Switchover(_ context.Context, target instanceclient.Target, _ instanceapi.SwitchoverRequest) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	if _, err := m.reach(target); err != nil {
+		return err
+	}
+
+	return &instanceclient.RefusedError{}
+}
+
 func (m *Machine) reach(target instanceclient.Target) (*instance, error) {
 	i := m.instances[target.Name]
 	if i == nil {
