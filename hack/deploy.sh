@@ -26,4 +26,5 @@ fi
 
 set -- --set image.repository="${image%:*}" --set image.tag="${image##*:}"
 [ -z "$default_postgres" ] || set -- "$@" --set defaultPostgresImage="$default_postgres"
-helm upgrade --install caretaker charts/caretaker --namespace "$NAMESPACE" --create-namespace --wait --timeout 5m "$@" ${HELM_ARGS:-}
+# What somebody changed by hand in the objects of the chart is the chart's again.
+helm upgrade --install caretaker charts/caretaker --force-conflicts --namespace "$NAMESPACE" --create-namespace --wait --timeout 5m "$@" ${HELM_ARGS:-}
