@@ -30,6 +30,7 @@ var ErrStale = errors.New("the observed state has changed")
 type permanent interface{ Permanent() bool }
 
 // Classify sorts an error. Forbidden is retryable: a quota or a role is changed without anything that we watch changing.
+// So is a namespace that is being deleted, which forbids new objects until it is gone: that may take minutes.
 func Classify(err error) Class {
 	var known permanent
 
@@ -37,8 +38,6 @@ func Classify(err error) Class {
 	case err == nil:
 		return ClassNone
 	case errors.Is(err, ErrStale), apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
-		return ClassConflict
-	case apierrors.HasStatusCause(err, "NamespaceTerminating"):
 		return ClassConflict
 	case errors.As(err, &known):
 		if known.Permanent() {

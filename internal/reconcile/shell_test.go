@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	testingclock "k8s.io/utils/clock/testing"
@@ -32,6 +33,7 @@ func TestClassify(t *testing.T) {
 		{nil, reconcile.ClassNone},
 		{apierrors.NewConflict(pods, "a", errors.New("changed")), reconcile.ClassConflict},
 		{apierrors.NewAlreadyExists(pods, "a"), reconcile.ClassConflict},
+		{terminating(), reconcile.ClassRetryable},
 		{fmt.Errorf("act: %w", reconcile.ErrStale), reconcile.ClassConflict},
 		{context.Canceled, reconcile.ClassConflict},
 		{fmt.Errorf("apply: %w", apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, "a", nil)), reconcile.ClassPermanent},
@@ -158,4 +160,12 @@ func TestBackoffGrowsAndIsNotTheSameForAll(t *testing.T) {
 	if again := limiter.When(request); again > 300*time.Millisecond {
 		t.Errorf("waits %s after a success", again)
 	}
+}
+
+// terminating is the API server's answer in a namespace that is being deleted: Forbidden, with a cause.
+func terminating() error {
+	err := apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "a", errors.New("the namespace is being terminated"))
+	err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: "NamespaceTerminating"}}
+
+	return err
 }
