@@ -28,6 +28,8 @@ const (
 	idleSync = `ANY 1 ("nobody")`
 	// quitWait is for an immediate shutdown before everything is killed.
 	quitWait = 500 * time.Millisecond
+	// senderPatience is how long a stop waits for a replica to connect again.
+	senderPatience = time.Second
 	// startPause grows with each start that failed.
 	startPause    = 300 * time.Millisecond
 	maxStartPause = 5 * time.Second
@@ -371,6 +373,7 @@ func (p *protocol) stopFast(ctx context.Context, a ha.StopFast) (ha.Done, error)
 		return ha.Done{}, errors.New("PostgreSQL does not run")
 	}
 
+	p.awaitSender(ctx)
 	p.claimEnd()
 	p.r.suspend(ctx)
 
@@ -417,6 +420,29 @@ func (p *protocol) stopFast(ctx context.Context, a ha.StopFast) (ha.Done, error)
 	tip, err := p.tip(uint32(control.Timeline), uint64(control.Checkpoint)+1)
 
 	return ha.Done{Tip: tip}, err
+}
+
+// awaitSender waits a moment until a replica streams, if commits wait for one: PostgreSQL sends its last record to those
+// that are connected only, and a new setting has just had them connect anew.
+func (p *protocol) awaitSender(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, senderPatience)
+	defer cancel()
+
+	if !p.getGens().wantsWaiting {
+		return
+	}
+
+	err := p.poll(ctx, func(ctx context.Context) (bool, error) {
+		var streaming int
+
+		err := p.query(ctx, `SELECT count(*) FROM pg_catalog.pg_stat_replication
+			WHERE state = 'streaming' AND application_name <> '`+copyName+`'`, &streaming)
+
+		return streaming > 0, err
+	})
+	if err != nil {
+		p.r.log.Warn("no replica streams while PostgreSQL is stopped", "error", err)
+	}
 }
 
 // cutSenders ends the walsenders by their titles: a server that shuts down takes no connections to ask it.
