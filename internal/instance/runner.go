@@ -161,6 +161,13 @@ func (r *runner) pass(ctx context.Context) {
 	r.noteChange()
 
 	facts := r.observe(ctx)
+	if !facts.Server.Up && r.server.HasEnded() {
+		// It ended since noteEnd looked. Started now, that end would never be counted.
+		r.wake()
+
+		return
+	}
+
 	if !r.server.IsUp() && r.wantsProtocol(facts) {
 		err := r.startProtocol(r.life, facts) //nolint:contextcheck // it outlives the loop, until PostgreSQL has stopped
 		if err == nil {

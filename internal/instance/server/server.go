@@ -153,6 +153,13 @@ func (s *Server) IsUp() bool {
 	return child != nil && !child.HasEnded()
 }
 
+// HasEnded says whether there is an end that TakeEnd has not been asked for yet.
+func (s *Server) HasEnded() bool {
+	child := s.current()
+
+	return child != nil && child.HasEnded()
+}
+
 // Started is when the postmaster was last started.
 func (s *Server) Started() time.Time {
 	s.mu.Lock()
