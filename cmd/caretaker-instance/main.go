@@ -32,7 +32,7 @@ func newCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(newInstanceCommand(), newInstallCommand(), newVersionCommand())
+	root.AddCommand(newInstanceCommand(), newInstallCommand(), newStatusCommand(), newVersionCommand())
 
 	return root
 }

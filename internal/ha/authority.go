@@ -119,6 +119,35 @@ func (s *State) KillBy() time.Duration {
 	return end
 }
 
+// Authority is what an instance's right to let clients write rests on.
+type Authority struct {
+	// Held: it has the right now.
+	Held bool
+	// Promises are held of those Needed; while they are, the record need not be read.
+	Promises, Needed int
+}
+
+// Authority of this instance; nothing unless it is the primary.
+func (s *State) Authority() Authority {
+	if s.Phase != Primary {
+		return Authority{}
+	}
+
+	m := machine{State: s}
+	out := Authority{Held: m.hasAuthority(), Needed: s.Lead.Sync.Acks}
+	if out.Needed == 0 {
+		out.Needed = len(s.Lead.Sync.Voters)
+	}
+
+	for _, v := range s.Lead.Sync.Voters {
+		if p := m.member(v); p != nil && p.Held > s.Now {
+			out.Promises++
+		}
+	}
+
+	return out
+}
+
 // hasAuthority tells whether clients may be let in, or stay.
 func (m *machine) hasAuthority() bool {
 	begin, _ := m.fenceAt()

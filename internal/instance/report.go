@@ -171,6 +171,7 @@ func (r *runner) Status(ctx context.Context) instanceapi.Status {
 	status := r.view.get()
 	status.Now = r.clock.Now()
 	status.ConfigHash, status.PendingRestart = r.conf.Applied()
+	status.Disk, status.Protocol = r.diskStatus(), r.protocolStatus()
 
 	if err := r.Ready(ctx); err != nil {
 		if status.Message == "" && status.State == instanceapi.StateRunning {
@@ -203,8 +204,13 @@ func (r *runner) Status(ctx context.Context) instanceapi.Status {
 	status.ConfigErrors = details.Errors
 	status.PendingRestart = append(details.Pending, status.PendingRestart...)
 
+	status.Log = &details.Log
 	if status.Role == instanceapi.RolePrimary {
 		status.Replicas = details.Replicas
+	}
+
+	if status.Protocol != nil {
+		status.Protocol.SyncWaiters = details.SyncWaiters
 	}
 
 	return status

@@ -76,6 +76,14 @@ type Status struct {
 	Replicas []ReplicaStatus `json:"replicas,omitempty"`
 	// Progress of a clone, 0 to 100.
 	Progress *int `json:"progress,omitempty"`
+	// Takeover is how this instance last came to lead, Rejoin how it last came back behind another; nil if it never did.
+	Takeover *Takeover `json:"takeover,omitempty"`
+	Rejoin   *Rejoin   `json:"rejoin,omitempty"`
+	// Protocol is nil while the instance takes no part in it.
+	Protocol *Protocol `json:"protocol,omitempty"`
+	// Log and Disk are nil while not known.
+	Log  *Log  `json:"log,omitempty"`
+	Disk *Disk `json:"disk,omitempty"`
 	// Now is the instance's clock.
 	Now time.Time `json:"now"`
 }
@@ -93,4 +101,9 @@ type ReplicaStatus struct {
 	Instance  string `json:"instance"`
 	State     string `json:"state"`
 	SyncState string `json:"syncState"`
+	// FlushLagBytes is log that it has not flushed yet, ReplayLagBytes what it has not replayed; nil while not known.
+	FlushLagBytes  *int64 `json:"flushLagBytes,omitempty"`
+	ReplayLagBytes *int64 `json:"replayLagBytes,omitempty"`
+	// ReplayLagSeconds until it replays what was written; nil while not known.
+	ReplayLagSeconds *float64 `json:"replayLagSeconds,omitempty"`
 }

@@ -66,8 +66,9 @@ type Snapshot struct {
 	// Names of the members that were heard of.
 	Names map[ha.MemberID]string
 	// SystemID of the record.
-	SystemID string
-	KillBy   time.Duration
+	SystemID  string
+	KillBy    time.Duration
+	Authority ha.Authority
 }
 
 // Driver owns the protocol's state.
@@ -159,7 +160,7 @@ func (d *Driver) publish() {
 	s := &d.state
 	v := Snapshot{
 		Self: s.Self, Phase: s.Phase, Since: s.Entered, Halted: s.Halted, Led: s.Disk.Led, Leader: s.Leader,
-		Names: map[ha.MemberID]string{}, KillBy: s.KillBy(),
+		Names: map[ha.MemberID]string{}, KillBy: s.KillBy(), Authority: s.Authority(),
 	}
 
 	if r := s.View.Record; r != nil {

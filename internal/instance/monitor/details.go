@@ -17,6 +17,9 @@ type Details struct {
 	Pending  []instanceapi.PendingParameter
 	Errors   []string
 	Replicas []instanceapi.ReplicaStatus
+	Log      instanceapi.Log
+	// SyncWaiters are backends that wait for a replica's acknowledgement.
+	SyncWaiters int
 }
 
 // A change that waits for a restart is also listed as one that could not be applied; it is no error.
@@ -47,10 +50,20 @@ SELECT s.name, pg_catalog.current_setting(s.name),
  ORDER BY s.name`
 
 const replicasQuery = `
-SELECT application_name, COALESCE(state, ''), COALESCE(sync_state, '')
-  FROM pg_catalog.pg_stat_replication
+SELECT application_name, COALESCE(state, ''), COALESCE(sync_state, ''),
+       (l.lsn - flush_lsn)::bigint, (l.lsn - replay_lsn)::bigint,
+       extract(epoch FROM CASE WHEN l.lsn = replay_lsn THEN '0' ELSE replay_lag END)::float8
+  FROM (SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_receive_lsn()
+                    ELSE pg_catalog.pg_current_wal_lsn() END AS lsn) l, pg_catalog.pg_stat_replication
  WHERE application_name = ANY ($1)
  ORDER BY application_name, backend_start`
+
+const logQuery = `
+SELECT (CASE WHEN r.yes THEN COALESCE(pg_catalog.pg_last_wal_receive_lsn(), pg_catalog.pg_last_wal_replay_lsn())
+             ELSE pg_catalog.pg_current_wal_lsn() END)::text,
+       COALESCE((CASE WHEN r.yes THEN pg_catalog.pg_last_wal_replay_lsn() END)::text, ''),
+       (SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE wait_event = 'SyncRep')
+  FROM (SELECT pg_catalog.pg_is_in_recovery() AS yes) r`
 
 // identFileMajor is the first version that has pg_ident_file_mappings.
 const identFileMajor = 15
@@ -75,6 +88,10 @@ func (m *Monitor) Details(ctx context.Context, major int, members map[string]str
 
 		for i := range d.Replicas {
 			d.Replicas[i].Instance = members[d.Replicas[i].Instance]
+		}
+
+		if err = conn.QueryRow(ctx, logQuery).Scan(&d.Log.LSN, &d.Log.ReplayLSN, &d.SyncWaiters); err != nil {
+			return err
 		}
 
 		d.Errors, err = configErrors(ctx, conn, major)

@@ -200,12 +200,19 @@ func Discard(dataDir string) error {
 	return Abandon(dataDir)
 }
 
-// Size is the size of the filesystem that holds a folder, in bytes.
-func Size(dir string) (int64, error) {
+// Usage is the size of the filesystem that holds a folder, and what is free of it for us, in bytes.
+func Usage(dir string) (total, free int64, err error) {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(dir, &stat); err != nil {
-		return 0, fmt.Errorf("size of the volume at %s: %w", dir, err)
+		return 0, 0, fmt.Errorf("usage of the volume at %s: %w", dir, err)
 	}
 
-	return int64(stat.Blocks) * stat.Bsize, nil //nolint:gosec // no filesystem has 8 EiB
+	return int64(stat.Blocks) * stat.Bsize, int64(stat.Bavail) * stat.Bsize, nil //nolint:gosec // no filesystem has 8 EiB
+}
+
+// Size is the size of the filesystem that holds a folder, in bytes.
+func Size(dir string) (int64, error) {
+	total, _, err := Usage(dir)
+
+	return total, err
 }

@@ -1,0 +1,49 @@
+package instanceapi
+
+// Numbers that move by themselves. They are for people and for metrics, and never become part of an object's status.
+
+// Disk is a volume's file system.
+type Disk struct {
+	TotalBytes int64 `json:"totalBytes"`
+	// FreeBytes that PostgreSQL can still use; what is kept in reserve is not among them.
+	FreeBytes int64 `json:"freeBytes"`
+	// ReserveBytes are kept back for when it is full.
+	ReserveBytes int64 `json:"reserveBytes,omitempty"`
+	// ReadOnly: so little is left that writes are refused.
+	ReadOnly bool `json:"readOnly,omitempty"`
+}
+
+// UsedPercent of the file system, rounded up, so that 100 means that nothing is left.
+func (d Disk) UsedPercent() int {
+	if d.TotalBytes <= 0 {
+		return 0
+	}
+
+	used := max(0, d.TotalBytes-d.FreeBytes)
+
+	return int((100*used + d.TotalBytes - 1) / d.TotalBytes)
+}
+
+// Log is where an instance's WAL stands.
+type Log struct {
+	// LSN is the end of what the primary has written, or of what a replica has received.
+	LSN string `json:"lsn,omitempty"`
+	// ReplayLSN is what a replica has replayed.
+	ReplayLSN string `json:"replayLSN,omitempty"`
+}
+
+// Protocol is how an instance stands in the failover protocol.
+type Protocol struct {
+	// Phase, such as Primary or Standby.
+	Phase string `json:"phase"`
+	// Authority: this primary may let clients write.
+	Authority bool `json:"authority,omitempty"`
+	// PromisesHeld of PromisesNeeded are what the authority rests on while the Kubernetes API cannot be read.
+	PromisesHeld   int `json:"promisesHeld,omitempty"`
+	PromisesNeeded int `json:"promisesNeeded,omitempty"`
+	// Voters acknowledge commits, by instance; Acks of them each.
+	Voters []string `json:"voters,omitempty"`
+	Acks   int      `json:"acks,omitempty"`
+	// SyncWaiters are backends that wait for an acknowledgement.
+	SyncWaiters int `json:"syncWaiters,omitempty"`
+}
