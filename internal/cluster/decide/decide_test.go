@@ -283,6 +283,33 @@ func TestOrders(t *testing.T) {
 			"Waiting for you: the primary db-0 is the last to be updated",
 		},
 		{
+			"supervised rolling update, with the user's leave: what was replaced is not restarted once more",
+			[]mutation{
+				spec(func(s *v1.ClusterSpec) { s.ImageName, s.PrimaryUpdateStrategy = image17b, v1.PrimaryUpdateSupervised }),
+				func(w *world) { w.settle(20) }, annotate(naming.AnnotationRestart, "1"),
+			},
+			[]string{"stop db-0"},
+			"3 of 3 instances ready",
+		},
+		{
+			"a restart by annotation",
+			[]mutation{annotate(naming.AnnotationRestart, "1")},
+			[]string{"restart PostgreSQL of db-2", "restart PostgreSQL of db-1", "restart PostgreSQL of db-0"},
+			"3 of 3 instances ready",
+		},
+		{
+			"the annotation is taken away again",
+			[]mutation{
+				annotate(naming.AnnotationRestart, "1"), func(w *world) { w.settle(20) },
+				func(w *world) {
+					w.view.Cluster = w.view.Cluster.DeepCopy()
+					delete(w.view.Cluster.Annotations, naming.AnnotationRestart)
+				},
+			},
+			nil,
+			"3 of 3 instances ready",
+		},
+		{
 			"scale 3 to 1",
 			[]mutation{spec(func(s *v1.ClusterSpec) { s.Instances = 1 })},
 			[]string{"stop db-2", "delete the volume of db-2", "stop db-1", "delete the volume of db-1"},

@@ -132,7 +132,10 @@ func (f *facts) report(name string, pod *corev1.Pod) *instanceapi.Status {
 		return nil
 	}
 
-	return status
+	known := *status
+	known.PendingRestart = withoutDone(status.PendingRestart, pod)
+
+	return &known
 }
 
 func unscheduled(pod *corev1.Pod) (memberState, bool) {

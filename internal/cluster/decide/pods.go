@@ -38,10 +38,11 @@ func (p *planner) pods() {
 func (p *planner) keepPod(name string, pod *corev1.Pod) {
 	wanted := build.Pod(p.input, name)
 
-	// What the pod was made from stays as it was made. The restart that the user asked for is noted once it is done.
+	// What the pod was made from stays as it was made. The restart that the user asked for is noted once it is done,
+	// or need not be.
 	delete(wanted.Annotations, naming.AnnotationPodSpecHash)
 
-	if !p.isRestarted(name) {
+	if !p.isRestarted(name) && (p.isOutdated(name) || !p.isLeave()) {
 		delete(wanted.Annotations, naming.AnnotationRestart)
 	}
 

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/conditions"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
@@ -14,6 +16,15 @@ import (
 
 // restartRequested is what an instance reports as pending when the user asked for a restart by annotation.
 const restartRequested = "restart requested"
+
+// withoutDone leaves out a restart that was asked for but that this pod has followed already: by being replaced in the
+// rollout that the request let go on. So does a request that was taken back: only a new value asks for a restart.
+func withoutDone(pending []instanceapi.PendingParameter, pod *corev1.Pod) []instanceapi.PendingParameter {
+	return slices.DeleteFunc(slices.Clone(pending), func(parameter instanceapi.PendingParameter) bool {
+		return parameter.Name == restartRequested &&
+			(parameter.Configured == "" || parameter.Configured == pod.Annotations[naming.AnnotationRestart])
+	})
+}
 
 // Some parameters take effect only when PostgreSQL starts. Instances say which of theirs wait for that; they are then
 // restarted in place, one at a time, each only while all others serve:
@@ -54,7 +65,7 @@ func (p *planner) restart() {
 
 	p.taken = true
 	p.act(Restart{Instance: next, Why: pendingNames(p.states[next].report)})
-	p.wait(v1.ReasonRestarting, fmt.Sprintf("Restarting PostgreSQL of %s for %s (%s)", next, pendingNames(p.states[next].report), p.readiness()))
+	p.wait(v1.ReasonRestarting, fmt.Sprintf("Restarting PostgreSQL of %s%s (%s)", next, because(p.states[next].report), p.readiness()))
 }
 
 // pendingRestart are the instances to restart in their order. Only one whose configuration is the wanted one counts.
@@ -107,6 +118,16 @@ func (p *planner) mayRestartPrimary() bool {
 	}
 
 	return false
+}
+
+// because is why an instance is restarted, as the end of a sentence.
+func because(report *instanceapi.Status) string {
+	names := pendingNames(report)
+	if names == restartRequested {
+		return ", as requested by " + naming.AnnotationRestart
+	}
+
+	return " for " + names
 }
 
 func pendingNames(report *instanceapi.Status) string {

@@ -143,5 +143,13 @@ func (p *planner) mayReplacePrimary() bool {
 		return true
 	}
 
-	return p.Cluster.Annotations[naming.AnnotationRestart] != p.Pods[p.primary].Annotations[naming.AnnotationRestart]
+	asked := p.Cluster.Annotations[naming.AnnotationRestart]
+
+	return asked != "" && asked != p.Pods[p.primary].Annotations[naming.AnnotationRestart]
+}
+
+// isLeave says whether the request for a restart is the leave that a supervised rollout waits for. What was replaced in
+// it already is as good as restarted.
+func (p *planner) isLeave() bool {
+	return p.Cluster.Spec.PrimaryUpdateStrategy == v1.PrimaryUpdateSupervised && p.isOutdated(p.primary) && p.mayReplacePrimary()
 }

@@ -2,6 +2,7 @@ package decide_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -65,7 +66,7 @@ func TestEverySubset(t *testing.T) {
 	up := newWorld(t, running)
 
 	for subset := range 1 << len(all) {
-		w := &world{t: t, view: up.copy()}
+		w := &world{t: t, nonces: maps.Clone(up.nonces), view: up.copy()}
 
 		var names []string
 
@@ -117,7 +118,7 @@ func TestEverySubsetComesToRest(t *testing.T) {
 			continue
 		}
 
-		w := &world{t: t, view: up.copy()}
+		w := &world{t: t, nonces: maps.Clone(up.nonces), view: up.copy()}
 
 		var names []string
 

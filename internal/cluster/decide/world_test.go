@@ -1,6 +1,7 @@
 package decide_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/cluster/build"
 	"github.com/caretaker-dev/caretaker/internal/cluster/decide"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+	"github.com/caretaker-dev/caretaker/internal/naming"
 )
 
 const (
@@ -29,6 +31,8 @@ const (
 type world struct {
 	view decide.View
 	t    *testing.T
+	// nonces are the requests for a restart that the PostgreSQL of each instance was started under.
+	nonces map[string]string
 }
 
 // mutation changes a world.
@@ -37,7 +41,7 @@ type mutation func(*world)
 func newWorld(t *testing.T, mutations ...mutation) *world {
 	t.Helper()
 
-	w := &world{t: t, view: decide.View{
+	w := &world{t: t, nonces: map[string]string{}, view: decide.View{
 		Now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		Cluster: &v1.Cluster{
 			ObjectMeta: metav1.ObjectMeta{Name: "db", Namespace: "apps", UID: clusterID, Generation: 1, Annotations: map[string]string{}},
@@ -135,10 +139,29 @@ func (w *world) do(action decide.Action) {
 	case decide.DeleteVolume:
 		w.volume(a.Name).DeletionTimestamp = &metav1.Time{Time: w.view.Now}
 	case decide.PutConfig:
-		w.report(a.Instance, func(s *instanceapi.Status) { s.ConfigHash = instanceapi.HashBytes(a.Config) })
+		w.report(a.Instance, func(s *instanceapi.Status) {
+			s.ConfigHash = instanceapi.HashBytes(a.Config)
+			if asked := w.nonce(a.Config); asked != w.nonces[a.Instance] {
+				s.PendingRestart = append(slices.Clone(s.PendingRestart),
+					instanceapi.PendingParameter{Name: "restart requested", Running: w.nonces[a.Instance], Configured: asked})
+			}
+		})
 	case decide.Restart:
+		w.nonces[a.Instance] = w.view.Cluster.Annotations[naming.AnnotationRestart]
 		w.report(a.Instance, func(s *instanceapi.Status) { s.PendingRestart = nil })
 	}
+}
+
+// nonce is the request for a restart in a configuration.
+func (w *world) nonce(encoded []byte) string {
+	w.t.Helper()
+
+	var config instanceapi.Config
+	if err := json.Unmarshal(encoded, &config); err != nil {
+		w.t.Fatalf("the configuration: %v", err)
+	}
+
+	return config.RestartNonce
 }
 
 func (w *world) apply(a decide.Apply) {
@@ -291,6 +314,7 @@ func (w *world) live(name string) {
 	w.report(name, func(s *instanceapi.Status) {
 		if s.PodUID != string(pod.UID) && config != nil {
 			s.ConfigHash = instanceapi.HashBytes([]byte(config.Data[instanceapi.ConfigKey]))
+			w.nonces[name] = w.nonce([]byte(config.Data[instanceapi.ConfigKey]))
 		}
 
 		s.Instance, s.PodUID, s.MemberID, s.Role = name, string(pod.UID), memberID(volume), role
