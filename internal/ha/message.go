@@ -53,9 +53,16 @@ type Release struct {
 	Sent time.Duration
 }
 
+// Wrote says that the sender has just written the record: a hint to read it now, and nothing more.
+type Wrote struct {
+	// Seq of the record that was written.
+	Seq uint64
+}
+
 func (Heartbeat) message()      {}
 func (HeartbeatReply) message() {}
 func (Ask) message()            {}
 func (AskReply) message()       {}
 func (PledgeReport) message()   {}
 func (Release) message()        {}
+func (Wrote) message()          {}

@@ -95,6 +95,16 @@ func (m *machine) setRecord(r *Record, version string) {
 	}
 }
 
+// onWrote reads what a peer has just written, without waiting for the next poll. It is no more than a hint: what it says of
+// the record is not believed.
+func (m *machine) onWrote(msg Wrote) {
+	v := &m.View
+	if v.Record != nil && v.Record.Seq >= msg.Seq {
+		return // it was read already
+	}
+	v.NextRead, v.LastRead = 0, 0
+}
+
 // checkRecord halts where the record and the volume contradict each other (I5).
 func (m *machine) checkRecord() {
 	r, d := m.View.Record, &m.Disk
@@ -172,6 +182,7 @@ func (m *machine) onSwapped(in Swapped) {
 	m.Swap = nil
 	v.At, v.Floor = w.Since, m.Now
 	m.setRecord(w.Record, in.Version)
+	m.broadcast(Wrote{Seq: w.Record.Seq})
 }
 
 // leads tells whether the record says that this instance leads the term that it is in.

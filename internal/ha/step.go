@@ -194,6 +194,8 @@ func (m *machine) onMessage(in Received) {
 		}
 	case Release:
 		m.onRelease(in.From, msg)
+	case Wrote:
+		m.onWrote(msg)
 	}
 }
 

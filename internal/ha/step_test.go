@@ -25,16 +25,13 @@ func rec(pending *Pending) *Record {
 	}, Pending: pending}
 }
 
-// play applies events and collects what is done.
-func play(s State, evs ...Event) (State, []Action) {
-	var all []Action
+// play applies events.
+func play(s State, evs ...Event) State {
 	for _, e := range evs {
-		var acts []Action
-		s, acts = Step(s, e)
-		all = append(all, acts...)
+		s, _ = Step(s, e)
 	}
 
-	return s, all
+	return s
 }
 
 func find[A Action](acts []Action) (A, bool) {
@@ -81,7 +78,7 @@ func TestHeartbeatIsAnsweredWithAPromise(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			s, _ := play(voter(), c.before...)
+			s := play(voter(), c.before...)
 			_, acts := Step(s, Event{101 * sec, beatOf(c.term)})
 			if got := reply(t, acts); got.Promise != c.promise {
 				t.Errorf("reply %+v, want promise %v", got, c.promise)
@@ -248,5 +245,34 @@ func TestActionsPrint(t *testing.T) {
 	want := "[{Op:3 Deadline:1s Why:test} {Op:4 Term:2 Timeline:9 Closed:true} {Gen:2 Sync:{Voters:[B] Acks:1}}]"
 	if got := fmt.Sprintf("%+v", acts); got != want {
 		t.Errorf("got %s", got)
+	}
+}
+
+// TestWroteIsReadAtOnce: a peer that has written the record says so, and nobody waits for the next poll.
+func TestWroteIsReadAtOnce(t *testing.T) {
+	wrote := func(seq uint64) Received {
+		return Received{From: Instance{ID: "C", Name: "c"}, Message: Wrote{Seq: seq}}
+	}
+	known := rec(nil)
+	known.Seq = 7
+	s := play(voter(), Event{100 * sec, Tick{}}, Event{100 * sec, RecordRead{Sent: 100 * sec, Version: "7", Record: known, Live: true}},
+		Event{100100 * ms, beatOf(3)})
+
+	if _, acts := Step(s, Event{100110 * ms, wrote(7)}); len(acts) > 0 {
+		t.Errorf("what was read already was read again: %v", acts)
+	}
+	s, acts := Step(s, Event{100110 * ms, wrote(8)})
+	if _, ok := find[ReadRecord](acts); !ok {
+		t.Fatalf("not read at once: %v", acts)
+	}
+	// One that comes while a read is under way is read after it.
+	s, acts = Step(s, Event{100120 * ms, wrote(9)})
+	if _, ok := find[ReadRecord](acts); ok {
+		t.Errorf("two reads at once: %v", acts)
+	}
+	known.Seq = 8
+	_, acts = Step(s, Event{100130 * ms, RecordRead{Sent: 100110 * ms, Version: "8", Record: known, Live: true}})
+	if _, ok := find[ReadRecord](acts); !ok {
+		t.Errorf("the last write was not read: %v", acts)
 	}
 }

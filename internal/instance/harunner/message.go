@@ -26,6 +26,7 @@ const (
 	kindAskReply       = "AskReply"
 	kindPledge         = "PledgeReport"
 	kindRelease        = "Release"
+	kindWrote          = "Wrote"
 )
 
 func kindOf(m ha.Message) string {
@@ -42,6 +43,8 @@ func kindOf(m ha.Message) string {
 		return kindPledge
 	case ha.Release:
 		return kindRelease
+	case ha.Wrote:
+		return kindWrote
 	default:
 		return ""
 	}
@@ -82,6 +85,8 @@ func Decode(content []byte) (Envelope, ha.Message, error) {
 		return decoded[ha.PledgeReport](e)
 	case kindRelease:
 		return decoded[ha.Release](e)
+	case kindWrote:
+		return decoded[ha.Wrote](e)
 	default:
 		return e, nil, fmt.Errorf("decode a message: unknown kind %q", e.Kind)
 	}

@@ -58,6 +58,7 @@ func TestMessagesSurviveTheWay(t *testing.T) {
 		ha.AskReply{Term: 5, Hears: true},
 		ha.PledgeReport{Term: 6, Tip: tip, SystemID: "7", Stopped: true},
 		ha.Release{Term: 8, Run: 9, Sent: time.Millisecond},
+		ha.Wrote{Seq: 10},
 	} {
 		content, err := harunner.Encode(ha.Instance{ID: "a", Name: "demo-0"}, "demo-1", "10.0.0.1:8000", want)
 		if err != nil {
