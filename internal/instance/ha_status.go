@@ -14,6 +14,7 @@ import (
 // passProtocol is the main loop's round while the protocol decides: it looks after what runs, and says what goes on.
 func (r *runner) passProtocol(ctx context.Context, p *protocol) {
 	seen := p.driver.Snapshot()
+	r.orphan.hear(r.clock.Now(), seen.Word)
 
 	if seen.Phase == ha.Standby && r.conf.HasFloor() && r.clock.Since(r.floorLooked) > floorInterval {
 		r.floorLooked = r.clock.Now()

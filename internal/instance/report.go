@@ -9,12 +9,8 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 )
 
-const (
-	// beatLimit is how long the main loop may take for one round before PID 1 counts as stuck.
-	beatLimit = 20 * time.Second
-	// streamingGrace is how long a replica stays ready without streaming: the primary restarts, the network blinks.
-	streamingGrace = 10 * time.Second
-)
+// beatLimit is how long the main loop may take for one round before PID 1 counts as stuck.
+const beatLimit = 20 * time.Second
 
 // stateOf is the state that a step puts the instance in; empty if a job says it.
 func stateOf(step Step) instanceapi.State {
@@ -98,8 +94,17 @@ func (r *runner) starting() (state instanceapi.State, reason, message string) {
 // serves says whether PostgreSQL runs as a server of the Cluster, and not only to make its data.
 func (r *runner) serves() bool { return r.server.IsUp() && r.view.get().Role != "" }
 
-// Ready says why the instance does not serve as its role should; nil if it does.
+// Ready says why no client should be sent to this instance; nil if clients may come.
 func (r *runner) Ready(ctx context.Context) error {
+	if err := r.healthy(ctx); !errors.Is(err, errOrphaned) {
+		return err
+	}
+
+	return nil
+}
+
+// healthy says why the instance does not serve as its role should; nil if it does.
+func (r *runner) healthy(ctx context.Context) error {
 	status := r.view.get()
 
 	switch {
@@ -133,13 +138,26 @@ func (r *runner) Ready(ctx context.Context) error {
 	}
 }
 
+// notStreaming says how a replica stands that receives nothing: why it must not serve reads, or errOrphaned, or nil while
+// that may pass within a moment.
 func (r *runner) notStreaming() error {
-	if _, seen := r.monitor.Streaming(); !seen.IsZero() && r.clock.Since(seen) < streamingGrace {
+	_, streamed := r.monitor.Streaming()
+
+	judged := r.orphan.judge(r.clock.Now(), streamed)
+	if judged == verdictWait {
 		return nil
 	}
 
 	if lost := r.cloneFacts().Lost; lost != "" {
 		return errors.New(lost)
+	}
+
+	switch judged {
+	case verdictServe:
+		return errOrphaned
+	case verdictIsolated:
+		return errors.New("this replica reaches neither the primary, nor another instance, nor the API server")
+	case verdictWait, verdictBehind:
 	}
 
 	r.mu.Lock()
@@ -173,7 +191,7 @@ func (r *runner) Status(ctx context.Context) instanceapi.Status {
 	status.ConfigHash, status.PendingRestart = r.conf.Applied()
 	status.Disk, status.Protocol = r.diskStatus(), r.protocolStatus()
 
-	if err := r.Ready(ctx); err != nil {
+	if err := r.healthy(ctx); err != nil {
 		if status.Message == "" && status.State == instanceapi.StateRunning {
 			status.Message = err.Error()
 		}

@@ -50,6 +50,7 @@ type runner struct {
 	view    *view
 	term    *termWatch
 	monitor *monitor.Monitor
+	orphan  orphan
 	metrics *metrics.Collector
 	// sessions are closed while PostgreSQL stops, since a smart shutdown would wait for them.
 	sessions []*pgconn.Session

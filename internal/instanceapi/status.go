@@ -50,7 +50,8 @@ type Status struct {
 	Message string `json:"message,omitempty"`
 	// Role as the term record has it.
 	Role Role `json:"role,omitempty"`
-	// Ready: serves as its role should. A replica is ready only while it streams (or replays all that it can get).
+	// Ready: serves as its role should. A replica is ready only while it streams. One whose primary is lost may still
+	// answer the kubelet's probe, and so serve reads; it is not ready here.
 	Ready bool `json:"ready"`
 	// Term that the instance knows.
 	Term int64 `json:"term,omitempty"`

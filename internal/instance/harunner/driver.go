@@ -63,6 +63,8 @@ type Snapshot struct {
 	Acks    int
 	Pending bool
 	Leader  ha.Leader
+	// Word of a primary beside this instance.
+	Word ha.Word
 	// Names of the members that were heard of.
 	Names map[ha.MemberID]string
 	// SystemID of the record.
@@ -160,7 +162,7 @@ func (d *Driver) publish() {
 	s := &d.state
 	v := Snapshot{
 		Self: s.Self, Phase: s.Phase, Since: s.Entered, Halted: s.Halted, Led: s.Disk.Led, Leader: s.Leader,
-		Names: map[ha.MemberID]string{}, KillBy: s.KillBy(), Authority: s.Authority(),
+		Names: map[ha.MemberID]string{}, KillBy: s.KillBy(), Authority: s.Authority(), Word: s.Word(),
 	}
 
 	if r := s.View.Record; r != nil {
