@@ -27,15 +27,19 @@ test-all: ## Everything, the long tests included
 ##@ Development
 
 .PHONY: build
-build: bin/caretaker bin/caretaker-instance bin/devcluster bin/images ## Build every binary into bin/
+build: bin/caretaker bin/caretaker-instance bin/kubectl-caretaker bin/devcluster bin/images ## Build every binary into bin/
 
-.PHONY: bin/caretaker bin/caretaker-instance bin/devcluster bin/images
-bin/caretaker bin/caretaker-instance:
+.PHONY: bin/caretaker bin/caretaker-instance bin/kubectl-caretaker bin/devcluster bin/images
+bin/caretaker bin/caretaker-instance bin/kubectl-caretaker:
 	@$(GO_BUILD) -ldflags '$(LDFLAGS)' -o $@ ./cmd/$(notdir $@)
 bin/devcluster:
 	@cd devcluster && $(GO_BUILD) -o ../$@ .
 bin/images:
 	@cd images && $(GO_BUILD) -o ../$@ .
+
+.PHONY: plugin
+plugin: bin/kubectl-caretaker ## Build the kubectl plugin (kubectl caretaker) and its shell completion into bin/
+	@install -m 0755 hack/kubectl_complete-caretaker bin/
 
 .PHONY: generate
 generate: ## Generate deep copies, CRDs, the chart's CRDs and the reference pages

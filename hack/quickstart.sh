@@ -16,6 +16,7 @@ if [ -n "$DEVCLUSTER" ]; then
   step "PostgreSQL ${POSTGRES_MAJORS[0]} image" hack/images.sh "${POSTGRES_MAJORS[0]}"
 fi
 step "Build and install the operator" hack/deploy.sh
+step "Build the kubectl plugin" make -s plugin
 
 apply_sample() {
   kubectl apply -f config/samples/quickstart.yaml
@@ -40,7 +41,8 @@ There is now a Kubernetes cluster with the operator (namespace $NAMESPACE) and a
 What you could type next:
 
 ${config}kubectl -n demo get pgc,pods,pvc                                  # what there is
-kubectl -n demo describe pgc demo                                 # what it says of itself
+kubectl caretaker status demo -n demo                             # how it is, and what to do next
+kubectl caretaker promote demo demo-1 -n demo                     # make another instance the primary
 kubectl -n demo exec -it demo-0 -c postgres -- psql app           # SQL, as the superuser
 kubectl -n demo get secret demo-app -o jsonpath='{.data.uri}' | base64 -d   # how an application connects
 kubectl -n demo exec demo-0 -c postgres -- bash -c 'kill -9 \$(head -1 /var/lib/postgresql/data/pgdata/postmaster.pid)'  # break something

@@ -30,6 +30,7 @@ func (r *runner) protocolStatus() *instanceapi.Protocol {
 		PromisesHeld: seen.Authority.Promises, PromisesNeeded: seen.Authority.Needed,
 	}
 	names := r.applicationNames()
+	names[string(seen.Self.ID)] = r.opts.Instance
 
 	for _, voter := range seen.Voters {
 		name := names[string(voter)]

@@ -1,0 +1,51 @@
+// Command kubectl-caretaker is the kubectl plugin: `kubectl caretaker`.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caretaker-dev/caretaker/internal/version"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	if err := newCommand().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1) //nolint:gocritic // nothing is left to do but what stop does
+	}
+}
+
+func newCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "kubectl-caretaker",
+		Short:         "Look after PostgreSQL Clusters of Caretaker",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl caretaker"},
+	}
+	connection := newConnection(root.PersistentFlags())
+	root.AddCommand(newStatusCommand(connection), newPromoteCommand(connection), newVersionCommand())
+
+	return root
+}
+
+func newVersionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), version.String())
+
+			return err //nolint:wrapcheck // standard output is closed; there is nothing to add
+		},
+	}
+}

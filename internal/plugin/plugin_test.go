@@ -1,0 +1,408 @@
+package plugin_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	testclock "k8s.io/utils/clock/testing"
+
+	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+	"github.com/caretaker-dev/caretaker/internal/naming"
+	"github.com/caretaker-dev/caretaker/internal/plugin"
+)
+
+var update = flag.Bool("update", false, "write the expected texts anew")
+
+var (
+	now = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	key = types.NamespacedName{Namespace: "web", Name: "shop"}
+)
+
+func ago(d time.Duration) metav1.Time { return metav1.NewTime(now.Add(-d)) }
+
+// fake is a Kubernetes API with one Cluster.
+type fake struct {
+	cluster *v1.Cluster
+	live    map[string]instanceapi.Status
+	liveErr error
+	// annotated is what was set; react is called at each later look.
+	annotated map[string]string
+	react     func(look int, cluster *v1.Cluster)
+	looks     int
+}
+
+func (f *fake) Cluster(_ context.Context, k types.NamespacedName) (*v1.Cluster, error) {
+	if f.cluster == nil || k != key {
+		return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "clusters"}, k.Name)
+	}
+
+	if f.annotated != nil && f.react != nil {
+		f.looks++
+		f.react(f.looks, f.cluster)
+	}
+
+	return f.cluster.DeepCopy(), nil
+}
+
+func (f *fake) Clusters(context.Context, string) ([]string, error) {
+	return []string{"shop", "stock"}, nil
+}
+
+func (f *fake) Annotate(_ context.Context, _ types.NamespacedName, name, value string) error {
+	f.annotated = map[string]string{name: value}
+
+	return nil
+}
+
+func (f *fake) Live(_ context.Context, _, pod string) (instanceapi.Status, error) {
+	if f.liveErr != nil {
+		return instanceapi.Status{}, f.liveErr
+	}
+
+	status, ok := f.live[pod]
+	if !ok {
+		return instanceapi.Status{}, errors.New("no answer within 4s")
+	}
+
+	return status, nil
+}
+
+func whole() *fake {
+	member := func(n int, role v1.MemberRole, sync string) v1.MemberStatus {
+		m := v1.MemberStatus{
+			Name: fmt.Sprintf("shop-%d", n), Role: role, Ready: true, State: "Running", Node: fmt.Sprintf("node-%d", n+1),
+			Version: "17.11", SyncState: sync,
+		}
+		if role == v1.RoleReplica {
+			m.Streaming = new(ago(5 * time.Minute))
+		}
+
+		return m
+	}
+	cluster := &v1.Cluster{
+		ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name, Annotations: map[string]string{}},
+		Spec:       v1.ClusterSpec{Instances: 3, Storage: v1.StorageConfiguration{Size: "10Gi"}},
+		Status: v1.ClusterStatus{
+			Primary: "shop-0", Term: 4, TimelineID: 4, Version: "17.11", Image: "registry.example/postgresql:17.11", DataDurability: v1.DurabilityRequired,
+			Members: []v1.MemberStatus{
+				member(0, v1.RolePrimary, ""), member(1, v1.RoleReplica, "quorum"), member(2, v1.RoleReplica, "quorum"),
+			},
+			Certificates: []v1.CertificateStatus{{Secret: "shop-server", NotAfter: ago(-80 * 24 * time.Hour)}},
+			Conditions: []metav1.Condition{
+				{Type: v1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1.ReasonReady, Message: "3 of 3 instances ready"},
+				{Type: v1.ConditionSyncReplication, Status: metav1.ConditionTrue, Reason: v1.ReasonSynchronous, Message: "a commit is on 1 of 2 replicas before it is acknowledged (required)"},
+			},
+		},
+	}
+
+	disk := func(free int64) *instanceapi.Disk {
+		return &instanceapi.Disk{TotalBytes: 10 << 30, FreeBytes: free << 30}
+	}
+
+	return &fake{cluster: cluster, live: map[string]instanceapi.Status{
+		"shop-0": {
+			Instance: "shop-0", Role: instanceapi.RolePrimary, Ready: true, State: instanceapi.StateRunning, Disk: disk(6),
+			Log:      &instanceapi.Log{LSN: "0/5000060"},
+			Protocol: &instanceapi.Protocol{Phase: "Primary", Authority: true, Acks: 1, Voters: []string{"shop-1", "shop-2"}},
+			Replicas: []instanceapi.ReplicaStatus{
+				{Instance: "shop-1", State: "streaming", SyncState: "quorum", FlushLagBytes: new(int64(0)), ReplayLagBytes: new(int64(0)), ReplayLagSeconds: new(0.0)},
+				{Instance: "shop-2", State: "streaming", SyncState: "quorum", FlushLagBytes: new(int64(512)), ReplayLagBytes: new(int64(3 << 20)), ReplayLagSeconds: new(1.25)},
+			},
+		},
+		"shop-1": {Instance: "shop-1", Role: instanceapi.RoleReplica, Ready: true, State: instanceapi.StateRunning, Disk: disk(6)},
+		"shop-2": {Instance: "shop-2", Role: instanceapi.RoleReplica, Ready: true, State: instanceapi.StateRunning, Disk: disk(5)},
+	}}
+}
+
+func set(cluster *v1.Cluster, c metav1.Condition) {
+	for i := range cluster.Status.Conditions {
+		if cluster.Status.Conditions[i].Type == c.Type {
+			cluster.Status.Conditions[i] = c
+
+			return
+		}
+	}
+
+	cluster.Status.Conditions = append(cluster.Status.Conditions, c)
+}
+
+// TestStatus: what people read, one text for each situation.
+func TestStatus(t *testing.T) {
+	for name, change := range map[string]func(*fake){
+		"healthy": func(f *fake) {
+			f.cluster.Status.LastSwitchover = &v1.SwitchoverStatus{
+				Request: "shop-0/x", From: "shop-1", To: "shop-0", Result: v1.SwitchoverCompleted, StartedAt: ago(26 * time.Hour),
+			}
+		},
+		"no right to exec": func(f *fake) { f.liveErr = plugin.ErrNoRight },
+		"a replica's node is gone": func(f *fake) {
+			delete(f.live, "shop-2")
+			m := &f.cluster.Status.Members[2]
+			m.Ready, m.State, m.Streaming, m.Message = false, "Unreachable", nil, "its node node-3 does not answer; a pod takes its place when Kubernetes gives the node up"
+			set(f.cluster, metav1.Condition{
+				Type: v1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1.ReasonInstanceUnreachable,
+				Message: "shop-2 does not answer (2 of 3 instances ready)",
+			})
+		},
+		"the operator is behind": func(f *fake) {
+			delete(f.live, "shop-0")
+			p := f.live["shop-1"]
+			p.Role, p.Term, p.TimelineID = instanceapi.RolePrimary, 5, 5
+			p.Protocol = &instanceapi.Protocol{Phase: "Primary", Authority: true, Acks: 1, Voters: []string{"shop-2"}}
+			f.live["shop-1"] = p
+		},
+		"a volume is nearly full": func(f *fake) {
+			p := f.live["shop-1"]
+			p.Disk = &instanceapi.Disk{TotalBytes: 10 << 30, FreeBytes: 300 << 20, ReadOnly: true}
+			f.live["shop-1"] = p
+		},
+		"stalled": func(f *fake) {
+			set(f.cluster, metav1.Condition{
+				Type: v1.ConditionStalled, Status: metav1.ConditionTrue, Reason: v1.ReasonInvalidParameters,
+				Message: "spec.postgresql.parameters: work_mem: 4 bananas is no amount of memory; write a number with kB, MB or GB",
+			})
+			set(f.cluster, metav1.Condition{Type: v1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1.ReasonInvalidParameters, Message: "see Stalled"})
+		},
+		"hibernated": func(f *fake) {
+			f.cluster.Annotations[naming.AnnotationHibernate] = "on"
+			for i := range f.cluster.Status.Members {
+				f.cluster.Status.Members[i] = v1.MemberStatus{Name: f.cluster.Status.Members[i].Name}
+			}
+			set(f.cluster, metav1.Condition{Type: v1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1.ReasonHibernated, Message: "Hibernated: no instance runs"})
+		},
+		"paused, certificate at its end": func(f *fake) {
+			f.cluster.Annotations[naming.AnnotationPaused] = "true"
+			f.cluster.Status.Certificates[0].NotAfter = ago(-30 * time.Hour)
+		},
+		"new": func(f *fake) { f.cluster.Status = v1.ClusterStatus{} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := whole()
+			change(f)
+
+			view, err := plugin.Gather(t.Context(), f, key, testclock.NewFakePassiveClock(now))
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			var out strings.Builder
+			if err := plugin.WriteText(&out, view, now); err != nil {
+				t.Fatal(err)
+			}
+
+			compare(t, name, out.String())
+
+			for line := range strings.SplitSeq(out.String(), "\n") {
+				if len(line) > 100 && !strings.Contains(line, "kubectl") {
+					t.Errorf("a line of %d columns: %s", len(line), line)
+				}
+			}
+		})
+	}
+}
+
+func compare(t *testing.T, name, got string) {
+	t.Helper()
+
+	path := filepath.Join("testdata", strings.NewReplacer(" ", "-", ",", "", "'", "").Replace(name)+".txt")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (go test ./internal/plugin -update writes it anew): -want +got\n%s", path, diff)
+	}
+}
+
+func TestLongNamesFit(t *testing.T) {
+	f := whole()
+	for i := range f.cluster.Status.Members {
+		f.cluster.Status.Members[i].Name = fmt.Sprintf("a-rather-long-name-of-a-cluster-%d", i)
+		f.cluster.Status.Members[i].Node = fmt.Sprintf("ip-10-0-0-%d.eu-central-1.compute.internal", i)
+	}
+
+	view, err := plugin.Gather(t.Context(), f, key, testclock.NewFakePassiveClock(now))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	var out strings.Builder
+	if err := plugin.WriteText(&out, view, now); err != nil {
+		t.Fatal(err)
+	}
+
+	for line := range strings.SplitSeq(out.String(), "\n") {
+		if len(line) > 100 {
+			t.Errorf("a line of %d columns: %s", len(line), line)
+		}
+	}
+}
+
+func TestNoSuchCluster(t *testing.T) {
+	_, err := plugin.Gather(t.Context(), whole(), types.NamespacedName{Namespace: "web", Name: "shopp"}, testclock.NewFakePassiveClock(now))
+	if err == nil || err.Error() != "namespace web has no Cluster shopp, but shop, stock" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestPromoteRefusals(t *testing.T) {
+	for name, test := range map[string]struct {
+		member string
+		change func(*v1.Cluster)
+		want   string
+	}{
+		"unknown":    {"shop-9", nil, "shop-9 is no instance of Cluster shop, which has shop-0 (the primary), shop-1 and shop-2"},
+		"hibernated": {"shop-1", func(c *v1.Cluster) { c.Annotations[naming.AnnotationHibernate] = "on" }, "is hibernated"},
+		"paused":     {"shop-1", func(c *v1.Cluster) { c.Annotations[naming.AnnotationPaused] = "true" }, "is paused"},
+		"not ready": {"shop-1", func(c *v1.Cluster) {
+			c.Status.Members[1].Ready, c.Status.Members[1].Message = false, "PostgreSQL is starting"
+		}, "shop-1 is not ready: PostgreSQL is starting"},
+		"not in sync":     {"shop-1", func(c *v1.Cluster) { c.Status.Members[1].SyncState = "async" }, "shop-1 is not in sync (async)"},
+		"does not stream": {"shop-1", func(c *v1.Cluster) { c.Status.Members[1].Streaming = nil }, "shop-1 does not stream from shop-0"},
+		"another under way": {"shop-1", func(c *v1.Cluster) {
+			c.Status.LastSwitchover = &v1.SwitchoverStatus{Request: "shop-2/1", Result: v1.SwitchoverInProgress}
+		}, "another switchover is under way"},
+		"being made":    {"shop-1", func(c *v1.Cluster) { c.Status = v1.ClusterStatus{} }, "has no primary yet"},
+		"being deleted": {"shop-1", func(c *v1.Cluster) { c.DeletionTimestamp = new(ago(0)) }, "is being deleted"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := whole()
+			if test.change != nil {
+				test.change(f.cluster)
+			}
+
+			err := promotion(f, test.member, &strings.Builder{}).Run(t.Context())
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+
+			if f.annotated != nil {
+				t.Errorf("it was asked for all the same: %v", f.annotated)
+			}
+		})
+	}
+}
+
+func promotion(f *fake, member string, out *strings.Builder) plugin.Promotion {
+	return plugin.Promotion{
+		API: f, Clock: &stepping{FakeClock: testclock.NewFakeClock(now)}, Out: out, Cluster: key, Member: member, Nonce: "n1", Timeout: time.Minute,
+	}
+}
+
+// stepping is a clock on which every wait is over at once, and has taken its time.
+type stepping struct{ *testclock.FakeClock }
+
+func (s *stepping) After(d time.Duration) <-chan time.Time {
+	s.Step(d)
+	done := make(chan time.Time, 1)
+	done <- s.Now()
+
+	return done
+}
+
+func TestPromoteThePrimary(t *testing.T) {
+	f, out := whole(), &strings.Builder{}
+	if err := promotion(f, "shop-0", out).Run(t.Context()); err != nil || f.annotated != nil {
+		t.Errorf("got %v, asked for %v", err, f.annotated)
+	}
+
+	if want := "shop-0 is the primary already, in term 4. There is nothing to do.\n"; out.String() != want {
+		t.Errorf("got %q", out)
+	}
+}
+
+func TestPromoteNoWait(t *testing.T) {
+	f, out := whole(), &strings.Builder{}
+	p := promotion(f, "shop-1", out)
+	p.NoWait = true
+
+	if err := p.Run(t.Context()); err != nil || f.annotated[naming.AnnotationSwitchover] != "shop-1/n1" || f.looks > 0 {
+		t.Errorf("got %v, asked for %v, %d looks", err, f.annotated, f.looks)
+	}
+}
+
+// script of a switchover as the status shows it.
+func script(look int, c *v1.Cluster) {
+	s := &c.Status
+	last := v1.SwitchoverStatus{Request: "shop-1/n1", From: "shop-0", Result: v1.SwitchoverInProgress}
+
+	switch {
+	case look <= 2:
+		set(c, metav1.Condition{Type: v1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1.ReasonConfiguring, Message: "Configuring"})
+
+		return
+	case look <= 5:
+		s.Members[0].Ready, s.Members[0].State, s.Members[0].Message = false, "Stopping", "another instance takes over"
+	case look <= 8:
+		s.Members[0].State, s.Members[0].Message = "Starting", "PostgreSQL is starting"
+		s.Primary, s.Term, s.TimelineID = "shop-1", 5, 5
+		last.Result, last.To = v1.SwitchoverCompleted, "shop-1"
+		s.Members[1].Role = v1.RolePrimary
+	default:
+		s.Members[0].Ready, s.Members[0].Role, s.Members[0].State, s.Members[0].Message = true, v1.RoleReplica, "Running", ""
+		last.Result, last.To = v1.SwitchoverCompleted, "shop-1"
+	}
+
+	s.LastSwitchover = &last
+}
+
+func TestPromote(t *testing.T) {
+	f, out := whole(), &strings.Builder{}
+	f.react = script
+
+	if err := promotion(f, "shop-1", out).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	compare(t, "promote", out.String())
+}
+
+func TestPromoteThatEndsBadly(t *testing.T) {
+	for name, test := range map[string]struct {
+		result  v1.SwitchoverResult
+		message string
+		want    string
+	}{
+		"refused":   {v1.SwitchoverRefused, "shop-1 is not ready", "refused: shop-1 is not ready"},
+		"failed":    {v1.SwitchoverFailed, "the primary has not handed over within 1m0s", "failed: the primary has not handed over within 1m0s; shop-0 is the primary"},
+		"never":     {v1.SwitchoverInProgress, "", "gave up waiting"},
+		"to others": {v1.SwitchoverCompleted, "", "shop-2 leads, not shop-1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := whole()
+			f.react = func(_ int, c *v1.Cluster) {
+				c.Status.LastSwitchover = &v1.SwitchoverStatus{Request: "shop-1/n1", From: "shop-0", Result: test.result, Message: test.message}
+				if test.result == v1.SwitchoverCompleted {
+					c.Status.Primary = "shop-2"
+				}
+			}
+
+			p := promotion(f, "shop-1", &strings.Builder{})
+			p.Timeout = 50 * time.Millisecond
+
+			if err := p.Run(t.Context()); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+}
