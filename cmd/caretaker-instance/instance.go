@@ -25,6 +25,9 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/version"
 )
 
+// watchdogCommand is the subcommand of PID 1's watchdog.
+const watchdogCommand = "watchdog"
+
 const (
 	// memoryLimit is soft: the collector works harder near it. PID 1 shares the container's memory with PostgreSQL.
 	memoryLimit = 24 << 20
@@ -72,6 +75,11 @@ func runInstance(ctx context.Context, level slog.Level) error {
 		return err
 	}
 
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find our own binary: %w", err)
+	}
+
 	output := logging.NewAsync(os.Stdout)
 	defer output.Close()
 
@@ -90,6 +98,7 @@ func runInstance(ctx context.Context, level slog.Level) error {
 		},
 		Address:  ownAddress(os.Getenv(instanceapi.EnvPodIP)),
 		Boottime: harunner.Boottime,
+		Watchdog: []string{self, watchdogCommand},
 	})
 }
 

@@ -9,8 +9,11 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"k8s.io/utils/clock"
 
+	"github.com/caretaker-dev/caretaker/internal/instance/harunner"
 	"github.com/caretaker-dev/caretaker/internal/instance/install"
+	"github.com/caretaker-dev/caretaker/internal/instance/watchdog"
 	"github.com/caretaker-dev/caretaker/internal/version"
 )
 
@@ -32,9 +35,22 @@ func newCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(newInstanceCommand(), newInstallCommand(), newStatusCommand(), newVersionCommand())
+	root.AddCommand(newInstanceCommand(), newInstallCommand(), newStatusCommand(), newWatchdogCommand(), newVersionCommand())
 
 	return root
+}
+
+// newWatchdogCommand is what PID 1 starts beside itself; nobody else has a use for it.
+func newWatchdogCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    watchdogCommand,
+		Short:  "Kill PostgreSQL when PID 1 does not put the deadline off",
+		Args:   cobra.NoArgs,
+		Hidden: true,
+		RunE: func(*cobra.Command, []string) error {
+			return watchdog.Run(clock.RealClock{}, harunner.Boottime)
+		},
+	}
 }
 
 func newVersionCommand() *cobra.Command {

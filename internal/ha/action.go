@@ -71,8 +71,22 @@ type CommitTermMessage struct {
 	Term uint64
 }
 
-// AdmitClients lets clients in.
-type AdmitClients struct{ Term uint64 }
+// AdmitClients lets clients in. Took tells of a term that begins, and is nil after a restart in place.
+type AdmitClients struct {
+	Term uint64
+	Took *Takeover
+}
+
+// Takeover is why a new primary leads: evidence for people.
+type Takeover struct {
+	// From is the primary before; Request names the switchover, if it was one.
+	From, Request string
+	Why           string
+	// Heard is when the primary before was last heard here; 0 for never.
+	Heard time.Duration
+	// Tip where the new timeline begins.
+	Tip Tip
+}
 
 // Fence cuts the clients off and kills PostgreSQL with all its processes; it must be over by Deadline.
 type Fence struct {
@@ -94,6 +108,8 @@ type StopFast struct {
 type Rewind struct {
 	Op   uint64
 	From Instance
+	// Own is the end of the log that diverged, Onto that of the primary's.
+	Own, Onto Tip
 }
 
 // Discard empties an unusable directory, its divergent WAL kept aside, and makes a new member ID, which Done reports.

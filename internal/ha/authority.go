@@ -107,6 +107,9 @@ func (m *machine) fenceAt() (begin, end time.Duration) {
 // KillBy is when a watchdog must have killed every process of the container, unless PID 1 says otherwise before; 0 for
 // never.
 func (s *State) KillBy() time.Duration {
+	if s.Phase.is(Fencing, Stopping) {
+		return s.KillAt // what was begun is ended, too
+	}
 	if s.Phase != Primary {
 		return 0
 	}

@@ -18,9 +18,29 @@ func (m *machine) promote() {
 	sync := m.firstSync(r)
 	m.Disk.Led, m.Disk.Sync = p.Term, sync
 	m.Lead = Lead{Sync: sync, OldOver: m.oldOver(r)}
+	m.Took = &Takeover{From: r.Primary.Name, Request: p.Request, Why: m.whyNamed(r)}
+	if m.Leader.ID == r.Primary.Member {
+		m.Took.Heard = m.Leader.Heard
+	}
 	m.clearPeers()
 	m.enter(Promoting)
 	m.WaitSave = m.save()
+}
+
+// whyNamed is what the record and this instance know of the primary before.
+func (m *machine) whyNamed(r *Record) string {
+	switch p := r.Pending; {
+	case p.Request != "" && p.OldStopped:
+		return "it handed over"
+	case p.OldStopped:
+		return "it stopped for good"
+	case p.Forced:
+		return "it was to be replaced"
+	case m.View.OldEnded:
+		return "its container ended"
+	default:
+		return "it was silent"
+	}
 }
 
 // oldOver is when nobody named earlier can serve any more. Promises to it are over: those that pledged waited them out.
@@ -105,6 +125,9 @@ func (m *machine) promoted(in Done) {
 	}
 	m.enter(Establishing)
 	m.Obs.Tip, m.NextBeat = in.Tip, 0
+	if m.Took != nil {
+		m.Took.Tip = in.Tip
+	}
 	m.Lead.ChooseAt = m.Now + 3*time.Second
 	m.do(CommitTermMessage{Op: m.begin(opTermMessage), Term: m.Disk.Led})
 }
@@ -237,7 +260,8 @@ func (m *machine) open() {
 	m.Lead.Failures = 0
 	m.Disk.Opened = m.Disk.Led
 	m.save()
-	m.do(AdmitClients{Term: m.Disk.Led})
+	m.do(AdmitClients{Term: m.Disk.Led, Took: m.Took})
+	m.Took = nil
 	m.note("open for clients")
 }
 

@@ -194,18 +194,28 @@ func (m *machine) follow() {
 	m.do(Follow{Leader: l.Instance})
 }
 
+// HasDiverged tells whether this standby's log went on beyond where the leader that it hears took over.
+func (s *State) HasDiverged() bool {
+	l := &s.Leader
+	heard := l.ID != "" && s.Now-l.Heard <= s.Settings.Timing.missed() && l.Tip.Timeline != 0
+
+	return s.Phase == Standby && heard && l.Term >= s.Disk.Pledged && s.Obs.Tip.Timeline != 0 && !s.Obs.Tip.canFollow(l.Tip)
+}
+
 // beginRewind marks the directory before it is touched.
 func (m *machine) beginRewind() {
 	m.note("diverged from " + m.Leader.Name + ": rewinding")
 	m.Disk.Dirty = true
-	m.Pledge, m.Following = Pledge{}, 0
+	m.Pledge, m.Following, m.Diverged = Pledge{}, 0, m.Obs.Tip
 	m.enter(Rewinding)
 	m.WaitSave = m.save()
 }
 
+// rewinding begins once the marker is on the disk. Another may lead by then, which is to be established too.
 func (m *machine) rewinding() {
-	if m.Op.Kind == opNone && m.SavedN >= m.WaitSave {
-		m.do(Rewind{Op: m.begin(opRewind), From: m.Leader.Instance})
+	l := &m.Leader
+	if m.Op.Kind == opNone && m.SavedN >= m.WaitSave && (l.Established || m.without(gRewind)) {
+		m.do(Rewind{Op: m.begin(opRewind), From: l.Instance, Own: m.Diverged, Onto: l.Tip})
 	}
 }
 

@@ -306,6 +306,12 @@ type State struct {
 	Force  bool
 	// Broken is the term of the leader that no longer has the WAL that this data needs.
 	Broken uint64
+	// Took is why this instance was named.
+	Took *Takeover
+	// KillAt is when the fence, or the stop, that is under way must be over.
+	KillAt time.Duration
+	// Diverged is the end of the log that is being rewound.
+	Diverged Tip
 }
 
 // New is an instance at the start of PID 1. Run must differ for each start.
@@ -346,6 +352,10 @@ func (s *State) Clone() State {
 	}
 	c.Peers = slices.Clone(s.Peers)
 	c.Lead.Sync = s.Lead.Sync.clone()
+	if s.Took != nil {
+		t := *s.Took
+		c.Took = &t
+	}
 	c.Obs.Senders = slices.Clone(s.Obs.Senders)
 	if s.Request != nil {
 		r := *s.Request

@@ -247,7 +247,7 @@ func (m *machine) onExited() {
 func (m *machine) toIdle() {
 	m.Lead = Lead{Failures: m.Lead.Failures, OldOver: m.Lead.OldOver}
 	m.Pledge, m.Following = Pledge{}, 0
-	m.Request, m.MinLSN = nil, 0
+	m.Request, m.MinLSN, m.Took = nil, 0, nil
 	m.enter(Idle)
 	m.View.NextRead = 0
 }
@@ -257,6 +257,7 @@ func (m *machine) fence(why string, deadline time.Duration) {
 	m.note("fencing: " + why)
 	m.do(Fence{Op: m.begin(opFence), Deadline: deadline, Why: why})
 	m.enter(Fencing)
+	m.KillAt = deadline
 }
 
 func (m *machine) fenced() {

@@ -29,11 +29,14 @@ func (m *machine) onHandOver(in HandOver) {
 	}
 }
 
+// RequestShutdown is the request of a primary whose pod is stopped in order.
+const RequestShutdown = "shutdown"
+
 func (m *machine) onShutdown() {
 	m.Leaving = true
 	switch {
 	case m.Phase == Primary:
-		m.Request, m.RequestAt = &Switchover{Request: "shutdown"}, m.Now
+		m.Request, m.RequestAt = &Switchover{Request: RequestShutdown}, m.Now
 	case m.Phase == Standby:
 		m.stopFast()
 	case m.Phase.is(Stopping, Resigned, Gone):
@@ -73,6 +76,7 @@ func (m *machine) stopFast() {
 	t := m.Settings.Timing.StopTimeout
 	m.do(StopFast{Op: m.begin(opStop), CutSenders: m.Now + t*2/5, Deadline: m.Now + t})
 	m.enter(Stopping)
+	m.KillAt = m.Now + t
 }
 
 // switchoverWaits for a change of the rule, or for the API. A pod that must go stops in the end without it.

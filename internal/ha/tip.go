@@ -1,5 +1,7 @@
 package ha
 
+import "slices"
+
 // Switch is an entry of a timeline history: the timeline ended at this LSN.
 type Switch struct {
 	Timeline uint32
@@ -39,6 +41,33 @@ func (t Tip) canFollow(leader Tip) bool {
 	}
 
 	return leader.contains(t.Timeline, t.LSN)
+}
+
+// Fork is where this log leaves another: the last timeline and position that both have.
+func (t Tip) Fork(o Tip) (timeline uint32, lsn uint64) {
+	own := append(slices.Clone(t.History), Switch{Timeline: t.Timeline, End: t.LSN})
+	for _, h := range slices.Backward(own) {
+		end, ok := o.end(h.Timeline)
+		if ok {
+			return h.Timeline, min(h.End, end)
+		}
+	}
+
+	return 0, 0
+}
+
+// end is where a timeline ends in this log.
+func (t Tip) end(timeline uint32) (lsn uint64, ok bool) {
+	if timeline == t.Timeline {
+		return t.LSN, true
+	}
+	for _, h := range t.History {
+		if h.Timeline == timeline {
+			return h.End, true
+		}
+	}
+
+	return 0, false
 }
 
 // better orders logs: the timeline first, which stands for the term of the last promotion, then the LSN.

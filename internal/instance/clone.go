@@ -2,12 +2,9 @@ package instance
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -31,9 +28,6 @@ const (
 	preflightTimeout = 5 * time.Second
 	// preflightInterval is how often a primary that is not ready is asked again.
 	preflightInterval = 300 * time.Millisecond
-	// recloneEvery is the budget: more often than that, something else is wrong.
-	recloneEvery = time.Hour
-	recloneFile  = "recloned.json"
 )
 
 // notReadyError says that the primary cannot be cloned yet.
@@ -75,7 +69,7 @@ func (c clone) run(ctx context.Context) error {
 	if c.discard {
 		c.r.log.Warn("discarding the data to copy the primary anew", "primary", c.spec.Primary.Name)
 
-		if err := c.r.spendReclone(); err != nil {
+		if err := errors.Join(c.r.rejoins.begin(instanceapi.Rejoin{Why: lostWAL}), c.r.rejoins.discard(c.r.clock.Now())); err != nil {
 			return err
 		}
 
@@ -106,7 +100,16 @@ func (c clone) run(ctx context.Context) error {
 		return errors.Join(err, volume.Abandon(dataDir))
 	}
 
-	return volume.Commit(dataDir)
+	if err := volume.Commit(dataDir); err != nil {
+		return err
+	}
+
+	// The first copy of all is none that tells of trouble.
+	if c.r.rejoins.begun() == "" {
+		return nil
+	}
+
+	return c.r.rejoins.done(instanceapi.RejoinCloned, uint64(c.spec.Term), c.r.clock.Now()) //nolint:gosec // never negative
 }
 
 // preflight asks the primary whether it is the right system and ready to be copied: pg_basebackup would find out too,
@@ -203,33 +206,11 @@ func (r *runner) finishData(ended *job) {
 	r.log.Error("making the data failed", "step", ended.kind, "error", ended.err, "again", pause.String())
 }
 
-// recloned is the file that remembers the last time that data were thrown away.
-type recloned struct {
-	At time.Time `json:"at"`
-}
-
-// mayReclone: at most once an hour, also across restarts.
+// mayReclone says whether the budget allows to throw the data away, also across restarts.
 func (r *runner) mayReclone() bool {
-	content, err := os.ReadFile(filepath.Join(r.layout.StateDir, recloneFile))
-	if err != nil {
-		return errors.Is(err, os.ErrNotExist)
-	}
+	now := r.clock.Now()
 
-	var last recloned
-	if err := json.Unmarshal(content, &last); err != nil {
-		return false
-	}
-
-	return r.clock.Since(last.At) > recloneEvery
-}
-
-func (r *runner) spendReclone() error {
-	content, err := json.Marshal(recloned{At: r.clock.Now().UTC()})
-	if err != nil {
-		return fmt.Errorf("encode the time of a new clone: %w", err)
-	}
-
-	return volume.WriteFile(filepath.Join(r.layout.StateDir, recloneFile), content, 0o600)
+	return !r.rejoins.mayDiscard(now).After(now)
 }
 
 func (r *runner) progress(percent int) {

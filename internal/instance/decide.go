@@ -14,6 +14,7 @@ import (
 //	the lock is another's                             wait for it
 //	no configuration, no programs, wrong major        wait, or fail
 //	PostgreSQL runs                                   keep it, unless the record gives this member another role
+//	its data are marked as unusable                   wait for the protocol to discard them
 //	it ended a moment ago                             wait until it may start again
 //	the record is unreadable or missing               wait
 //	term 0, I am the bootstrap: no data               bootstrap
@@ -98,6 +99,8 @@ type DataFacts struct {
 	SystemID string
 	// IsStandby: written by a standby last, or would start as one.
 	IsStandby bool
+	// Dirty: a rewind or a copy was begun and did not end. The protocol discards such data; nothing else touches them.
+	Dirty bool
 }
 
 // RecordFacts are what is known of the term record.
@@ -152,6 +155,11 @@ func Decide(f Facts) Step {
 
 	if f.Server.Up {
 		return decideRunning(f)
+	}
+
+	if f.Data.Dirty {
+		return wait("UnusableData", "these data were being rewound, or copied, when the instance ended, and are never started: "+
+			"they are copied anew once the ClusterTerm can be read and failover is on, or after this instance's volume was deleted")
 	}
 
 	if f.Now.Before(f.Server.RetryAt) {

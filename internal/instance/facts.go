@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 
+	"github.com/caretaker-dev/caretaker/internal/instance/harunner"
 	"github.com/caretaker-dev/caretaker/internal/instance/serverconf"
 	"github.com/caretaker-dev/caretaker/internal/instance/volume"
 )
@@ -83,6 +84,11 @@ func (r *runner) findPrograms(ctx context.Context, major int) error {
 func (r *runner) lookAtData(ctx context.Context) DataFacts {
 	if r.data.Present && r.data.Error == nil {
 		return r.data
+	}
+
+	if disk, _, err := harunner.LoadDisk(r.layout.StateDir); err == nil && disk.Dirty {
+		// Nothing that is in there means anything, and nothing of it is ever started.
+		return DataFacts{Dirty: true}
 	}
 
 	look, err := volume.Inspect(r.layout.DataDir)

@@ -15,6 +15,7 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/instance/harunner"
 	"github.com/caretaker-dev/caretaker/internal/instance/serverconf"
 	"github.com/caretaker-dev/caretaker/internal/instance/term"
+	"github.com/caretaker-dev/caretaker/internal/instance/watchdog"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/pgconn"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
@@ -32,6 +33,7 @@ type protocol struct {
 	// work is for operations, watch for the observation.
 	work, watch *pgconn.Session
 	life        context.Context //nolint:containedctx // of what reports back
+	dog         *watchdog.Watchdog
 	gone        chan struct{}
 	goneOnce    sync.Once
 
@@ -97,6 +99,10 @@ func (r *runner) startProtocol(ctx context.Context, facts Facts) error {
 	p := &protocol{
 		r: r, systemID: facts.Data.SystemID, work: pgconn.NewSession(local), watch: pgconn.NewSession(local), life: ctx, gone: make(chan struct{}),
 	}
+	if p.dog, err = watchdog.New(r.table, r.opts.Watchdog, r.opts.Env, r.clock, r.log.With("logger", "watchdog")); err != nil {
+		return err
+	}
+
 	self := ha.Instance{ID: disk.Member, Name: r.opts.Instance}
 	settings := r.protocolSettings(facts.Data.SystemID)
 	p.transport = &harunner.Transport{
@@ -110,6 +116,7 @@ func (r *runner) startProtocol(ctx context.Context, facts Facts) error {
 		Now: r.opts.Boottime, Clock: r.clock, Log: r.opts.Log.With("logger", "ha"),
 		Recorded: func(record term.Record, err error) { r.term.take(record, err) },
 		Changed:  r.wake,
+		KillBy:   func(by time.Duration) { p.dog.Set(ctx, by) },
 		Stopped:  func() { p.goneOnce.Do(func() { close(p.gone) }) },
 	}, ha.New(self, r.opts.PodUID, run, disk, settings, r.opts.Boottime()))
 
@@ -121,7 +128,6 @@ func (r *runner) startProtocol(ctx context.Context, facts Facts) error {
 
 	go p.driver.Run(ctx)
 	go p.observing(ctx)
-	go p.watchdog(ctx)
 
 	return nil
 }
@@ -216,26 +222,6 @@ func (r *runner) Switchover(request instanceapi.SwitchoverRequest) error {
 	}()
 
 	return nil
-}
-
-// watchdog kills when the deadline passes that the protocol has set, should the protocol's own goroutine be stuck.
-func (p *protocol) watchdog(ctx context.Context) {
-	const look = 50 * time.Millisecond
-
-	for ctx.Err() == nil {
-		if by := p.driver.Snapshot().KillBy; by != 0 && p.r.opts.Boottime() >= by && p.r.server.IsUp() {
-			p.r.log.Error("the watchdog kills PostgreSQL: its authority is over")
-
-			if err := p.r.server.KillLeft(ctx); err != nil {
-				p.r.log.Error("the watchdog could not kill", "error", err)
-			}
-		}
-
-		select {
-		case <-p.r.clock.After(look):
-		case <-ctx.Done():
-		}
-	}
 }
 
 // byHandGap is how far a term that a person's decision begins is above all that this volume knows of.

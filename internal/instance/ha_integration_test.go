@@ -29,9 +29,17 @@ type trio struct {
 func newTrio(t *testing.T) *trio {
 	t.Helper()
 
+	return newTrioOf(t, 1, func(*world) {})
+}
+
+// newTrioOf waits for that many acknowledgements, and runs in a world that is prepared for it.
+func newTrioOf(t *testing.T, acks int, prepare func(*world)) *trio {
+	t.Helper()
+
 	w := newWorld(t, "demo-0", "demo-1", "demo-2")
-	w.config.HA = &instanceapi.HA{Acks: 1}
+	w.config.HA = &instanceapi.HA{Acks: acks}
 	c := &trio{world: w, members: map[string]*member{}}
+	prepare(w)
 
 	for _, name := range w.config.Members {
 		c.startMember(name)
@@ -44,6 +52,15 @@ func newTrio(t *testing.T) *trio {
 
 func (c *trio) startMember(name string) {
 	c.t.Helper()
+
+	// One that was killed a moment ago may still have the port that its peers know.
+	c.eventually("the port of "+name+" is free", func() error {
+		if at := c.statusAddress(name); at != c.statuses[name] {
+			return errors.New("it is in use")
+		}
+
+		return nil
+	})
 
 	c.starts++
 	c.members[name] = c.start(name, fmt.Sprintf("uid-%d", c.starts))
@@ -107,7 +124,7 @@ func (c *trio) awaitWhole() {
 	}
 
 	c.eventually("both replicas are voters", func() error {
-		if r := c.record(); len(r.Voters) != 2 || r.Acks != 1 || r.Pending != nil {
+		if r := c.record(); len(r.Voters) != 2 || int(r.Acks) != c.config.HA.Acks || r.Pending != nil {
 			return fmt.Errorf("the record is %+v", r)
 		}
 

@@ -12,6 +12,7 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/ha"
 	"github.com/caretaker-dev/caretaker/internal/instance/harunner"
 	"github.com/caretaker-dev/caretaker/internal/instance/serverconf"
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/pgconn"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
@@ -259,9 +260,25 @@ func (p *protocol) follow(leader ha.Instance) error {
 	upstream := p.upstream(leader.Name)
 	p.r.log.Info("following", "leader", leader.Name, "at", upstream.Host)
 
-	_, err := p.apply(func(in *serverconf.Input) { in.Upstream = &upstream })
+	if _, err := p.apply(func(in *serverconf.Input) { in.Upstream = &upstream }); err != nil {
+		return err
+	}
 
-	return err
+	return p.followed()
+}
+
+// followed remembers that this member could go on behind a new primary from what it had.
+func (p *protocol) followed() error {
+	seen, last := p.driver.Snapshot(), p.r.rejoins.get().Last
+	if seen.Tip.Timeline == 0 || seen.Tip.Timeline >= seen.Leader.Tip.Timeline || last != nil && uint64(last.Term) >= seen.Leader.Term { //nolint:gosec // never negative
+		return nil
+	}
+
+	_, fork := seen.Tip.Fork(seen.Leader.Tip)
+
+	return p.r.rejoins.followed(instanceapi.Rejoin{
+		TimelineID: int64(seen.Tip.Timeline), ForkLSN: postgres.LSN(fork).String(), EndLSN: postgres.LSN(seen.Tip.LSN).String(),
+	}, seen.Leader.Term, p.r.clock.Now())
 }
 
 // configureSync sets synchronous_standby_names; the observation sees to it that it is loaded.

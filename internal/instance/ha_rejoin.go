@@ -2,17 +2,21 @@ package instance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"syscall"
 	"time"
 
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/ha"
+	"github.com/caretaker-dev/caretaker/internal/instance/diverged"
 	"github.com/caretaker-dev/caretaker/internal/instance/server"
 	"github.com/caretaker-dev/caretaker/internal/instance/serverconf"
 	"github.com/caretaker-dev/caretaker/internal/instance/volume"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
 
 const (
@@ -51,20 +55,76 @@ func (p *protocol) stopQuietly(ctx context.Context) error {
 	return p.kill(ctx)
 }
 
-// rewind makes the data a copy of the new primary's again.
-func (p *protocol) rewind(ctx context.Context, from ha.Instance) error {
-	dataDir := p.r.layout.DataDir
-	upstream := p.upstream(from.Name)
+// rewind makes the data a copy of the new primary's again. When it fails, or is interrupted, the marker stays, and the
+// data are discarded.
+func (p *protocol) rewind(ctx context.Context, a ha.Rewind) error {
+	p.r.view.say(instanceapi.StateCloning, "Rewinding", "its log went on beyond where "+a.From.Name+" took over; it is being rewound")
 
 	if err := p.stopQuietly(ctx); err != nil {
 		return err
 	}
 
+	if err := p.r.rejoins.begin(p.keepDiverged(a)); err != nil {
+		return err
+	}
+
+	upstream := p.upstream(a.From.Name)
 	if err := p.awaitCheckpoint(ctx, upstream); err != nil {
 		return err
 	}
 
-	p.r.view.say(instanceapi.StateCloning, "", "rewinding onto "+from.Name)
+	if err := p.runRewind(ctx, a.From, upstream); err != nil {
+		return err
+	}
+
+	if err := p.catchUp(ctx, a, upstream); err != nil {
+		return fmt.Errorf("follow %s after the rewind: %w", a.From.Name, err)
+	}
+
+	p.unlost()
+
+	return p.r.rejoins.done(instanceapi.RejoinRewound, p.driver.Snapshot().Leader.Term, p.r.clock.Now())
+}
+
+// keepDiverged keeps what is about to be undone. That it cannot be kept is no reason to stay behind.
+func (p *protocol) keepDiverged(a ha.Rewind) instanceapi.Rejoin {
+	timeline, fork := a.Own.Fork(a.Onto)
+	timelines := []postgres.Timeline{postgres.Timeline(timeline)}
+
+	for _, h := range a.Own.History {
+		if h.Timeline > timeline {
+			timelines = append(timelines, postgres.Timeline(h.Timeline))
+		}
+	}
+
+	if a.Own.Timeline != timeline {
+		timelines = append(timelines, postgres.Timeline(a.Own.Timeline))
+	}
+
+	kept, err := diverged.Keep(p.r.layout.StateDir, diverged.Divergence{
+		Instance: p.r.opts.Instance, Member: string(p.driver.Snapshot().Self.ID), Primary: a.From.Name,
+		Timelines: timelines, Onto: postgres.Timeline(a.Onto.Timeline), Fork: postgres.LSN(fork), End: postgres.LSN(a.Own.LSN),
+		WALDir: p.walDir(), SegmentBytes: p.segmentBytes(), At: p.r.clock.Now(),
+	})
+
+	seen := instanceapi.Rejoin{
+		TimelineID: int64(a.Own.Timeline), ForkLSN: postgres.LSN(fork).String(), EndLSN: postgres.LSN(a.Own.LSN).String(),
+		DiscardedBytes: max(0, postgres.LSN(a.Own.LSN).Diff(postgres.LSN(fork))), KeptIn: kept.Path, Missing: kept.Missing,
+		Why: fmt.Sprintf("its log went on beyond where %s took over", a.From.Name),
+	}
+	if err != nil {
+		p.r.log.Error("divergent WAL could not be kept", "error", err)
+		seen.Missing = err.Error()
+	}
+
+	p.r.log.Warn("this log diverged", "timeline", seen.TimelineID, "fork", seen.ForkLSN, "end", seen.EndLSN,
+		"bytes", seen.DiscardedBytes, "onto", a.Onto.Timeline, "kept", seen.KeptIn, "missing", seen.Missing)
+
+	return seen
+}
+
+func (p *protocol) runRewind(ctx context.Context, from ha.Instance, upstream serverconf.Upstream) error {
+	dataDir := p.r.layout.DataDir
 
 	// What a primary left behind is recovered by a server for one user, which is no standby.
 	if err := volume.ClearStandby(dataDir); err != nil {
@@ -98,6 +158,44 @@ func (p *protocol) rewind(ctx context.Context, from ha.Instance) error {
 	}
 
 	return volume.Sync(dataDir)
+}
+
+// catchUp replays what rewound data still need from the new primary to be consistent, and stops again. Until then they
+// are nobody's copy: it shows another name than the member's, so that no commit counts as acknowledged for it.
+func (p *protocol) catchUp(ctx context.Context, a ha.Rewind, upstream serverconf.Upstream) error {
+	control, err := p.r.programs.ControlData(ctx, p.r.layout.DataDir)
+	if err != nil {
+		return err
+	}
+
+	member := string(p.driver.Snapshot().Self.ID)
+	p.number(func(in *serverconf.Input) {
+		in.Member, in.Upstream, in.Closed, in.Sync, in.Control = copyName, &upstream, true, idleSync, control.Settings
+	})
+	defer p.number(func(in *serverconf.Input) { in.Member, in.Upstream, in.Closed = member, nil, false })
+
+	if err := p.startServer(ctx, instanceapi.RoleReplica); err != nil {
+		return err
+	}
+
+	limit, cancel := context.WithTimeout(ctx, rewindPatience)
+	defer cancel()
+
+	err = p.poll(limit, func(ctx context.Context) (bool, error) {
+		tip, err := p.standbyTip(ctx)
+
+		return tip.Timeline >= a.Onto.Timeline, err
+	})
+
+	return errors.Join(err, p.stopQuietly(ctx))
+}
+
+// unlost: what was wrong with the data is over.
+func (p *protocol) unlost() {
+	p.r.mu.Lock()
+	defer p.r.mu.Unlock()
+
+	p.r.clone.Lost = ""
 }
 
 // awaitCheckpoint waits until the last checkpoint of the new primary is of its new timeline: pg_rewind goes by it.
@@ -141,10 +239,17 @@ func (p *protocol) discard(ctx context.Context) (ha.Done, error) {
 		return ha.Done{}, err
 	}
 
-	p.r.log.Warn("discarding the data, to copy the primary anew")
+	if err := p.awaitBudget(ctx); err != nil {
+		return ha.Done{}, err
+	}
 
-	look, err := volume.Inspect(p.r.layout.DataDir)
-	if err == nil && look.Present {
+	p.r.log.Warn("discarding the data, to copy the primary anew", "why", p.r.rejoins.begun())
+
+	if _, err := os.Stat(p.r.layout.DataDir); err == nil {
+		if err := p.r.rejoins.discard(p.r.clock.Now()); err != nil {
+			return ha.Done{}, err
+		}
+
 		if err := volume.Discard(p.r.layout.DataDir); err != nil {
 			return ha.Done{}, err
 		}
@@ -161,6 +266,35 @@ func (p *protocol) discard(ctx context.Context) (ha.Done, error) {
 	return ha.Done{Member: ha.MemberID(member.ID)}, nil
 }
 
+// awaitBudget waits until data may be thrown away and copied anew once more.
+func (p *protocol) awaitBudget(ctx context.Context) error {
+	why := p.r.rejoins.begun()
+	if why == "" {
+		why = "PostgreSQL does not start as a replica from these data"
+		if lost := p.r.cloneFacts().Lost; lost != "" {
+			why = lost
+		}
+
+		if err := p.r.rejoins.begin(instanceapi.Rejoin{Why: why}); err != nil {
+			return err
+		}
+	}
+
+	for !p.r.mayReclone() {
+		p.r.view.say(instanceapi.StateFailed, "RecloneBudget", p.r.lostMessage(why))
+
+		select {
+		case <-p.r.clock.After(tick):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+
+	p.r.view.say(instanceapi.StateCloning, "Recloning", why+"; it is copied anew")
+
+	return nil
+}
+
 // reclone copies the leader into the empty directory.
 func (p *protocol) reclone(ctx context.Context, from ha.Instance) error {
 	if err := p.kill(ctx); err != nil {
@@ -170,7 +304,8 @@ func (p *protocol) reclone(ctx context.Context, from ha.Instance) error {
 	c := clone{
 		r: p.r, programs: p.r.programs, upstream: p.upstream(from.Name),
 		spec: postgresqlv1.ClusterTermSpec{
-			SystemID: p.driver.Snapshot().SystemID, Primary: &postgresqlv1.TermHolder{Name: from.Name},
+			SystemID: p.driver.Snapshot().SystemID, Term: int64(p.driver.Snapshot().Leader.Term), //nolint:gosec // small
+			Primary: &postgresqlv1.TermHolder{Name: from.Name},
 		},
 	}
 	p.r.conf.Set(func(in *serverconf.Input) { c.input = *in })
@@ -179,6 +314,10 @@ func (p *protocol) reclone(ctx context.Context, from ha.Instance) error {
 
 	err := c.run(ctx)
 	p.r.view.change(func(s *instanceapi.Status) { s.Progress = nil })
+
+	if err == nil {
+		p.unlost()
+	}
 
 	return err
 }

@@ -55,7 +55,7 @@ func (p *protocol) Do(ctx context.Context, action ha.Action) (ha.Done, error) {
 	case ha.StopFast:
 		return p.stopFast(ctx, a)
 	case ha.Rewind:
-		return p.paused(ctx, func(ctx context.Context) (ha.Done, error) { return ha.Done{}, p.rewind(ctx, a.From) })
+		return p.paused(ctx, func(ctx context.Context) (ha.Done, error) { return ha.Done{}, p.rewind(ctx, a) })
 	case ha.Discard:
 		return p.paused(ctx, p.discard)
 	case ha.Reclone:
@@ -75,6 +75,10 @@ func (p *protocol) Apply(_ context.Context, action ha.Action) error {
 	case ha.AdmitClients:
 		_, err := p.apply(func(in *serverconf.Input) { in.Closed = false })
 		p.r.chores.now()
+
+		if a.Took != nil {
+			p.tookOver(a)
+		}
 
 		return err
 	case ha.SetLabel:

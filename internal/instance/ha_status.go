@@ -9,6 +9,7 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/ha"
 	"github.com/caretaker-dev/caretaker/internal/instance/harunner"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
 
 // passProtocol is the main loop's round while the protocol decides: it looks after what runs, and says what goes on.
@@ -70,7 +71,7 @@ func (r *runner) protocolState(ctx context.Context, s harunner.Snapshot) (instan
 			return instanceapi.StateRunning, "NotAnswering", err.Error()
 		}
 
-		return instanceapi.StateRunning, "", ""
+		return r.protocolRunning(s)
 	case ha.Idle:
 		return instanceapi.StateWaiting, "Undecided", "PostgreSQL is stopped; the record and the other instances are asked for its role"
 	case ha.Starting, ha.Restarting:
@@ -92,6 +93,24 @@ func (r *runner) protocolState(ctx context.Context, s harunner.Snapshot) (instan
 	}
 }
 
+// protocolRunning is the state of a PostgreSQL that runs: what keeps a replica from following is said.
+func (r *runner) protocolRunning(s harunner.Snapshot) (instanceapi.State, string, string) {
+	if s.Phase != ha.Standby {
+		return instanceapi.StateRunning, "", ""
+	}
+
+	if s.Diverged {
+		return instanceapi.StateRunning, "Diverged", fmt.Sprintf("its log went on beyond where %s took over; it is rewound as soon as "+
+			"%s is established", s.Leader.Name, s.Leader.Name)
+	}
+
+	if lost := r.cloneFacts().Lost; lost != "" {
+		return instanceapi.StateRunning, "ReplicaLost", r.lostMessage(lost)
+	}
+
+	return instanceapi.StateRunning, "", ""
+}
+
 func haltMessage(reason ha.HaltReason) string {
 	switch reason {
 	case ha.RecordBehind:
@@ -111,11 +130,42 @@ func haltMessage(reason ha.HaltReason) string {
 // unready says why the instance does not serve in its phase; nil if PostgreSQL is to be asked. The kubelet forgives a few
 // seconds, so that a failover does not wait for it.
 func unready(seen harunner.Snapshot) error {
+	if seen.Diverged {
+		return errors.New("its log went on beyond where " + seen.Leader.Name + " took over")
+	}
+
 	if seen.Phase == ha.Primary || seen.Phase == ha.Standby {
 		return nil
 	}
 
 	return fmt.Errorf("this instance is %s", strings.ToLower(seen.Phase.String()))
+}
+
+// tookOver keeps on the volume how this instance came to lead.
+func (p *protocol) tookOver(a ha.AdmitClients) {
+	now, took := p.r.clock.Now(), a.Took
+	seen := instanceapi.Takeover{
+		Term: int64(a.Term), TimelineID: int64(took.Tip.Timeline), From: took.From, Reason: took.Why, OpenedAt: now.UTC(), //nolint:gosec // small
+	}
+
+	// A pod that is stopped in order hands over too, and nobody asked for that.
+	if took.Request != ha.RequestShutdown {
+		seen.Request = took.Request
+	}
+
+	if n := len(took.Tip.History); n > 0 {
+		seen.ForkLSN = postgres.LSN(took.Tip.History[n-1].End).String()
+	}
+
+	if took.Heard != 0 {
+		seen.LastHeard = now.Add(took.Heard - p.r.opts.Boottime()).UTC()
+	}
+
+	p.r.log.Info("leads", "term", seen.Term, "from", seen.From, "why", seen.Reason, "timeline", seen.TimelineID, "fork", seen.ForkLSN)
+
+	if err := p.r.rejoins.tookOver(seen); err != nil {
+		p.r.log.Error("the evidence of the takeover cannot be kept", "error", err)
+	}
 }
 
 // restartServer restarts PostgreSQL in place: its end is told as one that nobody asked for.

@@ -31,6 +31,7 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/instance/layout"
 	"github.com/caretaker-dev/caretaker/internal/instance/logging"
 	"github.com/caretaker-dev/caretaker/internal/instance/term"
+	"github.com/caretaker-dev/caretaker/internal/instance/watchdog"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/instanceclient"
 	"github.com/caretaker-dev/caretaker/internal/pki"
@@ -44,7 +45,19 @@ const (
 	envRequire = "CARETAKER_REQUIRE_POSTGRES"
 )
 
+// watchdogArg makes the test binary PID 1's watchdog.
+const watchdogArg = "watchdog"
+
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == watchdogArg {
+		if err := watchdog.Run(clock.RealClock{}, harunner.Boottime); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+
+		os.Exit(0)
+	}
+
 	if encoded := os.Getenv(envChild); encoded != "" {
 		os.Exit(runChild(encoded))
 	}
@@ -55,7 +68,9 @@ func TestMain(m *testing.M) {
 // child is what an instance's process is told.
 type child struct {
 	Name, PodUID, OSUser, Record string
-	Layout                       layout.Layout
+	// Path is where programs are looked for.
+	Path   string
+	Layout layout.Layout
 	// Ports of every member's PostgreSQL.
 	Ports map[string]int
 	// Statuses are every member's status server.
@@ -78,12 +93,13 @@ func runChild(encoded string) int {
 
 	err := instance.Run(ctx, instance.Options{
 		Cluster: "demo", Instance: c.Name, PodUID: c.PodUID, BinaryVersion: "test", OSUser: c.OSUser,
-		Path: os.Getenv("PATH"), Env: []string{"PATH=" + os.Getenv("PATH")},
+		Path: c.Path, Env: []string{"PATH=" + os.Getenv("PATH")},
 		Layout: c.Layout, Clock: clock.RealClock{}, Log: log, ServerLog: log,
 		Term: fileStore{path: c.Record}, Labels: fileLabel{path: c.Layout.RunDir + "/label"},
 		Peer:       func(name string) (string, int) { return "127.0.0.1", c.Ports[name] },
 		PeerStatus: func(name string) string { return c.Statuses[name] },
 		Boottime:   harunner.Boottime,
+		Watchdog:   []string{os.Args[0], watchdogArg},
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -206,6 +222,7 @@ type world struct {
 	ports  map[string]int
 	// statuses are fixed: peers find each other there.
 	statuses map[string]string
+	path     string
 }
 
 // newWorld prepares a Cluster demo with these members; nothing runs yet.
@@ -219,7 +236,7 @@ func newWorld(t *testing.T, members ...string) *world {
 
 	w := &world{
 		t: t, owner: t, root: root, uid: os.Getuid(), gid: os.Getgid(), ports: map[string]int{}, statuses: map[string]string{},
-		client: instanceclient.New(clock.RealClock{}), store: fileStore{path: filepath.Join(root, "record.json")},
+		path: os.Getenv("PATH"), client: instanceclient.New(clock.RealClock{}), store: fileStore{path: filepath.Join(root, "record.json")},
 	}
 	w.chooseUser()
 	must(t, os.Chmod(root, 0o755))
@@ -346,6 +363,7 @@ func (w *world) start(name, podUID string) *member {
 
 	encoded, err := json.Marshal(child{
 		Name: name, PodUID: podUID, OSUser: w.osUser, Record: w.store.path, Layout: m.layout, Ports: w.ports, Statuses: w.statuses,
+		Path: w.path,
 	})
 	must(w.t, err)
 

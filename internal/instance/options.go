@@ -38,6 +38,8 @@ type Options struct {
 	// what they find by name.
 	PeerStatus func(instance string) string
 	Address    string
+	// Watchdog is the program, with its arguments, that runs watchdog.Run.
+	Watchdog []string
 	// Boottime is CLOCK_BOOTTIME.
 	Boottime func() time.Duration
 }

@@ -72,11 +72,23 @@ func (r *runner) running(ctx context.Context) (state instanceapi.State, reason, 
 	}
 
 	if lost := r.cloneFacts().Lost; lost != "" {
-		return instanceapi.StateRunning, "ReplicaLost", lost + "; it was copied anew less than an hour ago, " +
-			"so that waits: delete this instance's pod and volume to have it copied now"
+		return instanceapi.StateRunning, "ReplicaLost", r.lostMessage(lost)
 	}
 
 	return instanceapi.StateRunning, "", ""
+}
+
+// lostMessage says what becomes of a replica that cannot go on from its data.
+func (r *runner) lostMessage(why string) string {
+	now := r.clock.Now()
+
+	at := r.rejoins.mayDiscard(now)
+	if !at.After(now) {
+		return why + "; it is copied anew"
+	}
+
+	return fmt.Sprintf("%s; it was copied anew %d times within the hour, so that waits until %s: find out what is wrong, "+
+		"or delete this instance's pod and volume to have it copied now", why, recloneBudget, at.UTC().Format("15:04 MST"))
 }
 
 // starting is the state of a PostgreSQL that does not accept connections yet. One that takes longer than it should is
@@ -190,6 +202,9 @@ func (r *runner) Status(ctx context.Context) instanceapi.Status {
 	status.Now = r.clock.Now()
 	status.ConfigHash, status.PendingRestart = r.conf.Applied()
 	status.Disk, status.Protocol = r.diskStatus(), r.protocolStatus()
+
+	kept := r.rejoins.get()
+	status.Rejoin, status.Takeover, status.Rewinds, status.Reclones = kept.Last, kept.Takeover, kept.Rewinds, kept.Reclones
 
 	if err := r.healthy(ctx); err != nil {
 		if status.Message == "" && status.State == instanceapi.StateRunning {

@@ -88,6 +88,7 @@ func newRunner(opts Options, table *process.Table) *runner {
 	r.sessions = []*pgconn.Session{watching, working, measuring}
 	r.monitor = monitor.New(watching, opts.Clock)
 	r.chores = newChores(r, working)
+	r.rejoins = newRejoins(opts.Layout.StateDir, r.log)
 	r.metrics = metrics.NewCollector(metrics.Source{
 		Session: measuring,
 		Database: func(name string) pgconn.Params {
@@ -99,6 +100,11 @@ func newRunner(opts Options, table *process.Table) *runner {
 			return status.Major, r.serves() && !r.view.isStopping()
 		},
 		Restarts: func() int { return r.view.get().Restarts },
+		Rejoins: func() (int, int) {
+			kept := r.rejoins.get()
+
+			return kept.Rewinds, kept.Reclones
+		},
 	}, opts.Clock, opts.Log.With("logger", "metrics"))
 	r.onPrograms = func(context.Context) {}
 
@@ -170,6 +176,9 @@ func (r *runner) background(ctx, life context.Context) {
 	}
 }
 
+// lostWAL is why a replica has to be copied anew.
+const lostWAL = "the primary no longer has WAL that this replica needs"
+
 // watchLog looks for messages that matter to us, and leaves out those that only we cause.
 func (r *runner) watchLog(entry serverlog.Entry) (pass bool) {
 	const startingUp = "57P03"
@@ -197,10 +206,11 @@ func (r *runner) watchLog(entry serverlog.Entry) (pass bool) {
 
 	r.unconnected = entry.Message
 	if isGone {
-		r.clone.Lost = "the primary no longer has WAL that this replica needs"
+		r.clone.Lost = lostWAL
 		r.wake()
 
-		if r.ha != nil {
+		// Until the budget allows, it stays what it is: a copy that is behind.
+		if r.ha != nil && r.mayReclone() {
 			r.ha.driver.Post(ha.Broken{Reason: r.clone.Lost})
 		}
 	}

@@ -47,7 +47,9 @@ type Rejoin struct {
 	DiscardedBytes int64 `json:"discardedBytes,omitempty"`
 	// KeptIn is the folder on the volume that holds the discarded log; empty if there is none.
 	KeptIn string `json:"keptIn,omitempty"`
-	// Why it was not rewound, if it was cloned.
+	// Missing says why that is not all of it; empty if it is.
+	Missing string `json:"missing,omitempty"`
+	// Why it could not follow; empty if it could.
 	Why string    `json:"why,omitempty"`
 	At  time.Time `json:"at"`
 }

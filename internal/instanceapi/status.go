@@ -75,6 +75,9 @@ type Status struct {
 	Streaming *time.Time `json:"streaming,omitempty"`
 	// Replicas are the primary's view of its replicas.
 	Replicas []ReplicaStatus `json:"replicas,omitempty"`
+	// Rewinds and Reclones count how often it was rewound, and copied anew, because it could not follow.
+	Rewinds  int `json:"rewinds,omitempty"`
+	Reclones int `json:"reclones,omitempty"`
 	// Progress of a clone, 0 to 100.
 	Progress *int `json:"progress,omitempty"`
 	// Takeover is how this instance last came to lead, Rejoin how it last came back behind another; nil if it never did.

@@ -45,6 +45,8 @@ type Options struct {
 	Recorded func(record term.Record, err error)
 	// Changed is called when the phase, the term or the leader is another.
 	Changed func()
+	// KillBy is called with the watchdog's deadline before the actions of a step are carried out; 0 is none.
+	KillBy func(by time.Duration)
 	// Stopped is called when an orderly stop is complete.
 	Stopped func()
 }
@@ -69,8 +71,11 @@ type Snapshot struct {
 	Names map[ha.MemberID]string
 	// SystemID of the record.
 	SystemID  string
-	KillBy    time.Duration
 	Authority ha.Authority
+	// Tip is the end of the own log, as it was last seen.
+	Tip ha.Tip
+	// Diverged: the log went on beyond where the leader took over.
+	Diverged bool
 }
 
 // Driver owns the protocol's state.
@@ -145,6 +150,7 @@ func (d *Driver) step(ctx context.Context, event ha.Event) {
 
 	next, actions := ha.Step(d.state, event)
 	d.state = next
+	d.opts.KillBy(next.KillBy())
 
 	for _, action := range actions {
 		d.act(ctx, action)
@@ -162,7 +168,7 @@ func (d *Driver) publish() {
 	s := &d.state
 	v := Snapshot{
 		Self: s.Self, Phase: s.Phase, Since: s.Entered, Halted: s.Halted, Led: s.Disk.Led, Leader: s.Leader,
-		Names: map[ha.MemberID]string{}, KillBy: s.KillBy(), Authority: s.Authority(), Word: s.Word(),
+		Names: map[ha.MemberID]string{}, Authority: s.Authority(), Word: s.Word(), Tip: s.Obs.Tip, Diverged: s.HasDiverged(),
 	}
 
 	if r := s.View.Record; r != nil {

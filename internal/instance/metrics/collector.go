@@ -36,6 +36,8 @@ type Source struct {
 	IsUp func() (major int, up bool)
 	// Restarts is how often PostgreSQL was started again after it ended by itself.
 	Restarts func() int
+	// Rejoins are how often this member was rewound, and copied anew, because it could not follow the primary.
+	Rejoins func() (rewinds, reclones int)
 }
 
 // Collector collects the metrics of a PostgreSQL server.
@@ -44,7 +46,7 @@ type Collector struct {
 	clock  clock.PassiveClock
 	log    *slog.Logger
 
-	up, restarts, failed *prometheus.Desc
+	up, restarts, rewinds, reclones, failed *prometheus.Desc
 
 	mu     sync.Mutex
 	at     time.Time
@@ -63,6 +65,10 @@ func NewCollector(source Source, clk clock.PassiveClock, log *slog.Logger) *Coll
 		up: prometheus.NewDesc(prefix+"up", "1 if PostgreSQL answers.", nil, nil),
 		restarts: prometheus.NewDesc(prefix+"restarts_total",
 			"How often PostgreSQL was started again after it ended by itself.", nil, nil),
+		rewinds: prometheus.NewDesc(prefix+"rewinds_total",
+			"How often this member's log had diverged from the primary's, and was rewound.", nil, nil),
+		reclones: prometheus.NewDesc(prefix+"reclones_total",
+			"How often this member's data were of no use, and were copied anew.", nil, nil),
 		failed: prometheus.NewDesc(prefix+"scrape_failed", "1 for a query that failed in this scrape.", []string{"query"}, nil),
 	}
 }
@@ -85,8 +91,11 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 }
 
 func (c *Collector) scrape() []prometheus.Metric {
+	rewinds, reclones := c.source.Rejoins()
 	found := []prometheus.Metric{
 		prometheus.MustNewConstMetric(c.restarts, prometheus.CounterValue, float64(c.source.Restarts())),
+		prometheus.MustNewConstMetric(c.rewinds, prometheus.CounterValue, float64(rewinds)),
+		prometheus.MustNewConstMetric(c.reclones, prometheus.CounterValue, float64(reclones)),
 	}
 
 	major, isUp := c.source.IsUp()

@@ -52,6 +52,8 @@ func table() string {
 	rows := []string{
 		row("up", "gauge", nil, "1 if PostgreSQL answers."),
 		row("restarts_total", "counter", nil, "How often PostgreSQL was started again after it ended by itself."),
+		row("rewinds_total", "counter", nil, "How often this member's log had diverged from the primary's, and was rewound."),
+		row("reclones_total", "counter", nil, "How often this member's data were of no use, and were copied anew."),
 		row("scrape_failed", "gauge", []string{"query"}, "1 for a query that failed in this scrape."),
 	}
 

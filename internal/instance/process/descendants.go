@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,15 +16,17 @@ import (
 // killInterval is how often KillAll looks again for what is left.
 const killInterval = 20 * time.Millisecond
 
-// KillAll sends SIGKILL to every descendant until none is left: backends outlive a killed postmaster for a while, and
+// KillAll sends SIGKILL to every descendant that is not spared until none is left: backends outlive a killed postmaster for a while, and
 // may still write. Descendants are found by their parents in /proc rather than by kill(-1), which would hit strangers
 // wherever this process is not PID 1 of a namespace of its own.
 func (t *Table) KillAll(ctx context.Context) error {
 	for {
-		left, err := descendants(os.Getpid())
+		left, err := DescendantsOf(os.Getpid())
 		if err != nil {
 			return err
 		}
+
+		left = t.unspared(left)
 
 		if len(left) == 0 {
 			return nil
@@ -41,8 +44,15 @@ func (t *Table) KillAll(ctx context.Context) error {
 	}
 }
 
-// descendants are the living processes below a process; those that ended and wait to be reaped do not count.
-func descendants(root int) ([]int, error) {
+func (t *Table) unspared(pids []int) []int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+
+	return slices.DeleteFunc(pids, func(pid int) bool { return t.spared[pid] })
+}
+
+// DescendantsOf are the living processes below a process; those that ended and wait to be reaped do not count.
+func DescendantsOf(root int) ([]int, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)

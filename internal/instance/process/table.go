@@ -21,6 +21,7 @@ type Table struct {
 	// mu is held while a child starts, so that it is in the table before it can be reaped.
 	mu       sync.Mutex
 	children map[int]*Child
+	spared   map[int]bool
 }
 
 // NewTable makes this process the reaper of its orphaned descendants, also when it is not PID 1. Run must be called.
@@ -29,7 +30,7 @@ func NewTable(clk clock.Clock) (*Table, error) {
 		return nil, fmt.Errorf("become the reaper of orphans: %w", err)
 	}
 
-	t := &Table{clock: clk, signals: make(chan os.Signal, 1), children: map[int]*Child{}}
+	t := &Table{clock: clk, signals: make(chan os.Signal, 1), children: map[int]*Child{}, spared: map[int]bool{}}
 	signal.Notify(t.signals, syscall.SIGCHLD)
 
 	return t, nil
@@ -69,6 +70,7 @@ func (t *Table) reap() {
 
 		if child, ok := t.children[pid]; ok {
 			delete(t.children, pid)
+			delete(t.spared, pid)
 			child.exit = Exit{status: status}
 			close(child.done)
 		}
@@ -88,6 +90,8 @@ type Command struct {
 	Stderr *os.File
 	// Inherit are further files, from descriptor 3 on.
 	Inherit []*os.File
+	// Spare: KillAll leaves it alone.
+	Spare bool
 	// Group puts the child into a process group of its own, so that signals from a terminal do not reach it.
 	Group bool
 }
@@ -116,6 +120,9 @@ func (t *Table) Start(cmd Command) (*Child, error) {
 
 	child := &Child{table: t, pid: proc.Pid, done: make(chan struct{})}
 	t.children[proc.Pid] = child
+	if cmd.Spare {
+		t.spared[proc.Pid] = true
+	}
 
 	// The table waits; os.Process is not to.
 	if err := proc.Release(); err != nil {
