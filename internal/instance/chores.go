@@ -141,8 +141,18 @@ func (c *chores) passwords(ctx context.Context, conn *pgx.Conn, config instancea
 	}
 
 	c.passwordsSet = wanted
+	c.r.view.change(func(s *instanceapi.Status) { s.PasswordsHash = passwordsHash(wanted) })
 
 	return nil
+}
+
+func passwordsHash(passwords []keeper.Password) string {
+	byRole := map[string]string{}
+	for _, password := range passwords {
+		byRole[password.Role] = password.Password
+	}
+
+	return instanceapi.HashPasswords(byRole)
 }
 
 // wantedPasswords: the application's owner has the password of its Secret; the superuser too, or none.

@@ -502,6 +502,14 @@ func (m *member) await(what string, is func(instanceapi.Status) bool) instanceap
 	return last
 }
 
+// awaitPasswords waits until the instance says that these are in force.
+func (m *member) awaitPasswords(byRole map[string]string) {
+	m.w.t.Helper()
+
+	want := instanceapi.HashPasswords(byRole)
+	m.await("has the passwords in force", func(s instanceapi.Status) bool { return s.PasswordsHash == want })
+}
+
 func (m *member) awaitReady() instanceapi.Status {
 	m.w.t.Helper()
 

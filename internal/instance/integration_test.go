@@ -130,7 +130,8 @@ func TestLife(t *testing.T) {
 	t.Run("a new password", func(t *testing.T) {
 		w.t = t
 		must(t, os.WriteFile(primary.layout.CredentialsDir+"/app/password", []byte("second secret"), 0o644))
-		w.eventually("the new password works", func() error { return w.login("second secret") })
+		primary.awaitPasswords(map[string]string{"app": "second secret", "postgres": ""})
+		must(t, w.login("second secret"))
 
 		if err := w.login("first secret"); err == nil {
 			t.Error("the old password still works")
@@ -147,9 +148,10 @@ func TestLife(t *testing.T) {
 		must(t, os.MkdirAll(superuser, 0o755))
 		must(t, os.WriteFile(superuser+"/password", []byte("root secret"), 0o644))
 		must(t, primary.put(func(c *instanceapi.Config) { c.SuperuserAccess = true }))
-		w.eventually("the superuser may log in", func() error { return w.loginAs("postgres", "root secret") })
+		primary.awaitPasswords(map[string]string{"app": "second secret", "postgres": "root secret"})
+		must(t, w.loginAs("postgres", "root secret"))
 		must(t, primary.put(func(c *instanceapi.Config) { c.SuperuserAccess = false }))
-		primary.awaitQuery("SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = 'postgres'", "t")
+		primary.awaitPasswords(map[string]string{"app": "second secret", "postgres": ""})
 
 		if err := w.loginAs("postgres", "root secret"); err == nil {
 			t.Error("the superuser may still log in")

@@ -112,6 +112,7 @@ func newRunner(opts Options, table *process.Table) *runner {
 	r.view.change(func(s *instanceapi.Status) {
 		s.Instance, s.PodUID, s.BinaryVersion = opts.Instance, opts.PodUID, opts.BinaryVersion
 		s.State, s.Message = instanceapi.StateWaiting, "PID 1 is starting"
+		s.PasswordsHash = passwordsHash(nil)
 	})
 
 	return r

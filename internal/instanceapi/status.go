@@ -67,6 +67,8 @@ type Status struct {
 	Restarts int `json:"restarts,omitempty"`
 	// ConfigHash is HashBytes of the configuration in force (written and loaded).
 	ConfigHash string `json:"configHash,omitempty"`
+	// PasswordsHash is HashPasswords of those that are in force. Only the primary sets passwords.
+	PasswordsHash string `json:"passwordsHash,omitempty"`
 	// ConfigErrors are what PostgreSQL said against the configuration.
 	ConfigErrors []string `json:"configErrors,omitempty"`
 	// PendingRestart are parameters whose new value waits for a restart, and "restart requested" for a nonce.

@@ -33,6 +33,9 @@ const (
 
 	// AnnotationPodSpecHash on a pod is the hash of what makes it outdated when it changes.
 	AnnotationPodSpecHash = "caretaker.dev/pod-spec-hash"
+	// AnnotationMounts on a pod names the versions of the mounted passwords that its kubelet was last asked to look for: it
+	// looks at once when a pod changes, and within a minute or two when not.
+	AnnotationMounts = "caretaker.dev/mounts"
 	// AnnotationMemberID on a volume claim is the member that lives on the volume, once known.
 	AnnotationMemberID = "caretaker.dev/member-id"
 	// AnnotationImage and AnnotationMajor on a volume claim are the image and the major version that last ran on it, for a

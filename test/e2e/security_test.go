@@ -9,7 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"fmt"
+	"errors"
 	"math/big"
 	"strings"
 	"testing"
@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
@@ -60,6 +61,7 @@ func TestAccess(t *testing.T) {
 	step(t, f, "pods are locked down", lockedDown)
 	step(t, c, "a password is changed", rotatePassword)
 	step(t, c, "superuser access", superuser)
+	step(t, c, "the application's secret is lost", loseSecret)
 	step(t, given, "the user's certificates", clientCertificates)
 	step(t, given, "the user's certificate is renewed", renewCertificate)
 
@@ -224,19 +226,41 @@ func superuser(t *testing.T, c *psqlClient) {
 	yes := true
 	c.change(t, func(cluster *postgresqlv1.Cluster) { cluster.Spec.EnableSuperuserAccess = &yes })
 
-	kube.Eventually(t, 2*time.Minute, "postgres may connect with its password", func(ctx context.Context) error {
+	// The kubelet's own round of mounted secrets takes a minute and more.
+	c.waitReadyWithin(t, 20*time.Second)
+
+	secret := c.secret(t, naming.SecretSuperuser(c.name))
+	conn := c.newConnection(t, naming.ServiceReadWrite(c.name))
+	conn["user"], conn["password"] = secret["username"], secret["password"]
+
+	if got := c.sql(t, conn, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"); got != "t" {
+		t.Errorf("the Cluster is ready, and %s is no superuser", conn["user"])
+	}
+}
+
+// loseSecret: a new password is made, and works as soon as the Cluster is ready again.
+func loseSecret(t *testing.T, c *psqlClient) {
+	t.Helper()
+
+	before := c.secret(t, naming.SecretApp(c.name))["password"]
+	lost := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: naming.SecretApp(c.name)}}
+
+	if err := c.Client.Delete(t.Context(), lost); err != nil {
+		t.Fatalf("delete the application's secret: %v", err)
+	}
+
+	kube.Eventually(t, 20*time.Second, "there is a new password, and it opens", func(ctx context.Context) error {
 		secret := &corev1.Secret{}
-		if err := c.Client.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: naming.SecretSuperuser(c.name)}, secret); err != nil {
+		if err := c.Client.Get(ctx, client.ObjectKeyFromObject(lost), secret); err != nil {
 			return err
 		}
 
-		conn := c.newConnection(t, naming.ServiceReadWrite(c.name))
-		conn["user"], conn["password"] = string(secret.Data["username"]), string(secret.Data["password"])
-
-		got, err := c.try(ctx, conn, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
-		if err == nil && got != "t" {
-			err = fmt.Errorf("%s is no superuser", conn["user"])
+		if string(secret.Data["password"]) == before {
+			return errors.New("it is the old one")
 		}
+
+		conn := c.newConnection(t, naming.ServiceReadWrite(c.name))
+		_, err := c.try(ctx, conn, "SELECT 1")
 
 		return err
 	})

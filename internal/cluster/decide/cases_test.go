@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -174,6 +175,63 @@ func TestPasswordsStay(t *testing.T) {
 
 	if got := printed(w.plan()); len(got) > 0 {
 		t.Errorf("a new password is written over the old one: %v", got)
+	}
+}
+
+// Ready means that the passwords in the Secrets open the door. The kubelet looks at Secrets when a pod changes.
+func TestReadyWaitsForThePasswords(t *testing.T) {
+	t.Parallel()
+
+	for _, tc := range []struct {
+		name    string
+		happens mutation
+		// before is what is done first.
+		before []string
+	}{
+		{"superuser access is turned on", spec(func(s *v1.ClusterSpec) {
+			on := true
+			s.EnableSuperuserAccess = &on
+		}), []string{"update ConfigMap db-postgresql", "create Secret db-superuser", "configure db-0", "configure db-1", "configure db-2"}},
+		{"the application's secret is made again", func(w *world) {
+			w.view.NewPassword["db-app"] = "another"
+			delete(w.view.Owned, decide.Key{Kind: "Secret", Name: "db-app"})
+		}, []string{"create Secret db-app"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+
+			w := newWorld(t, running, tc.happens)
+
+			plan := w.step()
+			if diff := cmp.Diff(tc.before, printed(plan)); diff != "" {
+				t.Errorf("first (-want +got):\n%s", diff)
+			}
+
+			if plan.Outcome.Kind != conditions.Waiting {
+				t.Errorf("at once: %+v", plan.Outcome)
+			}
+
+			for name := range w.view.Owned {
+				if secret, ok := w.view.Owned[name].(*corev1.Secret); ok {
+					secret.ResourceVersion = "7"
+				}
+			}
+
+			plan = w.plan()
+			if got, want := printed(plan), []string{"update the metadata of Pod db-0"}; !slices.Equal(got, want) {
+				t.Errorf("then %v, want %v", got, want)
+			}
+
+			if want := "Applying the passwords to db-0 (3 of 3 instances ready)"; plan.Outcome.Message != want {
+				t.Errorf("says %q, want %q", plan.Outcome.Message, want)
+			}
+
+			w.follow(plan)
+
+			if plan := w.plan(); plan.Outcome.Kind != conditions.Done || len(plan.Actions) > 0 {
+				t.Errorf("in the end: %+v, %v", plan.Outcome, printed(plan))
+			}
+		})
 	}
 }
 

@@ -2,7 +2,7 @@
 // context, client, clock, randomness or error.
 //
 // Plan runs the steps in their order, one file each: record, objects, volumes, hibernate, pods, scale, rollout,
-// configure, restart. A step adds actions and may say what is waited for; the first to say so is heard. Members, status
+// configure, passwords, restart. A step adds actions and may say what is waited for; the first to say so is heard. Members, status
 // and outcome describe what is seen. Rules that all steps keep:
 //
 //   - nothing is made or changed for an invalid spec; only a lost pod of an established Cluster comes back.

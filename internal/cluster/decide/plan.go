@@ -104,6 +104,7 @@ func (p *planner) run() {
 		(*planner).rollout,
 		(*planner).switchover,
 		(*planner).configure,
+		(*planner).passwords,
 		(*planner).restart,
 	}
 

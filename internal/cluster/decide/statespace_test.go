@@ -66,7 +66,7 @@ func TestEverySubset(t *testing.T) {
 	up := newWorld(t, running)
 
 	for subset := range 1 << len(all) {
-		w := &world{t: t, nonces: maps.Clone(up.nonces), view: up.copy()}
+		w := &world{t: t, nonces: maps.Clone(up.nonces), mounted: up.mounted, view: up.copy()}
 
 		var names []string
 
@@ -118,7 +118,7 @@ func TestEverySubsetComesToRest(t *testing.T) {
 			continue
 		}
 
-		w := &world{t: t, nonces: maps.Clone(up.nonces), view: up.copy()}
+		w := &world{t: t, nonces: maps.Clone(up.nonces), mounted: up.mounted, view: up.copy()}
 
 		var names []string
 

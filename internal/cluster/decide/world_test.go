@@ -33,6 +33,8 @@ type world struct {
 	t    *testing.T
 	// nonces are the requests for a restart that the PostgreSQL of each instance was started under.
 	nonces map[string]string
+	// mounted are the passwords that each instance finds in its files, by Secret.
+	mounted map[string]map[string]string
 }
 
 // mutation changes a world.
@@ -41,7 +43,7 @@ type mutation func(*world)
 func newWorld(t *testing.T, mutations ...mutation) *world {
 	t.Helper()
 
-	w := &world{t: t, nonces: map[string]string{}, view: decide.View{
+	w := &world{t: t, nonces: map[string]string{}, mounted: map[string]map[string]string{}, view: decide.View{
 		Now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		Cluster: &v1.Cluster{
 			ObjectMeta: metav1.ObjectMeta{Name: "db", Namespace: "apps", UID: clusterID, Generation: 1, Annotations: map[string]string{}},
@@ -140,8 +142,8 @@ func (w *world) do(action decide.Action) {
 		w.volume(a.Name).DeletionTimestamp = &metav1.Time{Time: w.view.Now}
 	case decide.PutConfig:
 		w.report(a.Instance, func(s *instanceapi.Status) {
-			s.ConfigHash = instanceapi.HashBytes(a.Config)
-			if asked := w.nonce(a.Config); asked != w.nonces[a.Instance] {
+			s.ConfigHash, s.PasswordsHash = instanceapi.HashBytes(a.Config), w.passwordsHash(a.Instance, w.config(a.Config))
+			if asked := w.config(a.Config).RestartNonce; asked != w.nonces[a.Instance] {
 				s.PendingRestart = append(slices.Clone(s.PendingRestart),
 					instanceapi.PendingParameter{Name: "restart requested", Running: w.nonces[a.Instance], Configured: asked})
 			}
@@ -152,8 +154,7 @@ func (w *world) do(action decide.Action) {
 	}
 }
 
-// nonce is the request for a restart in a configuration.
-func (w *world) nonce(encoded []byte) string {
+func (w *world) config(encoded []byte) instanceapi.Config {
 	w.t.Helper()
 
 	var config instanceapi.Config
@@ -161,7 +162,31 @@ func (w *world) nonce(encoded []byte) string {
 		w.t.Fatalf("the configuration: %v", err)
 	}
 
-	return config.RestartNonce
+	return config
+}
+
+// mount is what the kubelet does when a pod starts, or changes.
+func (w *world) mount(name string) {
+	files := map[string]string{}
+
+	for _, secret := range []string{"db-app", "db-superuser"} {
+		if found, ok := w.view.Owned[decide.Key{Kind: "Secret", Name: secret}].(*corev1.Secret); ok {
+			files[secret] = string(found.Data["password"])
+		}
+	}
+
+	w.mounted = maps.Clone(w.mounted)
+	w.mounted[name] = files
+}
+
+// passwordsHash is of what a primary has in force.
+func (w *world) passwordsHash(name string, config instanceapi.Config) string {
+	passwords := map[string]string{"app": w.mounted[name]["db-app"], "postgres": ""}
+	if config.SuperuserAccess {
+		passwords["postgres"] = w.mounted[name]["db-superuser"]
+	}
+
+	return instanceapi.HashPasswords(passwords)
 }
 
 func (w *world) apply(a decide.Apply) {
@@ -200,6 +225,14 @@ func (w *world) patch(a decide.PatchMetadata) {
 	switch live := a.Object.(type) {
 	case *corev1.Pod:
 		object = w.pod(live.Name)
+
+		if a.Annotations[naming.AnnotationMounts] != "" {
+			w.mount(live.Name)
+
+			config, _ := w.view.Owned[decide.Key{Kind: "ConfigMap", Name: "db-postgresql"}].(*corev1.ConfigMap)
+			hash := w.passwordsHash(live.Name, w.config([]byte(config.Data[instanceapi.ConfigKey])))
+			w.report(live.Name, func(s *instanceapi.Status) { s.PasswordsHash = hash })
+		}
 	case *v1.ClusterTerm:
 		w.view.Record = w.view.Record.DeepCopy()
 		object = w.view.Record
@@ -314,7 +347,10 @@ func (w *world) live(name string) {
 	w.report(name, func(s *instanceapi.Status) {
 		if s.PodUID != string(pod.UID) && config != nil {
 			s.ConfigHash = instanceapi.HashBytes([]byte(config.Data[instanceapi.ConfigKey]))
-			w.nonces[name] = w.nonce([]byte(config.Data[instanceapi.ConfigKey]))
+			w.mount(name)
+
+			parsed := w.config([]byte(config.Data[instanceapi.ConfigKey]))
+			w.nonces[name], s.PasswordsHash = parsed.RestartNonce, w.passwordsHash(name, parsed)
 		}
 
 		s.Instance, s.PodUID, s.MemberID, s.Role = name, string(pod.UID), memberID(volume), role
