@@ -67,7 +67,7 @@ func (r *runner) startServer(ctx context.Context, do Do, spec postgresqlv1.Clust
 
 	start := server.Start{
 		Programs: r.programs, DataDir: r.layout.DataDir, ConfFile: r.layout.ConfFile(), Lock: r.lock,
-		SocketDir: r.layout.SocketDir,
+		SocketDir: r.layout.OwnSocketDir(),
 	}
 
 	r.log.Info("starting PostgreSQL", "role", r.role, "term", spec.Term, "upstream", upstream)

@@ -165,7 +165,7 @@ func (b bootstrap) populate(ctx context.Context, dir string) error {
 	// Until the data are whole nothing needs to survive a crash: everything is synced at once at the end.
 	err := b.r.server.Start(ctx, server.Start{
 		Programs: b.programs, DataDir: dir, ConfFile: b.r.layout.ConfFile(), Lock: b.lock,
-		SocketDir: b.r.layout.SocketDir,
+		SocketDir: b.r.layout.OwnSocketDir(),
 		Settings:  []string{"fsync=off", "full_page_writes=off", "synchronous_commit=off"},
 	})
 	if err != nil {
@@ -235,7 +235,7 @@ func (r *runner) connectWhenUp(ctx context.Context, database string) (*pgx.Conn,
 	defer cancel()
 
 	for {
-		conn, err := pgconn.Connect(ctx, pgconn.Local(r.layout.SocketDir, r.layout.PostgresPort, database))
+		conn, err := pgconn.Connect(ctx, pgconn.Local(r.layout.OwnSocketDir(), r.layout.PostgresPort, database))
 		if err == nil {
 			return conn, nil
 		}

@@ -231,7 +231,18 @@ func (c *configuration) write() (bool, error) {
 
 	c.floor = maps.Clone(files.Floor)
 
-	return changed, nil
+	return changed, c.door()
+}
+
+// door lets clients of this machine find the socket, or not. Peer authentication cannot tell them from PID 1: both have
+// the same user.
+func (c *configuration) door() error {
+	l := c.layout
+	if c.input.Closed || c.input.Private {
+		return volume.CloseDoor(l.SocketDir, l.PostgresPort)
+	}
+
+	return volume.OpenDoor(l.SocketDir, l.OwnSocketDir(), l.PostgresPort)
 }
 
 // HasFloor says whether a parameter is held above what is configured, since this standby still needs it.

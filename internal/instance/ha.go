@@ -95,7 +95,7 @@ func (r *runner) startProtocol(ctx context.Context, facts Facts) error {
 	}
 
 	run := binary.LittleEndian.Uint64(seed[:])>>(64-runBits) | 1
-	local := pgconn.Local(r.layout.SocketDir, r.layout.PostgresPort, postgres.Superuser)
+	local := pgconn.Local(r.layout.OwnSocketDir(), r.layout.PostgresPort, postgres.Superuser)
 	p := &protocol{
 		r: r, systemID: facts.Data.SystemID, work: pgconn.NewSession(local), watch: pgconn.NewSession(local), life: ctx, gone: make(chan struct{}),
 	}

@@ -60,7 +60,7 @@ func (p *protocol) awaitLoaded(ctx context.Context, conf uint64) error {
 
 // loaded is the configuration that a new connection shows.
 func (p *protocol) loaded(ctx context.Context) (uint64, error) {
-	conn, err := pgconn.Connect(ctx, pgconn.Local(p.r.layout.SocketDir, p.r.layout.PostgresPort, postgresDatabase))
+	conn, err := pgconn.Connect(ctx, pgconn.Local(p.r.layout.OwnSocketDir(), p.r.layout.PostgresPort, postgresDatabase))
 	if err != nil {
 		return 0, err
 	}

@@ -237,7 +237,7 @@ func (p *protocol) startServer(ctx context.Context, role instanceapi.Role) error
 
 	err := r.server.Start(ctx, server.Start{
 		Programs: r.programs, DataDir: r.layout.DataDir, ConfFile: r.layout.ConfFile(), Lock: r.lock,
-		SocketDir: r.layout.SocketDir,
+		SocketDir: r.layout.OwnSocketDir(),
 	})
 	if err != nil {
 		return err

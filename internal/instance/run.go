@@ -83,7 +83,7 @@ func newRunner(opts Options, table *process.Table) *runner {
 		Layout: opts.Layout, TLS: r.tls.Paths(), Instance: opts.Instance, OSUser: opts.OSUser,
 	}, r.server.Reload)
 
-	local := pgconn.Local(opts.Layout.SocketDir, opts.Layout.PostgresPort, postgres.Superuser)
+	local := pgconn.Local(opts.Layout.OwnSocketDir(), opts.Layout.PostgresPort, postgres.Superuser)
 	watching, working, measuring := pgconn.NewSession(local), pgconn.NewSession(local), pgconn.NewSession(local)
 	r.sessions = []*pgconn.Session{watching, working, measuring}
 	r.monitor = monitor.New(watching, opts.Clock)
@@ -92,7 +92,7 @@ func newRunner(opts Options, table *process.Table) *runner {
 	r.metrics = metrics.NewCollector(metrics.Source{
 		Session: measuring,
 		Database: func(name string) pgconn.Params {
-			return pgconn.Local(opts.Layout.SocketDir, opts.Layout.PostgresPort, name)
+			return pgconn.Local(opts.Layout.OwnSocketDir(), opts.Layout.PostgresPort, name)
 		},
 		IsUp: func() (int, bool) {
 			status := r.view.get()

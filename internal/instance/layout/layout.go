@@ -20,7 +20,7 @@ type Layout struct {
 	CertificatesDir string
 	CredentialsDir  string
 	ExternalDir     string
-	// SocketDir is for PostgreSQL's Unix socket.
+	// SocketDir is where clients look for PostgreSQL's Unix socket.
 	SocketDir string
 	// RunDir is memory-backed: generated configuration, copies of certificates, the server's log.
 	RunDir string
@@ -63,6 +63,9 @@ func (l Layout) HBAFile() string { return filepath.Join(l.ConfDir(), "pg_hba.con
 // IdentFile is the generated pg_ident.conf.
 func (l Layout) IdentFile() string { return filepath.Join(l.ConfDir(), "pg_ident.conf") }
 
+// OwnSocketDir is where PostgreSQL's Unix socket really is. Clients come by a link in SocketDir, while they may.
+func (l Layout) OwnSocketDir() string { return filepath.Join(l.SocketDir, ".caretaker") }
+
 // TLSDir holds copies of the certificates.
 func (l Layout) TLSDir() string { return filepath.Join(l.RunDir, "tls") }
 
@@ -71,7 +74,7 @@ func (l Layout) LogDir() string { return filepath.Join(l.RunDir, "log") }
 
 // Prepare makes the folders that are ours.
 func (l Layout) Prepare() error {
-	for _, dir := range []string{l.StateDir, l.ConfDir(), l.TLSDir(), l.LogDir()} {
+	for _, dir := range []string{l.StateDir, l.ConfDir(), l.TLSDir(), l.LogDir(), l.OwnSocketDir()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("make our folders: %w (the pod's user needs to own the volume: check fsGroup)", err)
 		}

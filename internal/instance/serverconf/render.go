@@ -79,7 +79,7 @@ func Render(in Input) Files {
 		MemoryLimitBytes:       in.Config.MemoryLimit,
 		Storage:                postgres.Storage{Bytes: in.VolumeBytes, WALSegmentBytes: in.WALSegmentBytes},
 		Paths: postgres.Paths{
-			Sockets: in.Layout.SocketDir, Logs: in.Layout.LogDir(),
+			Sockets: in.Layout.OwnSocketDir(), Logs: in.Layout.LogDir(),
 			HBA: in.Layout.HBAFile(), Ident: in.Layout.IdentFile(),
 			ServerCert: in.TLS.ServerCert, ServerKey: in.TLS.ServerKey, ClientCA: in.TLS.ClientCA,
 		},
