@@ -52,6 +52,7 @@ func eventsOf(before, after v1.ClusterStatus, done []decide.Action) []event {
 			fmt.Sprintf("%s leads after %s, term %d", after.Primary, before.Primary, after.Term), podReference(after.Primary)))
 	}
 
+	found = append(found, failoverEvents(before, after)...)
 	found = append(found, memberEvents(before, after)...)
 
 	return append(found, conditionEvents(before, after)...)

@@ -106,6 +106,64 @@ func TestEventsTellWhatHappened(t *testing.T) {
 			nil, nil,
 		},
 		{
+			"failed over, told whole",
+			v1.ClusterStatus{FailoverHistory: []v1.FailoverStatus{{Term: 2, From: "db-0", To: "db-1"}}},
+			v1.ClusterStatus{FailoverHistory: []v1.FailoverStatus{{
+				Term: 2, From: "db-0", To: "db-1", Reason: "the primary is silent", TimelineID: 2, ForkLSN: "0/3000000", GapMilliseconds: new(int64(4200)),
+			}}},
+			nil,
+			[]string{"Warning FailedOver db-1 took over from db-0 in term 2: the primary is silent; timeline 2 from 0/3000000; 4.2 s without a primary"},
+		},
+		{
+			"failed over, not told yet",
+			v1.ClusterStatus{},
+			v1.ClusterStatus{FailoverHistory: []v1.FailoverStatus{{Term: 2, From: "db-0", To: "db-1"}}},
+			nil, nil,
+		},
+		{
+			"switched over",
+			v1.ClusterStatus{LastSwitchover: &v1.SwitchoverStatus{Request: "db-1/1", From: "db-0", Result: v1.SwitchoverInProgress}},
+			v1.ClusterStatus{LastSwitchover: &v1.SwitchoverStatus{Request: "db-1/1", From: "db-0", To: "db-1", Result: v1.SwitchoverCompleted}},
+			nil,
+			[]string{"Normal SwitchoverCompleted db-1 leads after db-0, as asked for by db-1/1"},
+		},
+		{
+			"switchover refused",
+			v1.ClusterStatus{},
+			v1.ClusterStatus{LastSwitchover: &v1.SwitchoverStatus{Request: "db-9/1", Result: v1.SwitchoverRefused, Message: "db-9 is no instance of this Cluster"}},
+			nil,
+			[]string{"Warning SwitchoverRefused The switchover db-9/1: db-9 is no instance of this Cluster"},
+		},
+		{
+			"fenced and rewound",
+			v1.ClusterStatus{Members: []v1.MemberStatus{member("db-0", true)}},
+			v1.ClusterStatus{Members: []v1.MemberStatus{{
+				Name: "db-0", Ready: true,
+				LastFence:  &v1.FenceStatus{Reason: "no authority"},
+				LastRejoin: &v1.RejoinStatus{Method: v1.RejoinRewound, Term: 2, BytesDiscarded: 512, DivergentWAL: "/kept"},
+			}}},
+			nil,
+			[]string{
+				"Warning Fenced db-0 cut its clients off and killed PostgreSQL: no authority",
+				"Warning Rewound db-0 went back to where term 2 began; 512 bytes of its own log were discarded, and are kept in /kept on its volume",
+			},
+		},
+		{
+			"copied anew",
+			v1.ClusterStatus{Members: []v1.MemberStatus{member("db-0", true)}},
+			v1.ClusterStatus{Members: []v1.MemberStatus{{
+				Name: "db-0", Ready: true, LastRejoin: &v1.RejoinStatus{Method: v1.RejoinCloned, Term: 2, Reason: "the WAL is gone"},
+			}}},
+			nil,
+			[]string{"Warning Recloned db-0 was copied anew: the WAL is gone; no log of its own was discarded"},
+		},
+		{
+			"first seen",
+			v1.ClusterStatus{},
+			v1.ClusterStatus{Members: []v1.MemberStatus{{Name: "db-0", LastRejoin: &v1.RejoinStatus{Method: v1.RejoinCloned}}}},
+			nil, nil,
+		},
+		{
 			"actions",
 			v1.ClusterStatus{},
 			v1.ClusterStatus{},

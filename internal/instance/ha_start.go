@@ -343,6 +343,11 @@ func (p *protocol) kill(ctx context.Context) error {
 
 // fence cuts the clients off, and leaves nothing alive.
 func (p *protocol) fence(ctx context.Context, a ha.Fence) error {
+	if p.r.server.IsUp() {
+		fenced := instanceapi.Fence{At: p.r.clock.Now().UTC(), Why: a.Why}
+		p.r.view.change(func(s *instanceapi.Status) { s.Fence = &fenced })
+	}
+
 	p.claimEnd()
 
 	wait := min(quitWait, (a.Deadline-p.r.opts.Boottime())/2)

@@ -53,3 +53,9 @@ type Rejoin struct {
 	Why string    `json:"why,omitempty"`
 	At  time.Time `json:"at"`
 }
+
+// Fence is a moment at which an instance cut its clients off and killed PostgreSQL, as it might no longer lead.
+type Fence struct {
+	At  time.Time `json:"at"`
+	Why string    `json:"why"`
+}

@@ -147,6 +147,13 @@ func TestStatus(t *testing.T) {
 				Request: "shop-0/x", From: "shop-1", To: "shop-0", Result: v1.SwitchoverCompleted, StartedAt: ago(26 * time.Hour),
 			}
 		},
+		"failed over": func(f *fake) {
+			f.cluster.Status.LastFailover = &v1.FailoverStatus{
+				From: "shop-2", To: "shop-0", Term: 4, At: ago(3 * time.Hour), Reason: "the primary is silent", TimelineID: 4, ForkLSN: "0/5000060",
+				GapMilliseconds: new(int64(4230)), Returned: v1.RejoinRewound, BytesDiscarded: new(int64(1234)),
+				DivergentWAL: "/var/lib/postgresql/data/caretaker/diverged/timeline-3-from-0-5000060",
+			}
+		},
 		"no right to exec": func(f *fake) { f.liveErr = plugin.ErrNoRight },
 		"a replica's node is gone": func(f *fake) {
 			delete(f.live, "shop-2")

@@ -83,7 +83,34 @@ func failover(f *v1.FailoverStatus, now time.Time) string {
 		return ""
 	}
 
-	return fmt.Sprintf("%s ago: %s took over from %s, term %d", span(now.Sub(f.At.Time)), f.To, f.From, f.Term)
+	text := fmt.Sprintf("%s ago: %s took over from %s, term %d", span(now.Sub(f.At.Time)), f.To, f.From, f.Term)
+
+	if f.Reason != "" {
+		text += ": " + f.Reason
+	}
+
+	if f.GapMilliseconds != nil {
+		text += fmt.Sprintf("; %.1fs without a primary", (time.Duration(*f.GapMilliseconds) * time.Millisecond).Seconds())
+	}
+
+	if f.ForkLSN != "" {
+		text += fmt.Sprintf("; timeline %d from %s", f.TimelineID, f.ForkLSN)
+	}
+
+	switch {
+	case f.Returned == "":
+		return text + "; " + f.From + " has not come back yet"
+	case f.BytesDiscarded != nil && *f.BytesDiscarded > 0:
+		text += fmt.Sprintf("; %s of %s's log discarded", size(*f.BytesDiscarded), f.From)
+	default:
+		text += "; nothing discarded"
+	}
+
+	if f.DivergentWAL != "" {
+		text += ", kept in " + f.DivergentWAL + " on its volume"
+	}
+
+	return text
 }
 
 func switchover(s *v1.SwitchoverStatus, now time.Time) string {

@@ -71,9 +71,16 @@ type ClusterStatus struct {
 	// +optional
 	DataDurability DataDurability `json:"dataDurability,omitempty"`
 
-	// LastFailover is the last change of primary that nobody asked for.
+	// LastFailover is the last change of primary that nobody asked for: the first of failoverHistory.
 	// +optional
 	LastFailover *FailoverStatus `json:"lastFailover,omitempty"`
+
+	// FailoverHistory is the evidence of the last ten, the newest first.
+	// +optional
+	// +listType=map
+	// +listMapKey=term
+	// +kubebuilder:validation:MaxItems=10
+	FailoverHistory []FailoverStatus `json:"failoverHistory,omitempty"`
 
 	// LastSwitchover is the last one asked for by annotation.
 	// +optional
@@ -129,6 +136,12 @@ type MemberStatus struct {
 	// SyncState of a replica as the primary sees it: quorum if its acknowledgement counts, async if not.
 	// +optional
 	SyncState string `json:"syncState,omitempty"`
+	// LastRejoin is how it last came back behind another primary.
+	// +optional
+	LastRejoin *RejoinStatus `json:"lastRejoin,omitempty"`
+	// LastFence is when it last killed its PostgreSQL, as it might no longer lead.
+	// +optional
+	LastFence *FenceStatus `json:"lastFence,omitempty"`
 }
 
 // FailoverStatus is a change of primary.
@@ -139,8 +152,69 @@ type FailoverStatus struct {
 	To string `json:"to"`
 	// Term of the new primary.
 	Term int64 `json:"term"`
-	// At is when the operator saw it.
+	// At is when the new primary let clients in, or, until it has told that, when the operator saw it.
 	At metav1.Time `json:"at"`
+	// Reason why the primary before was given up, in the new primary's words.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+	// TimelineID that the new primary writes.
+	// +optional
+	TimelineID int64 `json:"timelineID,omitempty"`
+	// ForkLSN is where the new timeline left the one before.
+	// +optional
+	ForkLSN string `json:"forkLSN,omitempty"`
+	// GapMilliseconds from when the new primary last heard the one before until it let clients in.
+	// +optional
+	GapMilliseconds *int64 `json:"gapMilliseconds,omitempty"`
+	// Returned is how the primary before came back: Followed from what it had, Rewound to the fork, or Cloned anew. Empty
+	// until it has.
+	// +optional
+	Returned RejoinMethod `json:"returned,omitempty"`
+	// BytesDiscarded is log of the primary before that was beyond the fork when it came back. Where commits wait for
+	// replicas, nothing that was acknowledged is in it.
+	// +optional
+	BytesDiscarded *int64 `json:"bytesDiscarded,omitempty"`
+	// DivergentWAL is the folder, on the volume of the primary before, that keeps what was discarded.
+	// +optional
+	DivergentWAL string `json:"divergentWAL,omitempty"`
+}
+
+// RejoinMethod is how an instance came back behind another primary.
+type RejoinMethod string
+
+// The methods of rejoining.
+const (
+	RejoinFollowed RejoinMethod = "Followed"
+	RejoinRewound  RejoinMethod = "Rewound"
+	RejoinCloned   RejoinMethod = "Cloned"
+)
+
+// RejoinStatus is how an instance last came back behind another primary.
+type RejoinStatus struct {
+	// Method: Followed, Rewound or Cloned.
+	Method RejoinMethod `json:"method"`
+	// Term of the primary that it came back behind.
+	Term int64 `json:"term"`
+	// At is when.
+	At metav1.Time `json:"at"`
+	// Reason why it could not simply follow.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+	// BytesDiscarded of its log, beyond where the new timeline began.
+	// +optional
+	BytesDiscarded int64 `json:"bytesDiscarded,omitempty"`
+	// DivergentWAL is the folder on its volume that keeps them.
+	// +optional
+	DivergentWAL string `json:"divergentWAL,omitempty"`
+}
+
+// FenceStatus is a moment at which an instance cut its clients off and killed its PostgreSQL, as it might no longer lead.
+type FenceStatus struct {
+	// At is when.
+	At metav1.Time `json:"at"`
+	// Reason in the instance's words.
+	// +optional
+	Reason string `json:"reason,omitempty"`
 }
 
 // SwitchoverResult is how a switchover stands.

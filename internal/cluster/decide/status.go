@@ -33,8 +33,12 @@ func (p *planner) status() v1.ClusterStatus {
 		Hibernated:         p.hibernatedSince(),
 		PendingRestart:     p.pendingParameters(),
 		DataDurability:     p.durability(),
-		LastFailover:       p.lastFailover(),
+		FailoverHistory:    p.failovers(),
 		LastSwitchover:     p.switched,
+	}
+
+	if len(status.FailoverHistory) > 0 {
+		status.LastFailover = status.FailoverHistory[0].DeepCopy()
 	}
 
 	if p.Record != nil && p.Record.Spec.Primary != nil {
@@ -102,6 +106,7 @@ func (p *planner) memberStatus(name string) v1.MemberStatus {
 	status := v1.MemberStatus{
 		Name: name, Ready: state.ready, State: state.state, Message: state.message,
 		Role: last.Role, Version: last.Version, Streaming: last.Streaming,
+		LastRejoin: last.LastRejoin, LastFence: last.LastFence,
 	}
 
 	if report := p.states[p.primary].report; report != nil && name != p.primary {
@@ -128,6 +133,7 @@ func (p *planner) memberStatus(name string) v1.MemberStatus {
 		status.Role = v1.MemberRole(report.Role)
 		status.Version = report.Version
 		status.Streaming = moment(report.Streaming, last.Streaming)
+		status.LastRejoin, status.LastFence = rejoinStatus(report.Rejoin), fenceStatus(report.Fence, last.LastFence)
 
 		// A clone's progress moves by itself: it is told in steps, in the Cluster's message.
 		if report.State == instanceapi.StateCloning {

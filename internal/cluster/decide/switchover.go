@@ -90,23 +90,6 @@ func (p *planner) memberID(name string) string {
 	return ""
 }
 
-// lastFailover is the last change of primary that no annotation asked for.
-func (p *planner) lastFailover() *v1.FailoverStatus {
-	last := p.Cluster.Status
-	if p.Record == nil || p.Record.Spec.Primary == nil || last.Term == 0 || p.Record.Spec.Primary.Name == last.Primary {
-		return last.LastFailover
-	}
-
-	if s := last.LastSwitchover; s != nil && s.Result == v1.SwitchoverInProgress {
-		return last.LastFailover
-	}
-
-	return &v1.FailoverStatus{
-		From: last.Primary, To: p.Record.Spec.Primary.Name, Term: p.Record.Spec.Term,
-		At: metav1.NewTime(p.Now.Truncate(time.Second)),
-	}
-}
-
 // syncReplication says whether commits are where they are wanted before they are acknowledged.
 func (p *planner) syncReplication() Feature {
 	feature := Feature{Type: v1.ConditionSyncReplication}
