@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
@@ -89,7 +90,7 @@ func runInstance(ctx context.Context, level slog.Level) error {
 		Path: os.Getenv("PATH"), Env: os.Environ(),
 		Layout: layout.Default(), Clock: clock.RealClock{},
 		Log: logging.New(output, level, id), ServerLog: logging.New(os.Stdout, level, id),
-		Term: kube, Labels: kube,
+		Term: kube, Labels: kube, Terminations: kube, TerminationLog: corev1.TerminationMessagePathDefault,
 		Peer: func(name string) (string, int) {
 			return naming.InstanceHost(id.Cluster, name, id.Namespace), naming.PortPostgreSQL
 		},

@@ -80,10 +80,11 @@ func (m *machine) promisedUnder(s Sync) time.Duration {
 	return held[len(held)-need]
 }
 
-// readAuthority: a live read that shows our term, and nothing pending, is authority for a while from its sending.
+// readAuthority: a live read that shows our term under this run, and nothing pending, is authority for a while from its
+// sending.
 func (m *machine) readAuthority(sent time.Duration) {
 	r := m.View.Record
-	if !m.leads() || r.Pending != nil && !m.without(gPendCheck) {
+	if !m.leads() || r.Pending != nil && !m.without(gPendCheck) || r.Primary.Run != m.Run && !m.without(gEndedRun) {
 		return
 	}
 	m.Lead.APIUntil = max(m.Lead.APIUntil, sent+m.Settings.Timing.APIFresh)

@@ -97,11 +97,12 @@ type Observed struct {
 // Exited says that PostgreSQL ended without being asked to, with all its processes.
 type Exited struct{}
 
-// Ended says that at time Seen no process of that member's container was running: the kubelet reported it terminated,
-// or its volume's lock was acquired. The runner repeats it, looking anew each time, while it stays true and a term is
-// pending.
+// Ended says that no process of that run of a member's PID 1 is left, which stays true for ever: the kubelet reported the
+// container terminated that this very run was in. It says nothing of a later run on the same volume. The runner repeats
+// it while the record names that run.
 type Ended struct {
 	Member MemberID
+	Run    uint64
 	Seen   time.Duration
 }
 

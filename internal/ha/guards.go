@@ -32,8 +32,9 @@ const (
 	gDrift                             // fencing leaves a margin for clocks that drift
 	gRecordBehind                      // halt when the record is older than the volume
 
-	gEstMark // promises prove only a term that was established
-	gPrefix  // a candidate needs W others that can follow it without a rewind
+	gEstMark  // promises prove only a term that was established
+	gEndedRun // that a run has ended says nothing of a later one
+	gPrefix   // a candidate needs W others that can follow it without a rewind
 )
 
 func (s *State) without(g guard) bool { return s.Settings.off&g != 0 }

@@ -19,6 +19,8 @@ func (m *machine) membership() {
 		return
 	}
 	switch {
+	case r.Primary.Run != m.Run && !m.without(gClaim) && !m.without(gEndedRun):
+		m.claim(r) // it was started on promises alone
 	case m.Lead.Change:
 		m.finishChange(r)
 	case !m.Lead.Sync.equal(r.sync()):

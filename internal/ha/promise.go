@@ -2,7 +2,7 @@ package ha
 
 import "time"
 
-// endedAge: the word that an instance has ended is worth nothing later, as it may have started again.
+// endedAge: whether a run that has ended is replaced by a new term, or starts again in its own, is decided anew after that.
 const endedAge = 2 * time.Second
 
 // promiseWait is a promise on the giver's clock, with a margin for clocks that drift.
@@ -78,25 +78,32 @@ func (m *machine) onRelease(from Instance, r Release) {
 	m.View.NextRead = 0
 }
 
-// onEnded: at that time no process of the member ran. Promises given before it are void; it is suspected at once; and its
-// authority is over if a pending term was on the record already, since it cannot have started again without seeing it.
+// onEnded: that run of the member is over. Promises given to it are void; it is suspected at once; and its authority is
+// over. A later run of the same member has the promises that were given to itself, and no authority from reads of the
+// record before it has claimed it.
 func (m *machine) onEnded(in Ended) {
-	if m.Promise.To == in.Member && m.Promise.Given <= in.Seen {
+	if m.Promise.To == in.Member && (m.Promise.Run == in.Run || m.without(gEndedRun)) {
 		m.Promise.Until = 0
 	}
 	m.Ended = in
 	v := &m.View
-	if r := v.Record; r != nil && r.Primary.Member == in.Member && v.PendingRule == r.Term && v.PendingSince <= in.Seen {
-		v.OldEnded = true
+	if r := v.Record; r != nil && r.Pending != nil && m.oldEnded(r) {
 		m.Lead.OldOver = min(m.Lead.OldOver, m.Now)
 	}
 	v.NextRead = 0
 }
 
-// primaryEnded tells whether the recorded primary is known to have ended, and was not heard since.
-func (m *machine) primaryEnded(r *Record) bool {
+// oldEnded tells whether the run that leads by the record is known to be over.
+func (m *machine) oldEnded(r *Record) bool {
 	e := m.Ended
-	heard := m.Leader.ID == e.Member && m.Leader.Heard > e.Seen
 
-	return e.Member != "" && e.Member == r.Primary.Member && !heard && m.View.TermSince <= e.Seen && m.Now-e.Seen < endedAge
+	return e.Run != 0 && e.Member == r.Primary.Member && (e.Run == r.Primary.Run || m.without(gEndedRun))
+}
+
+// primaryEnded tells whether the recorded primary is known to be over, and no later run of it was heard.
+func (m *machine) primaryEnded(r *Record) bool {
+	l := &m.Leader
+	again := l.ID == r.Primary.Member && l.Run != m.Ended.Run && m.Now-l.Heard <= m.Settings.Timing.missed()
+
+	return m.oldEnded(r) && !again && m.Now-m.Ended.Seen < endedAge
 }

@@ -86,7 +86,7 @@ func (m *machine) setRecord(r *Record, version string) {
 	}
 	v.Record, v.Version = r, version
 	if r.Pending != nil && v.PendingRule != r.Term {
-		v.PendingRule, v.PendingSince, v.OldEnded = r.Term, m.Now, false
+		v.PendingRule, v.PendingSince = r.Term, m.Now
 	}
 	m.checkRecord()
 	if r.Seq > m.Disk.Seen {

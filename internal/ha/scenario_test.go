@@ -472,6 +472,29 @@ func timeScenarios() []scenario {
 			w.must(t, "B being primary", 10*time.Second, func() bool { return b.admitted })
 			w.run(w.now + time.Second)
 		}},
+		{"word of an earlier run is taken for the one that serves", gEndedRun, async2, func(t *testing.T, w *world) {
+			t.Helper()
+			w.steady(t)
+			a, b := w.node("A"), w.node("B")
+			over := Ended{Member: a.disk.Member, Run: a.st.Run}
+			a.crash("crashes")
+			a.start()
+			w.must(t, "A serving again", 15*time.Second, func() bool { return a.admitted && b.upstream == 0 })
+			w.run(w.now + 2*time.Second)
+			w.api(false, "B")
+			w.wire(false, "AB")
+			w.run(w.now + 6*time.Second) // promises are over, A serves on its reads
+			w.must(t, "a read", time.Second, func() bool { return a.st.View.At > a.clock()-60*ms })
+			w.api(false, "A")
+			a.pidStop = w.now + 20*time.Second
+			w.api(true, "B")
+			over.Seen = b.clock()
+			w.tell(b, over)
+			w.tell(b, ForceTerm{})
+			w.hint()
+			w.must(t, "B being primary", 10*time.Second, func() bool { return b.admitted })
+			w.run(w.now + time.Second)
+		}},
 		{"a read that shows a pending term counts as authority", gPendCheck, async2, func(t *testing.T, w *world) {
 			t.Helper()
 			w.steady(t)

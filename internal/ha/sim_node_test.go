@@ -97,21 +97,22 @@ func (n *node) crash(why string) {
 	n.evidence()
 }
 
-// evidence: the kubelet tells the others that the container has ended, if it still has when they look.
+// evidence: the kubelet tells the others that the container of this run has ended, also when another runs already.
 func (n *node) evidence() {
 	if n.w.o.directed || n.silent || !n.told && n.w.rnd.IntN(2) == 0 {
 		return
 	}
+	member, run := n.st.Self.ID, n.st.Run
 	for _, m := range n.w.nodes {
 		if m == n || !n.w.canAPI(m) {
 			continue
 		}
 		var look func()
 		look = func() {
-			if n.alive || !m.alive || !n.w.canAPI(m) {
+			if !m.alive || !n.w.canAPI(m) {
 				return
 			}
-			in, inc := Ended{Member: n.disk.Member, Seen: m.clock()}, m.inc()
+			in, inc := Ended{Member: member, Run: run, Seen: m.clock()}, m.inc()
 			n.w.at(n.w.between(0, 300*ms), func() { m.whenThawed(inc, func() { m.event(in) }) })
 			if n.w.rnd.IntN(5) > 0 {
 				n.w.at(n.w.between(200*ms, 800*ms), look)

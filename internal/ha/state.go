@@ -228,8 +228,6 @@ type View struct {
 	PendingRule  uint64
 	PendingSince time.Duration
 	SameSince    time.Duration
-	// OldEnded: since then, the recorded primary was seen to have ended.
-	OldEnded bool
 	// TermSince is when this established term was first seen.
 	TermSince time.Duration
 

@@ -124,10 +124,12 @@ func (r *runner) startProtocol(ctx context.Context, facts Facts) error {
 	r.conf.Set(func(in *serverconf.Input) { in.Member, in.Upstream = string(disk.Member), nil })
 	r.setProtocol(p)
 	r.term.setPassive()
+	r.markRun(run)
 	r.log.Info("takes part in failover", "member", disk.Member, "run", run, "led", disk.Led, "pledged", disk.Pledged, "empty", disk.Empty)
 
 	go p.driver.Run(ctx)
 	go p.observing(ctx)
+	go p.watchEnded(ctx)
 
 	return nil
 }

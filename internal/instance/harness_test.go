@@ -96,6 +96,7 @@ func runChild(encoded string) int {
 		Path: c.Path, Env: []string{"PATH=" + os.Getenv("PATH")},
 		Layout: c.Layout, Clock: clock.RealClock{}, Log: log, ServerLog: log,
 		Term: fileStore{path: c.Record}, Labels: fileLabel{path: c.Layout.RunDir + "/label"},
+		TerminationLog: c.Layout.RunDir + "/termination-log", Terminations: fileKubelet{runDir: c.Layout.RunDir},
 		Peer:       func(name string) (string, int) { return "127.0.0.1", c.Ports[name] },
 		PeerStatus: func(name string) string { return c.Statuses[name] },
 		Boottime:   harunner.Boottime,
@@ -193,6 +194,21 @@ type fileLabel struct{ path string }
 
 func (l fileLabel) SetRole(_ context.Context, role string) error {
 	return os.WriteFile(l.path, []byte(role), 0o600)
+}
+
+// fileKubelet is a kubelet's word in files: root/member/ended has the pod's UID and the termination log of the container
+// that ended last.
+type fileKubelet struct{ runDir string }
+
+func (k fileKubelet) Terminations(_ context.Context, name string) (podUID string, messages []string, err error) {
+	content, err := os.ReadFile(filepath.Join(filepath.Dir(filepath.Dir(k.runDir)), name, "ended"))
+	if err != nil {
+		return "", nil, err
+	}
+
+	podUID, message, _ := strings.Cut(string(content), "\n")
+
+	return podUID, []string{message}, nil
 }
 
 // StripPrimary: the files lie at root/member/run/label.
@@ -379,7 +395,15 @@ func (w *world) start(name, podUID string) *member {
 
 	must(w.t, m.cmd.Start())
 
-	go func() { m.ended <- m.cmd.Wait() }()
+	go func() {
+		err := m.cmd.Wait()
+		// As a kubelet does, a moment later.
+		time.Sleep(200 * time.Millisecond)
+
+		message, _ := os.ReadFile(m.layout.RunDir + "/termination-log")
+		_ = os.WriteFile(dir+"/ended", []byte(podUID+"\n"+string(message)), 0o644)
+		m.ended <- err
+	}()
 
 	w.owner.Cleanup(func() {
 		m.kill()

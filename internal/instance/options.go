@@ -32,6 +32,10 @@ type Options struct {
 	Term term.Store
 	// Labels labels the pod.
 	Labels Labeler
+	// Terminations is what the kubelet says of other instances' containers, and TerminationLog the file that it copies into
+	// its word on ours; empty for none.
+	Terminations   Terminations
+	TerminationLog string
 	// Peer is where another member's PostgreSQL listens.
 	Peer func(instance string) (host string, port int)
 	// PeerStatus is the address of another member's status server; Address is our own as told to them, if that is not
@@ -42,6 +46,13 @@ type Options struct {
 	Watchdog []string
 	// Boottime is CLOCK_BOOTTIME.
 	Boottime func() time.Duration
+}
+
+// Terminations is what the kubelet says of containers that have ended.
+type Terminations interface {
+	// Terminations reads a pod live: its UID, and what its containers that have ended had written to their termination
+	// logs.
+	Terminations(ctx context.Context, instance string) (podUID string, messages []string, err error)
 }
 
 // Labeler says to Kubernetes what role this instance has.

@@ -72,6 +72,8 @@ type Snapshot struct {
 	// SystemID of the record.
 	SystemID  string
 	Authority ha.Authority
+	// Heartbeat interval.
+	Heartbeat time.Duration
 	// Tip is the end of the own log, as it was last seen.
 	Tip ha.Tip
 	// Diverged: the log went on beyond where the leader took over.
@@ -168,7 +170,7 @@ func (d *Driver) publish() {
 	s := &d.state
 	v := Snapshot{
 		Self: s.Self, Phase: s.Phase, Since: s.Entered, Halted: s.Halted, Led: s.Disk.Led, Leader: s.Leader,
-		Names: map[ha.MemberID]string{}, Authority: s.Authority(), Word: s.Word(), Tip: s.Obs.Tip, Diverged: s.HasDiverged(),
+		Names: map[ha.MemberID]string{}, Authority: s.Authority(), Word: s.Word(), Heartbeat: s.Settings.Timing.Heartbeat, Tip: s.Obs.Tip, Diverged: s.HasDiverged(),
 	}
 
 	if r := s.View.Record; r != nil {

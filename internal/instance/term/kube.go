@@ -144,6 +144,52 @@ func (k *Kube) StripPrimary(ctx context.Context, instance string) error {
 	return err
 }
 
+// terminatedPod is what is read of a pod.
+type terminatedPod struct {
+	Metadata struct {
+		UID string `json:"uid"`
+	} `json:"metadata"`
+	Status struct {
+		ContainerStatuses []struct {
+			State     containerState `json:"state"`
+			LastState containerState `json:"lastState"`
+		} `json:"containerStatuses"`
+	} `json:"status"`
+}
+
+type containerState struct {
+	Terminated *struct {
+		Message string `json:"message"`
+	} `json:"terminated"`
+}
+
+// Terminations reads a pod live: its UID, and what the containers that have ended left in their termination logs.
+func (k *Kube) Terminations(ctx context.Context, pod string) (podUID string, messages []string, err error) {
+	body, err := k.client.Get().AbsPath(k.podPath(pod)).Do(ctx).Raw()
+	if err != nil {
+		return "", nil, fmt.Errorf("read the pod %s: %w", pod, err)
+	}
+
+	var found terminatedPod
+	if err := json.Unmarshal(body, &found); err != nil {
+		return "", nil, fmt.Errorf("decode the pod %s: %w", pod, err)
+	}
+
+	for _, container := range found.Status.ContainerStatuses {
+		for _, state := range []containerState{container.State, container.LastState} {
+			if state.Terminated != nil {
+				messages = append(messages, state.Terminated.Message)
+			}
+		}
+	}
+
+	return found.Metadata.UID, messages, nil
+}
+
+func (k *Kube) podPath(pod string) string {
+	return fmt.Sprintf("/api/v1/namespaces/%s/pods/%s", k.namespace, pod)
+}
+
 func (k *Kube) label(ctx context.Context, pod, role string) error {
 	body, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"labels": map[string]string{naming.LabelRole: role}},
@@ -152,8 +198,7 @@ func (k *Kube) label(ctx context.Context, pod, role string) error {
 		return fmt.Errorf("encode the role label: %w", err)
 	}
 
-	path := fmt.Sprintf("/api/v1/namespaces/%s/pods/%s", k.namespace, pod)
-	if err := k.client.Patch(types.MergePatchType).AbsPath(path).Body(body).Do(ctx).Error(); err != nil {
+	if err := k.client.Patch(types.MergePatchType).AbsPath(k.podPath(pod)).Body(body).Do(ctx).Error(); err != nil {
 		return fmt.Errorf("label the pod %s: %w", pod, err)
 	}
 
