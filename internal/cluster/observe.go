@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/cluster/build"
@@ -266,7 +267,10 @@ func (r *Reconciler) observeInstances(ctx context.Context, o *observation) error
 func (r *Reconciler) ask(ctx context.Context, pod *corev1.Pod, target instanceclient.Target) decide.Report {
 	status, err := r.options.Instances.Status(ctx, target)
 	if err != nil {
-		return decide.Report{Error: err.Error(), SilentFor: r.silence.missed(pod.UID, r.options.Clock.Now())}
+		since := r.silence.missed(pod.UID, r.options.Clock.Now())
+		log.FromContext(ctx).V(1).Info("An instance does not answer", "instance", pod.Name, "since", since, "error", err.Error())
+
+		return decide.Report{Error: err.Error(), SilentSince: since}
 	}
 
 	r.silence.answered(pod.UID)

@@ -29,8 +29,8 @@ func (s *silence) answered(pod types.UID) {
 	delete(s.byPod, pod)
 }
 
-// missed notes that there was none, and says for how long.
-func (s *silence) missed(pod types.UID, now time.Time) time.Duration {
+// missed notes that there was none, and says since when.
+func (s *silence) missed(pod types.UID, now time.Time) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -48,5 +48,5 @@ func (s *silence) missed(pod types.UID, now time.Time) time.Duration {
 	q.asked = now
 	s.byPod[pod] = q
 
-	return now.Sub(q.since)
+	return q.since
 }

@@ -40,7 +40,7 @@ func TestOptions(t *testing.T) {
 		"no image":       {nil, "--operator-image is required"},
 		"no default":     {[]string{image, "--default-postgres-image="}, "--default-postgres-image"},
 		"pull policy":    {[]string{image, "--operator-image-pull-policy=Sometimes"}, `"Sometimes"; use one of [Always IfNotPresent Never]`},
-		"lease too low":  {[]string{image, "--leader-elect", "--leader-election-lease-duration=10s"}, "must be above renew deadline"},
+		"lease too low":  {[]string{image, "--leader-elect", "--leader-election-lease-duration=6s"}, "must be above renew deadline"},
 		"no concurrency": {[]string{image, "--max-concurrent-reconciles=0"}, "--max-concurrent-reconciles is 0"},
 		"no requests":    {[]string{image, "--kube-api-qps=0"}, "--kube-api-qps is 0"},
 		"no limit":       {[]string{image, "--kube-api-qps=-1"}, ""},

@@ -65,9 +65,9 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 		"name of the Lease; operators with the same name in a namespace stand by for each other")
 	flags.StringVar(&o.LeaderElectionNamespace, "leader-election-namespace", "",
 		"namespace of the Lease; the operator's own if empty")
-	flags.DurationVar(&o.LeaseDuration, "leader-election-lease-duration", 15*time.Second,
+	flags.DurationVar(&o.LeaseDuration, "leader-election-lease-duration", 8*time.Second,
 		"how long the others wait for a leader that does not renew")
-	flags.DurationVar(&o.RenewDeadline, "leader-election-renew-deadline", 10*time.Second,
+	flags.DurationVar(&o.RenewDeadline, "leader-election-renew-deadline", 6*time.Second,
 		"how long the leader tries to renew before it gives up")
 	flags.DurationVar(&o.RetryPeriod, "leader-election-retry-period", 2*time.Second,
 		"how often everybody tries")

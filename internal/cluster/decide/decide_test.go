@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -216,14 +217,25 @@ func TestOneThingHappens(t *testing.T) {
 			kind: conditions.Stalled, says: "db-1: the disk is full; expand the volume (2 of 3 instances ready)",
 		},
 		{
-			name: "a single missed call", happens: []mutation{func(w *world) { w.view.Reports["db-1"] = decide.Report{Error: "timeout"} }},
+			name: "a single missed call", happens: []mutation{silent(2*time.Second, "db-1")},
 			kind: conditions.Done, says: "3 of 3 instances ready",
 		},
 		{
-			name: "a long silence", happens: []mutation{func(w *world) {
-				w.view.Reports["db-1"] = decide.Report{Error: "timeout", SilentFor: 60e9}
-			}},
-			kind: conditions.Waiting, says: "Waiting for db-1: it does not answer the operator on port 8000 for 1m0s (timeout)",
+			name: "silence while others answer: its kubelet may be lost with it", happens: []mutation{silent(6*time.Second, "db-1")},
+			kind: conditions.Waiting,
+			says: " UTC; look at its node, its log, and network policies (2 of 3 instances ready)",
+		},
+		{
+			name: "the primary's node is lost", happens: []mutation{silent(6*time.Second, "db-0")},
+			kind: conditions.Waiting, says: "Waiting for db-0: no answer on port 8000 since",
+		},
+		{
+			name: "silence of all: the operator may be cut off", happens: []mutation{silent(19*time.Second, "db-0", "db-1", "db-2")},
+			kind: conditions.Done, says: "3 of 3 instances ready",
+		},
+		{
+			name: "long silence of all", happens: []mutation{silent(time.Minute, "db-0", "db-1", "db-2")},
+			kind: conditions.Waiting, says: " UTC; look at its node, its log, and network policies (3 of 3 instances ready)",
 		},
 		{
 			name: "a recovery is asked for", happens: []mutation{spec(func(s *v1.ClusterSpec) {

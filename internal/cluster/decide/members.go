@@ -15,7 +15,8 @@ import (
 
 // What an instance is doing is told by whoever knows best, in this order: its volume (being deleted), its pod (gone,
 // leaving, failed, unschedulable, its container not running), PID 1's own report, and last the kubelet's readiness probe.
-// Ready is the kubelet's word, since services follow it; PID 1 can only take it back.
+// Ready is the kubelet's word, since services follow it; PID 1 can only take it back, also by its silence while others
+// answer: the word of a kubelet whose node is lost stays what it was for most of a minute.
 
 // States beside those that PID 1 reports.
 const (
@@ -28,9 +29,13 @@ const (
 	stateUnreachable   = "Unreachable"
 )
 
-// silenceLimit is how long an instance may leave calls unanswered before that is worth a word: on a busy machine a
-// single timeout means nothing.
-const silenceLimit = 20 * time.Second
+const (
+	// doubtAfter is how long an instance may leave calls unanswered, while others of the Cluster answer, until it is not
+	// counted as ready any more. On a busy machine a single timeout means nothing.
+	doubtAfter = 5 * time.Second
+	// silenceLimit is how long any instance may do so before that is worth a word.
+	silenceLimit = 20 * time.Second
+)
 
 // memberState is what one instance is doing.
 type memberState struct {
@@ -109,20 +114,53 @@ func (f *facts) podState(name string, pod *corev1.Pod) memberState {
 // silent is an instance whose pod runs and that does not answer. Unknown is not missing: what the kubelet says holds.
 func (f *facts) silent(name string, s memberState) memberState {
 	report, asked := f.Reports[name]
+	isLost := f.isLost(name)
 
-	if s.ready {
+	switch {
+	case s.ready && !isLost:
 		s.state, s.message = string(instanceapi.StateRunning), ""
+	case hasStarted(f.Pods[name]):
+		s.message = "it does not answer the operator"
 	}
 
-	if !asked || report.SilentFor < silenceLimit || !s.running {
+	if !asked || !s.running || !isLost && f.Now.Sub(report.SilentSince) < silenceLimit {
 		return s
 	}
 
+	// A moment, not a duration: a message that moves by itself would be written again with each look.
+	s.ready = s.ready && !isLost
 	s.state, s.reason = stateUnreachable, v1.ReasonInstanceUnreachable
-	s.message = fmt.Sprintf("it does not answer the operator on port %d for %s (%s); look at its log, its node, and network policies",
-		naming.PortStatus, report.SilentFor.Round(time.Second), report.Error)
+	s.message = fmt.Sprintf("no answer on port %d since %s; look at its node, its log, and network policies",
+		naming.PortStatus, report.SilentSince.UTC().Format("15:04:05 UTC"))
 
 	return s
+}
+
+// isLost: others answer, so that it is not the operator that is cut off, and this one has not for a while.
+func (f *facts) isLost(name string) bool {
+	report, asked := f.Reports[name]
+	if !asked || report.Status != nil || f.Now.Sub(report.SilentSince) < doubtAfter {
+		return false
+	}
+
+	for _, other := range f.Reports {
+		if other.Status != nil {
+			return true
+		}
+	}
+
+	return false
+}
+
+// hasStarted says whether the startup probe was answered: PID 1 has been there.
+func hasStarted(pod *corev1.Pod) bool {
+	for _, status := range pod.Status.ContainerStatuses {
+		if status.Name == build.ContainerPostgres {
+			return status.Started != nil && *status.Started
+		}
+	}
+
+	return false
 }
 
 // report is the answer of this pod; one of an earlier pod of the same name does not count.

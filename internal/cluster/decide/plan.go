@@ -20,6 +20,8 @@ const (
 	patience  = 2 * time.Minute
 	// afterBlocked: something is under way that nobody expects to end soon.
 	afterBlocked = 5 * time.Second
+	// afterSilence: an instance did not answer, and it is to be known soon whether it is lost.
+	afterSilence = time.Second
 	// afterQuiet: also finds out about the user's secrets, which are not watched.
 	afterQuiet = 10 * time.Second
 )

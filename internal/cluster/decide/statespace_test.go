@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -47,7 +48,7 @@ func mutations() []named {
 		}},
 		{name: "silent", mutation: func(w *world) {
 			if _, ok := w.view.Reports["db-1"]; ok {
-				w.view.Reports["db-1"] = decide.Report{Error: "timeout", SilentFor: 60e9}
+				w.view.Reports["db-1"] = decide.Report{Error: "timeout", SilentSince: w.view.Now.Add(-time.Minute)}
 			}
 		}},
 		{name: "record lost", mutation: func(w *world) { w.view.Record = nil }},

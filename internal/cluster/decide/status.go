@@ -269,8 +269,14 @@ func (p *planner) hibernated() Feature {
 	return feature
 }
 
-// quiet is how long nothing needs to be looked at: certificates are renewed in time.
+// quiet is how long nothing needs to be looked at: certificates are renewed in time, a silent instance is asked again.
 func (p *planner) quiet() time.Duration {
+	for _, report := range p.Reports {
+		if report.Status == nil {
+			return afterSilence
+		}
+	}
+
 	if p.Certificates.RenewAt.IsZero() {
 		return afterQuiet
 	}

@@ -64,6 +64,6 @@ type Report struct {
 	Status *instanceapi.Status
 	// Error says why there was none.
 	Error string
-	// SilentFor is how long there has been none.
-	SilentFor time.Duration
+	// SilentSince is the first call in a row that was not answered.
+	SilentSince time.Time
 }

@@ -439,6 +439,15 @@ func unready(name string) mutation {
 	}
 }
 
+func silent(since time.Duration, names ...string) mutation {
+	return func(w *world) {
+		w.view.Reports = maps.Clone(w.view.Reports)
+		for _, name := range names {
+			w.view.Reports[name] = decide.Report{Error: "timeout", SilentSince: w.view.Now.Add(-since)}
+		}
+	}
+}
+
 func pendingRestart(name, parameter, from, to string) mutation {
 	return func(w *world) {
 		if w.view.Reports[name].Status == nil {
