@@ -330,6 +330,21 @@ func TestFailover(t *testing.T) {
 		t.Logf("gap %s, %s took over from %s", w.longest(), next, primary)
 		c.startMember(primary)
 		c.awaitWhole()
+
+		numbers := get(t, "http://"+c.members[next].layout.MetricsAddress+"/metrics")
+		if strings.Contains(numbers, "caretaker_ha_failovers_total 0") || !strings.Contains(numbers, "caretaker_ha_failovers_total") {
+			t.Errorf("%s does not count that it took over from a pod that was stopped", next)
+		}
+
+		for _, want := range []string{
+			"caretaker_ha_is_primary 1", "caretaker_ha_authority 1", "caretaker_ha_promises_needed 1", "caretaker_ha_acks_needed 1",
+			"caretaker_ha_peer_silence_seconds{peer=\"" + primary + "\"}",
+			"caretaker_pg_replication_lag_bytes{replica=\"" + primary + "\",state=\"streaming\"}",
+		} {
+			if !strings.Contains(numbers, want) {
+				t.Errorf("the metrics of %s have no %s", next, want)
+			}
+		}
 	})
 
 	c.t = t

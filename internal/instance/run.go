@@ -100,6 +100,8 @@ func newRunner(opts Options, table *process.Table) *runner {
 			return status.Major, r.serves() && !r.view.isStopping()
 		},
 		Restarts: func() int { return r.view.get().Restarts },
+		Protocol: r.protocolMetrics,
+		Instance: r.instanceOf,
 		Rejoins: func() (int, int) {
 			kept := r.rejoins.get()
 

@@ -74,6 +74,10 @@ type Snapshot struct {
 	Authority ha.Authority
 	// Heartbeat interval.
 	Heartbeat time.Duration
+	// Contacts are when those that this instance has to hear were last heard, by name: the voters by a primary, the primary
+	// by the others.
+	Contacts map[string]time.Duration
+	Counters Counters
 	// Tip is the end of the own log, as it was last seen.
 	Tip ha.Tip
 	// Diverged: the log went on beyond where the leader took over.
@@ -89,6 +93,9 @@ type Driver struct {
 	work   *worker
 	saves  chan ha.Save
 	record recordKeeper
+	// counters and silent belong to the driver's goroutine.
+	counters Counters
+	silent   int
 }
 
 // NewDriver starts from a state of ha.New.
@@ -148,10 +155,12 @@ func (d *Driver) Run(ctx context.Context) {
 }
 
 func (d *Driver) step(ctx context.Context, event ha.Event) {
-	before := d.state.Phase
+	before, pledge := d.state.Phase, d.state.Pledge.Term
 
 	next, actions := ha.Step(d.state, event)
+	d.countActions(actions)
 	d.state = next
+	d.countState(pledge)
 	d.opts.KillBy(next.KillBy())
 
 	for _, action := range actions {
@@ -170,7 +179,8 @@ func (d *Driver) publish() {
 	s := &d.state
 	v := Snapshot{
 		Self: s.Self, Phase: s.Phase, Since: s.Entered, Halted: s.Halted, Led: s.Disk.Led, Leader: s.Leader,
-		Names: map[ha.MemberID]string{}, Authority: s.Authority(), Word: s.Word(), Heartbeat: s.Settings.Timing.Heartbeat, Tip: s.Obs.Tip, Diverged: s.HasDiverged(),
+		Names: map[ha.MemberID]string{}, Contacts: d.contacts(), Counters: d.counters, Authority: s.Authority(), Word: s.Word(),
+		Heartbeat: s.Settings.Timing.Heartbeat, Tip: s.Obs.Tip, Diverged: s.HasDiverged(),
 	}
 
 	if r := s.View.Record; r != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,6 +39,10 @@ type Source struct {
 	Restarts func() int
 	// Rejoins are how often this member was rewound, and copied anew, because it could not follow the primary.
 	Rejoins func() (rewinds, reclones int)
+	// Protocol is how the instance stands in the failover protocol; false while it takes no part.
+	Protocol func() (Protocol, bool)
+	// Instance is the instance of a replication connection, by the name that the connection shows.
+	Instance func(application string) string
 }
 
 // Collector collects the metrics of a PostgreSQL server.
@@ -97,6 +102,7 @@ func (c *Collector) scrape() []prometheus.Metric {
 		prometheus.MustNewConstMetric(c.rewinds, prometheus.CounterValue, float64(rewinds)),
 		prometheus.MustNewConstMetric(c.reclones, prometheus.CounterValue, float64(reclones)),
 	}
+	found = append(found, c.protocol()...)
 
 	major, isUp := c.source.IsUp()
 	if !isUp {
@@ -114,7 +120,7 @@ func (c *Collector) scrape() []prometheus.Metric {
 				continue
 			}
 
-			rows, err := ask(ctx, conn, q)
+			rows, err := c.ask(ctx, conn, q)
 			if err != nil {
 				found = append(found, prometheus.MustNewConstMetric(c.failed, prometheus.GaugeValue, 1, q.name))
 				c.log.Debug("a metrics query failed", "query", q.name, "error", err)
@@ -142,7 +148,7 @@ func (c *Collector) scrape() []prometheus.Metric {
 }
 
 // ask runs a query and makes its metrics.
-func ask(ctx context.Context, conn *pgx.Conn, q query) ([]prometheus.Metric, error) {
+func (c *Collector) ask(ctx context.Context, conn *pgx.Conn, q query) ([]prometheus.Metric, error) {
 	rows, err := conn.Query(ctx, q.sql)
 	if err != nil {
 		return nil, fmt.Errorf("query %s: %w", q.name, err)
@@ -160,6 +166,11 @@ func ask(ctx context.Context, conn *pgx.Conn, q query) ([]prometheus.Metric, err
 		labels, values, err := scan(rows, q)
 		if err != nil {
 			return nil, fmt.Errorf("query %s: %w", q.name, err)
+		}
+
+		// Members are known to PostgreSQL by their IDs, to people by their instances.
+		if i := slices.Index(q.labels, replicaLabel); i >= 0 {
+			labels[i] = c.source.Instance(labels[i])
 		}
 
 		for i, value := range values {

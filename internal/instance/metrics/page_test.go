@@ -4,12 +4,14 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/yaml"
 )
 
 // page is the reference of all metrics; the table between the marks is written from the code.
@@ -50,28 +52,40 @@ func TestPage(t *testing.T) {
 
 func table() string {
 	rows := []string{
-		row("up", "gauge", nil, "1 if PostgreSQL answers."),
-		row("restarts_total", "counter", nil, "How often PostgreSQL was started again after it ended by itself."),
-		row("rewinds_total", "counter", nil, "How often this member's log had diverged from the primary's, and was rewound."),
-		row("reclones_total", "counter", nil, "How often this member's data were of no use, and were copied anew."),
-		row("scrape_failed", "gauge", []string{"query"}, "1 for a query that failed in this scrape."),
+		row(prefix+"up", "gauge", nil, "1 if PostgreSQL answers."),
+		row(prefix+"restarts_total", "counter", nil, "How often PostgreSQL was started again after it ended by itself."),
+		row(prefix+"rewinds_total", "counter", nil, "How often this member's log had diverged from the primary's, and was rewound."),
+		row(prefix+"reclones_total", "counter", nil, "How often this member's data were of no use, and were copied anew."),
+		row(prefix+"scrape_failed", "gauge", []string{"query"}, "1 for a query that failed in this scrape."),
 	}
 
 	for _, q := range append(queries(), tables()) {
 		for _, m := range q.metrics {
-			kind := "gauge"
-			if m.kind == prometheus.CounterValue {
-				kind = "counter"
-			}
-
 			// Some have one query for old majors and one for new ones.
-			if line := row(m.name, kind, q.labels, m.help); !slices.Contains(rows, line) {
+			if line := row(prefix+m.name, kindOf(m.kind), q.labels, m.help); !slices.Contains(rows, line) {
 				rows = append(rows, line)
 			}
 		}
 	}
 
+	for _, m := range protocolMetrics() {
+		var labels []string
+		if m.label != "" {
+			labels = []string{m.label}
+		}
+
+		rows = append(rows, row(protocolPrefix+m.name, kindOf(m.kind), labels, m.help))
+	}
+
 	return "\n| metric | type | labels | meaning |\n|---|---|---|---|\n" + strings.Join(rows, "") + "\n"
+}
+
+func kindOf(kind prometheus.ValueType) string {
+	if kind == prometheus.CounterValue {
+		return "counter"
+	}
+
+	return "gauge"
 }
 
 func row(name, kind string, labels []string, help string) string {
@@ -80,5 +94,47 @@ func row(name, kind string, labels []string, help string) string {
 		quoted[i] = "`" + label + "`"
 	}
 
-	return fmt.Sprintf("| `%s%s` | %s | %s | %s |\n", prefix, name, kind, strings.Join(quoted, ", "), help)
+	return fmt.Sprintf("| `%s` | %s | %s | %s |\n", name, kind, strings.Join(quoted, ", "), help)
+}
+
+// TestAlerts holds the example alerts to the metrics that there are.
+func TestAlerts(t *testing.T) {
+	const file = "../../../config/monitoring/prometheusrule.yaml"
+
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	var rules struct {
+		Spec struct {
+			Groups []struct {
+				Rules []struct {
+					Alert       string            `json:"alert"`
+					Expr        string            `json:"expr"`
+					Annotations map[string]string `json:"annotations"`
+				} `json:"rules"`
+			} `json:"groups"`
+		} `json:"spec"`
+	}
+	if err := yaml.Unmarshal(text, &rules); err != nil {
+		t.Fatal(err)
+	}
+
+	known := table()
+
+	for _, group := range rules.Spec.Groups {
+		for _, rule := range group.Rules {
+			names := regexp.MustCompile(`caretaker_\w+`).FindAllString(rule.Expr, -1)
+			if len(names) == 0 || rule.Annotations["summary"] == "" {
+				t.Errorf("alert %s: %q is about no metric of ours, or has no summary", rule.Alert, rule.Expr)
+			}
+
+			for _, name := range names {
+				if !strings.Contains(known, "`"+name+"`") {
+					t.Errorf("alert %s asks for %s, which there is not", rule.Alert, name)
+				}
+			}
+		}
+	}
 }

@@ -12,6 +12,9 @@ type metric struct {
 	kind prometheus.ValueType
 }
 
+// replicaLabel names a replica.
+const replicaLabel = "replica"
+
 // query is a question to PostgreSQL. Its columns are first the labels, as text, then the metrics, as float8; a null is
 // left out. It runs on majors min to max (0: no limit).
 type query struct {
@@ -114,7 +117,7 @@ func checkpointMetrics() []metric {
 func replicationQueries() []query {
 	return []query{
 		{
-			name: "replication", labels: []string{"replica", "state"},
+			name: "replication", labels: []string{replicaLabel, "state"},
 			sql: `SELECT application_name, COALESCE(state, ''),
        ((CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END) - replay_lsn)::float8,
        extract(epoch FROM COALESCE(replay_lag, '0'))::float8
@@ -169,12 +172,14 @@ func activityQueries() []query {
 			name: "transactions",
 			sql: `SELECT COALESCE(max(extract(epoch FROM now() - xact_start)), 0)::float8,
        COALESCE(max(age(backend_xmin)), 0)::float8,
-       (SELECT count(*) FROM pg_locks WHERE NOT granted)::float8
+       (SELECT count(*) FROM pg_locks WHERE NOT granted)::float8,
+       count(*) FILTER (WHERE wait_event = 'SyncRep')::float8
   FROM pg_stat_activity WHERE backend_type = 'client backend'`,
 			metrics: []metric{
 				gauge("longest_transaction_seconds", "Age of the oldest open transaction of a client."),
 				gauge("oldest_snapshot_transactions", "Transactions since the oldest snapshot in use, which holds vacuum back."),
 				gauge("waiting_locks", "Requests for locks that wait."),
+				gauge("sync_waiters", "Clients whose commit waits for a replica's acknowledgement."),
 			},
 		},
 		{

@@ -82,5 +82,5 @@ func (c *Collector) askDatabase(ctx context.Context, name string) ([]prometheus.
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // only read from
 
-	return ask(ctx, conn, tables())
+	return c.ask(ctx, conn, tables())
 }
