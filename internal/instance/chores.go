@@ -299,7 +299,8 @@ func (c *chores) label(role instanceapi.Role) {
 		return
 	}
 
-	c.wantRole = role
+	// What is set is not certain from here on: another primary may have taken the label off meanwhile.
+	c.wantRole, c.setRole = role, ""
 
 	select {
 	case c.labelKick <- struct{}{}:
@@ -347,7 +348,9 @@ func (c *chores) setLabel(ctx context.Context, role instanceapi.Role) error {
 	}
 
 	c.mu.Lock()
-	c.setRole = role
+	if c.wantRole == role {
+		c.setRole = role
+	}
 	c.mu.Unlock()
 	c.log.Info("labelled the pod", "role", role)
 

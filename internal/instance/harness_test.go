@@ -214,11 +214,11 @@ func (k fileKubelet) Terminations(_ context.Context, name string) (podUID string
 // StripPrimary: the files lie at root/member/run/label.
 func (l fileLabel) StripPrimary(_ context.Context, name string) error {
 	path := filepath.Join(filepath.Dir(filepath.Dir(filepath.Dir(l.path))), name, "run/label")
-	if _, err := os.Stat(path); err != nil {
-		return nil //nolint:nilerr // there is no such pod
+	if role, err := os.ReadFile(path); err != nil || string(role) != "primary" {
+		return nil //nolint:nilerr // there is no such pod, or it is none
 	}
 
-	return os.WriteFile(path, []byte("replica"), 0o600)
+	return os.Remove(path)
 }
 
 // world is a Cluster of instances on this machine.

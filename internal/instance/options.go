@@ -59,6 +59,6 @@ type Terminations interface {
 type Labeler interface {
 	// SetRole labels the own pod; it may be called again with the same role.
 	SetRole(ctx context.Context, role string) error
-	// StripPrimary makes the label of another pod that of a replica, if there is such a pod.
+	// StripPrimary takes the label off another pod, if there is such a pod and it is labelled primary.
 	StripPrimary(ctx context.Context, instance string) error
 }

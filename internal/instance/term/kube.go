@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -132,12 +133,22 @@ func decode(result rest.Result) (Record, error) {
 }
 
 // SetRole labels the own pod.
-func (k *Kube) SetRole(ctx context.Context, role string) error { return k.label(ctx, k.pod, role) }
+func (k *Kube) SetRole(ctx context.Context, role string) error {
+	return k.patch(ctx, k.pod, types.MergePatchType, map[string]any{
+		"metadata": map[string]any{"labels": map[string]string{naming.LabelRole: role}},
+	})
+}
 
-// StripPrimary makes another pod a replica by its label; one that does not exist is none already.
+// StripPrimary takes the label off another pod if it says primary. It does not say replica in its place: a pod that did not
+// do it itself may be lost with its node, and no client is to be sent there. One that does not exist is no primary.
 func (k *Kube) StripPrimary(ctx context.Context, instance string) error {
-	err := k.label(ctx, instance, naming.RoleReplica)
-	if apierrors.IsNotFound(err) {
+	path := "/metadata/labels/" + strings.ReplaceAll(naming.LabelRole, "/", "~1")
+
+	err := k.patch(ctx, instance, types.JSONPatchType, []map[string]string{
+		{"op": "test", "path": path, "value": naming.RolePrimary},
+		{"op": "remove", "path": path},
+	})
+	if apierrors.IsNotFound(err) || apierrors.IsInvalid(err) { // invalid: the test failed
 		return nil
 	}
 
@@ -190,15 +201,13 @@ func (k *Kube) podPath(pod string) string {
 	return fmt.Sprintf("/api/v1/namespaces/%s/pods/%s", k.namespace, pod)
 }
 
-func (k *Kube) label(ctx context.Context, pod, role string) error {
-	body, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"labels": map[string]string{naming.LabelRole: role}},
-	})
+func (k *Kube) patch(ctx context.Context, pod string, kind types.PatchType, content any) error {
+	body, err := json.Marshal(content)
 	if err != nil {
 		return fmt.Errorf("encode the role label: %w", err)
 	}
 
-	if err := k.client.Patch(types.MergePatchType).AbsPath(k.podPath(pod)).Body(body).Do(ctx).Error(); err != nil {
+	if err := k.client.Patch(kind).AbsPath(k.podPath(pod)).Body(body).Do(ctx).Error(); err != nil {
 		return fmt.Errorf("label the pod %s: %w", pod, err)
 	}
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -113,5 +114,48 @@ func TestRecordInTheAPI(t *testing.T) {
 
 	if again, err := kube.Get(t.Context()); err != nil || again.Spec.Primary.MemberID != "m" {
 		t.Errorf("the record is %+v, %v", again, err)
+	}
+}
+
+// A primary takes the label off the one before it, and off nobody else.
+func TestStripPrimary(t *testing.T) {
+	config, namespace, client := apiServer(t)
+
+	for name, role := range map[string]string{"demo-0": "primary", "demo-1": "replica", "demo-2": "primary"} {
+		post(t, client, "/api/v1/namespaces/"+namespace+"/pods", map[string]any{
+			"apiVersion": "v1", "kind": "Pod",
+			"metadata": map[string]any{"name": name, "labels": map[string]any{"caretaker.dev/role": role}},
+			"spec": map[string]any{
+				"automountServiceAccountToken": false,
+				"containers":                   []map[string]any{{"name": "postgres", "image": "postgres"}},
+			},
+		})
+	}
+
+	kube, err := term.NewKube(config, namespace, "demo", "demo-2")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	for _, name := range []string{"demo-0", "demo-0", "demo-1", "demo-7"} {
+		if err := kube.StripPrimary(t.Context(), name); err != nil {
+			t.Errorf("strip %s: %v", name, err)
+		}
+	}
+
+	for name, want := range map[string]string{"demo-0": "", "demo-1": "replica", "demo-2": "primary"} {
+		body, err := client.Get().AbsPath("/api/v1/namespaces/" + namespace + "/pods/" + name).Do(t.Context()).Raw()
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		var pod corev1.Pod
+		if err := json.Unmarshal(body, &pod); err != nil {
+			t.Fatal(err)
+		}
+
+		if got := pod.Labels["caretaker.dev/role"]; got != want {
+			t.Errorf("%s is labelled %q, want %q", name, got, want)
+		}
 	}
 }

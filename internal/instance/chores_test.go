@@ -1,0 +1,84 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+)
+
+// labels is an API server that can be cut off.
+type labels struct {
+	mu    sync.Mutex
+	isCut bool
+	role  string
+}
+
+func (l *labels) SetRole(_ context.Context, role string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	if l.isCut {
+		return errors.New("no route to host")
+	}
+
+	l.role = role
+
+	return nil
+}
+
+func (l *labels) StripPrimary(context.Context, string) error { return nil }
+
+func (l *labels) change(isCut bool, role string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	l.isCut, l.role = isCut, role
+}
+
+// A primary that lost its term while it could not reach the API server has lost its label to another. When it leads again,
+// the label must come back: the read-write Service leads by it.
+func TestLabelComesBack(t *testing.T) {
+	t.Parallel()
+
+	l := &labels{}
+	r := &runner{clock: clock.RealClock{}, opts: Options{Log: slog.New(slog.DiscardHandler), Labels: l}}
+	c := newChores(r, nil)
+
+	go c.runLabels(t.Context())
+
+	await := func(what string, is func() bool) {
+		t.Helper()
+
+		for end := time.Now().Add(10 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("not within 10 s: %s", what)
+			}
+		}
+	}
+	labelled := func(role string) func() bool {
+		return func() bool {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			c.mu.Lock()
+			defer c.mu.Unlock()
+
+			return l.role == role && c.setRole == instanceapi.Role(role)
+		}
+	}
+
+	c.label(instanceapi.RolePrimary)
+	await("the pod is labelled", labelled("primary"))
+
+	l.change(true, "") // another leads, and has taken the label off
+	c.label(instanceapi.RoleReplica)
+	c.label(instanceapi.RolePrimary)
+	l.change(false, "")
+	await("the pod is labelled again", labelled("primary"))
+}
