@@ -57,9 +57,13 @@ func (m *machine) accepts(from Instance, hb Heartbeat) bool {
 	return m.Leader.Term != hb.Term || m.Leader.ID == from.ID
 }
 
-// hears tells whether the primary of that term, or of a later one, was heard lately, or is this instance itself.
+// hears tells whether the primary of that term, or of a later one, was heard lately, or is this instance itself. A primary
+// whose PostgreSQL does not answer sends no heartbeats, and objects to no other.
 func (m *machine) hears(term uint64) bool {
-	if m.Phase.is(Primary, Establishing, Restarting) {
+	switch {
+	case m.Phase == Primary:
+		return m.mayBeat() || m.Now-m.Entered <= m.Settings.Timing.missed()
+	case m.Phase.is(Establishing, Restarting):
 		return true
 	}
 	heard := m.Leader.Term >= term && m.Now-m.Leader.Heard <= m.Settings.Timing.missed()

@@ -25,6 +25,7 @@ type node struct {
 	lastOp   uint64
 	frozen   time.Duration // the whole node, until
 	pidStop  time.Duration // PID 1 alone, until
+	pgStop   time.Duration // PostgreSQL alone, until
 	thawed   time.Duration
 	killBy   time.Duration // watchdog, on this node's clock
 	halted   bool
@@ -79,7 +80,7 @@ func (n *node) start() {
 	n.alive, n.gone, n.halted = true, false, false
 	n.starts++
 	n.w.runs++
-	n.frozen, n.pidStop = 0, 0
+	n.frozen, n.pidStop, n.pgStop = 0, 0, 0
 	n.st = New(Instance{ID: n.disk.Member, Name: n.name}, n.name+"-uid", n.w.runs, n.disk, n.settings(), n.clock())
 	n.killBy = 0
 	n.w.tracef("%s starts: %+v at %v", n.name, n.disk, n.tip)
@@ -177,6 +178,9 @@ func (n *node) watchdog() {
 }
 
 func (n *node) observe(inc int) {
+	if n.pgStop > n.w.now {
+		return
+	}
 	o := Observed{Asked: n.clock(), Tip: n.w.tipOf(n.flushed), CheckpointerGen: n.ckptGen, Receiving: n.upstream >= 0}
 	if n.mode == pgPrimary {
 		o.Senders = n.statReplication()

@@ -116,6 +116,7 @@ func (n *node) kill() {
 	}
 	n.tip = n.flushed
 	n.mode, n.admitted = pgOff, false
+	n.pgStop = 0
 	n.pgInc++
 	n.upstream, n.follow = -1, -1
 	n.senders = [8]walsender{}
@@ -252,8 +253,8 @@ func (n *node) acked(from, conn int, x pos) {
 	if n.mode != pgPrimary && n.mode != pgShutting || n.senders[from].conn != conn {
 		return
 	}
-	if n.frozen > w.now {
-		w.at(n.frozen-w.now, func() { n.acked(from, conn, x) })
+	if until := max(n.frozen, n.pgStop); until > w.now {
+		w.at(until-w.now, func() { n.acked(from, conn, x) })
 		return
 	}
 	s := &n.senders[from]
@@ -380,7 +381,7 @@ func (w *world) copies() {
 // client of a node: it writes, and looks for reads that are out of date.
 func (n *node) client() {
 	w := n.w
-	if n.mode != pgPrimary || n.frozen > w.now || n.closed && !n.admitted {
+	if n.mode != pgPrimary || max(n.frozen, n.pgStop) > w.now || n.closed && !n.admitted {
 		return
 	}
 	if n.admitted && n.term < w.openT && !w.staleOK && w.now > n.thawed+400*ms {

@@ -25,6 +25,7 @@ func TestGaps(t *testing.T) {
 		}, 2500 * ms, 4 * time.Second},
 		{"cut off from everything", opt{n: 3, acks: 1}, func(w *world) { w.isolate(w.node("A")); w.api(false, "A") }, 6 * time.Second, 9 * time.Second},
 		{"cut off from its peers", opt{n: 3, acks: 1}, func(w *world) { w.isolate(w.node("A")) }, 6 * time.Second, 9 * time.Second},
+		{"postgres stopped", opt{n: 3, acks: 1}, func(w *world) { w.node("A").pgStop = w.now + time.Minute }, 6 * time.Second, 9 * time.Second},
 		{"PID 1 stopped", opt{n: 3, acks: 1}, func(w *world) { w.node("A").pidStop = w.now + time.Minute }, 6 * time.Second, 9 * time.Second},
 		{"switchover", opt{n: 3, acks: 1}, func(w *world) { w.node("A").event(Switchover{Request: "user"}) }, 2 * time.Second, 5 * time.Second},
 		{"API down", opt{n: 3, acks: 1}, func(w *world) { w.apiUp = false }, 400 * ms, 700 * ms},
