@@ -73,6 +73,22 @@ test-e2e: ## End-to-end tests only
 soak: ## Run the protocol's simulator over SEEDS seeds from FIRST on (default 1,000,000 from 1)
 	@CARETAKER_SEEDS=$${SEEDS:-1000000} CARETAKER_FIRST=$${FIRST:-1} go test -timeout 0 -count=1 -run 'TestSimulation$$' ./internal/ha
 
+.PHONY: chaos
+chaos: ## Run the fault tests, or those whose names have CASE in them (SET=short|all|long)
+	@hack/chaos.sh run
+
+.PHONY: chaos-soak
+chaos-soak: ## Fail over and switch over in turn (FAILOVERS=200 SWITCHOVERS=200), and look for every acknowledged row
+	@hack/chaos.sh soak
+
+.PHONY: break
+break: ## Break the quick start's PostgreSQL and watch (a menu, or FAULT=kill-postgres)
+	@hack/chaos.sh break
+
+.PHONY: bench-failover
+bench-failover: ## Measure the gaps that faults make, RUNS=5 of each, and write them into docs/benchmarks.md
+	@hack/chaos.sh bench
+
 .PHONY: bench-apply
 bench-apply: ## Measure the time from apply to three ready instances
 	@hack/bench-apply.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The tests, from the inside out: unit, API server, end to end. `hack/test.sh [unit|api|e2e]…` runs some of them.
+# The tests, from the inside out: unit, API server, end to end, faults. `hack/test.sh [unit|api|e2e|chaos]…` runs some of them.
 # What this machine cannot run is said at the end; with CI=true that is a failure.
 set -euo pipefail
 # shellcheck source=hack/cluster.sh
@@ -50,7 +50,7 @@ unit() {
   export POSTGRES_BINDIR
   POSTGRES_BINDIR=$(postgres_bindir)
   [ -z "$POSTGRES_BINDIR" ] || export CARETAKER_REQUIRE_POSTGRES=1
-  gotest unit . ./api/... ./cmd/... ./internal/... ./charts/... ./test/internal/... || return
+  gotest unit . ./api/... ./cmd/... ./internal/... ./charts/... ./test/internal/... ./test/chaos/... || return
   gotest devcluster devcluster ./... || return
   gotest images images ./...
 }
@@ -65,6 +65,8 @@ api() {
   rm -rf "$state"
   return "$status"
 }
+# The short set of the fault tests; `make chaos` runs all of them.
+chaos() { CARETAKER_CHAOS=1 gotest chaos . -count=1 -timeout 30m -run 'TestShort$' ./test/chaos; }
 e2e() { CARETAKER_E2E=1 gotest e2e . -count=1 -timeout 60m ./test/e2e/...; }
 # Compile everything first: nothing competes with the end-to-end tests for the two cores.
 precompile() {
@@ -82,22 +84,23 @@ fi
 
 # An API server runs anywhere; nodes need root and namespaces. On a cluster of the user's own nothing is checked.
 nodes=yes
-if [ -n "$DEVCLUSTER" ] && wants e2e && ! why=$(bin/devcluster check 2>&1); then
+if [ -n "$DEVCLUSTER" ] && { wants e2e || wants chaos; } && ! why=$(bin/devcluster check 2>&1); then
   nodes=""
   left_out+=("end-to-end tests, since this machine cannot run the development cluster:"$'\n'"$why")
 fi
 
-if wants api || wants e2e; then
+if wants api || wants e2e || wants chaos; then
   if [ -n "$DEVCLUSTER" ] && [ -n "$nodes" ]; then step "Build Kubernetes (cached)" bin/devcluster build; fi
   step "Compile the tests" precompile
 fi
 if wants api; then try "API tests" api; fi
-if wants e2e && [ -n "$nodes" ]; then
+if { wants e2e || wants chaos; } && [ -n "$nodes" ]; then
   if [ -n "$DEVCLUSTER" ]; then
     step "Start three nodes" bin/devcluster up
     step "PostgreSQL images" hack/images.sh "${POSTGRES_MAJORS[@]}" "${POSTGRES_VARIANTS[@]}"
   fi
   step "Install the operator" hack/deploy.sh
-  try "End-to-end tests" e2e
+  if wants e2e; then try "End-to-end tests" e2e; fi
+  if wants chaos; then try "Fault tests, the short set" chaos; fi
 fi
 finish

@@ -96,7 +96,7 @@ func (s *settings) net() *cobra.Command {
 		}},
 	)
 	group.PersistentFlags().StringVar(&from, "from", "",
-		`"api" for the control plane (all but DNS), "peers" for other nodes (default: everything)`)
+		`"api" for the control plane (all but DNS), "peers" for other nodes, "in" or "out" for one direction (default: everything)`)
 	return group
 }
 
@@ -104,9 +104,9 @@ func parseCut(from string) (host.Cut, error) {
 	switch cut := host.Cut(from); cut {
 	case "":
 		return host.CutAll, nil
-	case host.CutAll, host.CutAPI, host.CutPeers:
+	case host.CutAll, host.CutAPI, host.CutPeers, host.CutIn, host.CutOut:
 		return cut, nil
 	default:
-		return "", fmt.Errorf("--from %s: it must be api or peers", from)
+		return "", fmt.Errorf("--from %s: it must be api, peers, in or out", from)
 	}
 }

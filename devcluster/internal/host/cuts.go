@@ -22,6 +22,10 @@ const (
 	CutAPI Cut = "api"
 	// CutPeers drops what goes between the node and other nodes.
 	CutPeers Cut = "peers"
+	// CutIn lets nothing reach the node, though what it sends arrives.
+	CutIn Cut = "in"
+	// CutOut lets nothing leave the node, though it is reached.
+	CutOut Cut = "out"
 )
 
 // ApplyCuts makes exactly these cuts, by node number.
@@ -53,6 +57,15 @@ func cutRules(network layout.Network, cuts map[int][]Cut) string {
 		}
 		if slices.Contains(cuts[i], CutPeers) {
 			fmt.Fprintf(chains["forward"], "    iifname %q drop\n    oifname %[1]q drop\n", link)
+		}
+		// ARP stays: the cable is there, and it is one-way losses of packets that are wanted.
+		if slices.Contains(cuts[i], CutOut) {
+			fmt.Fprintf(chains["input"], "    iifname %q ether type != arp drop\n", link)
+			fmt.Fprintf(chains["forward"], "    iifname %q ether type != arp drop\n", link)
+		}
+		if slices.Contains(cuts[i], CutIn) {
+			fmt.Fprintf(chains["output"], "    oifname %q ether type != arp drop\n", link)
+			fmt.Fprintf(chains["forward"], "    oifname %q ether type != arp drop\n", link)
 		}
 	}
 	var rules strings.Builder

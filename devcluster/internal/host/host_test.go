@@ -56,6 +56,18 @@ func TestCutRules(t *testing.T) {
 			[]string{`iifname "dc3-node-1" drop`, `oifname "dc3-node-1" drop`},
 			[]string{"arp", "node-2"},
 		},
+		{
+			"what leaves a node",
+			map[int][]Cut{1: {CutOut}},
+			[]string{`iifname "dc3-node-1" ether type != arp drop`},
+			[]string{"oifname"},
+		},
+		{
+			"what reaches a node",
+			map[int][]Cut{1: {CutIn}},
+			[]string{`oifname "dc3-node-1" ether type != arp drop`},
+			[]string{"iifname"},
+		},
 		{"all is the cable's matter", map[int][]Cut{1: {CutAll}}, nil, []string{"drop"}},
 	}
 	for _, test := range tests {

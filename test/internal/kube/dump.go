@@ -10,7 +10,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -23,8 +22,14 @@ const logLines = 60
 // Dump writes what a reader of a failed test wants to know of a namespace to the test's log.
 func (k *Kube) Dump(ctx context.Context, t *testing.T, namespace string) {
 	t.Helper()
+	t.Log(k.Describe(ctx, namespace))
+}
 
+// Describe is what a reader of a failed test wants to know of a namespace.
+func (k *Kube) Describe(ctx context.Context, namespace string) string {
 	var out strings.Builder
+
+	fmt.Fprintln(&out, "namespace "+namespace)
 
 	in := client.InNamespace(namespace)
 
@@ -51,7 +56,7 @@ func (k *Kube) Dump(ctx context.Context, t *testing.T, namespace string) {
 	k.dumpEvents(ctx, &out, namespace)
 	k.dumpPods(ctx, &out, namespace)
 
-	t.Log("namespace " + namespace + "\n" + out.String())
+	return out.String()
 }
 
 func dumpYAML(out *strings.Builder, title string, value any) {
@@ -96,10 +101,10 @@ func (k *Kube) dumpPods(ctx context.Context, out *strings.Builder, namespace str
 			fmt.Fprintf(out, "container %s: ready %t, restarts %d, %s\n", status.Name, status.Ready, status.RestartCount, state(status.State))
 
 			if status.RestartCount > 0 {
-				fmt.Fprintf(out, "before: %s\n%s", state(status.LastTerminationState), k.log(ctx, pod, status.Name, true))
+				fmt.Fprintf(out, "before: %s\n%s", state(status.LastTerminationState), k.log(ctx, pod, status.Name, true, logLines))
 			}
 
-			out.WriteString(k.log(ctx, pod, status.Name, false))
+			out.WriteString(k.log(ctx, pod, status.Name, false, logLines))
 		}
 	}
 }
@@ -117,9 +122,14 @@ func state(s corev1.ContainerState) string {
 	}
 }
 
-func (k *Kube) log(ctx context.Context, pod corev1.Pod, container string, previous bool) string {
+// Log is the end of a container's log, of the one that ran before this one as well.
+func (k *Kube) Log(ctx context.Context, pod corev1.Pod, container string, lines int64) string {
+	return k.log(ctx, pod, container, true, lines) + k.log(ctx, pod, container, false, lines)
+}
+
+func (k *Kube) log(ctx context.Context, pod corev1.Pod, container string, previous bool, lines int64) string {
 	content, err := k.Clientset.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{
-		Container: container, Previous: previous, TailLines: ptr.To[int64](logLines),
+		Container: container, Previous: previous, TailLines: &lines,
 	}).DoRaw(ctx)
 	if err != nil {
 		return fmt.Sprintf("no log: %v\n", err)
