@@ -55,7 +55,6 @@ func controllers(o operator.Options, clk clock.Clock) operator.Setup {
 			DefaultImage:            o.DefaultPostgresImage,
 			OperatorImage:           o.OperatorImage,
 			OperatorImagePullPolicy: corev1.PullPolicy(o.OperatorImagePullPolicy),
-			Failover:                o.Failover,
 			Clock:                   clk,
 			Instances:               instanceclient.New(clk),
 			Recorder:                manager.GetEventRecorder("caretaker"),

@@ -117,8 +117,16 @@ func (r *Reconciler) createRecord(ctx context.Context, cluster *v1.Cluster, a de
 		return fmt.Errorf("%w: volumes are %v now", reconcile.ErrStale, names)
 	}
 
-	if err := r.client.Create(ctx, a.Record.DeepCopy(), client.FieldOwner(naming.FieldOwner)); err != nil {
-		return fmt.Errorf("create the term record: %w", err)
+	record := a.Record.DeepCopy()
+	if record.ResourceVersion == "" {
+		err = r.client.Create(ctx, record, client.FieldOwner(naming.FieldOwner))
+	} else {
+		// By its resource version: a primary may write it at the same moment.
+		err = r.client.Update(ctx, record, client.FieldOwner(naming.FieldOwner))
+	}
+
+	if err != nil {
+		return fmt.Errorf("write the term record: %w", err)
 	}
 
 	return nil

@@ -59,8 +59,6 @@ type Options struct {
 	OperatorImage string
 	// OperatorImagePullPolicy of it; empty for Kubernetes' default.
 	OperatorImagePullPolicy corev1.PullPolicy
-	// Failover lets instances fail over by themselves, with synchronous replication and switchover.
-	Failover bool
 	// Clock tells the time.
 	Clock clock.PassiveClock
 	// Instances reaches the database pods.

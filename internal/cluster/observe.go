@@ -37,7 +37,7 @@ func (r *Reconciler) observe(ctx context.Context, cluster *v1.Cluster) (observat
 	o := observation{View: decide.View{
 		Now:          r.options.Clock.Now(),
 		Cluster:      cluster.DeepCopy(),
-		Operator:     build.Operator{Image: r.options.OperatorImage, PullPolicy: string(r.options.OperatorImagePullPolicy), Failover: r.options.Failover},
+		Operator:     build.Operator{Image: r.options.OperatorImage, PullPolicy: string(r.options.OperatorImagePullPolicy)},
 		DefaultImage: r.options.DefaultImage,
 		NewPassword: map[string]string{
 			naming.SecretApp(cluster.Name):       rand.Text(),

@@ -146,24 +146,7 @@ func (r *runner) resume() {
 func (r *runner) adopt(facts Facts) func(context.Context) error {
 	timeline := int64(r.control.Timeline)
 
-	return func(ctx context.Context) error {
-		if r.conf.Config().HA != nil {
-			return r.adoptProtected(ctx, facts, timeline)
-		}
-
-		return r.term.swap(ctx, func(spec *postgresqlv1.ClusterTermSpec) bool {
-			if spec.Term != 0 || spec.Bootstrap != facts.Instance {
-				return false
-			}
-
-			spec.Term, spec.Timeline, spec.SystemID = 1, timeline, facts.Data.SystemID
-			spec.Primary = &postgresqlv1.TermHolder{MemberID: facts.Member, Name: facts.Instance, PodUID: facts.PodUID}
-			// A standby's data are promoted first; the new timeline then makes the term established.
-			spec.Established = !facts.Data.IsStandby
-
-			return true
-		})
-	}
+	return func(ctx context.Context) error { return r.adoptProtected(ctx, facts, timeline) }
 }
 
 // claim writes this pod into the record of the term that this member holds.

@@ -260,6 +260,8 @@ func decideFirstTerm(f Facts) Step {
 	bootstrap := f.Record.Spec.Bootstrap
 
 	switch {
+	case bootstrap == "":
+		return wait("RecordMissing", "the ClusterTerm of this Cluster was lost, and names no instance to go on from")
 	case bootstrap != f.Instance:
 		return wait("WaitingForPrimary", "%s makes the data of the Cluster", bootstrap)
 	case f.Data.Present:

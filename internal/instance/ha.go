@@ -37,10 +37,13 @@ type protocol struct {
 	gone        chan struct{}
 	goneOnce    sync.Once
 
-	// failures of starts in a row; only the worker touches it.
-	failures int
+	// ordered: the server's next end was asked for, and begins a restart in place.
+	ordered atomic.Bool
 
 	mu sync.Mutex
+	// failures of operations in a row, and why the last one did.
+	failures int
+	failure  string
 	// ends is the claim on the end of the server that runs: who takes it tells of it.
 	ends *atomic.Bool
 	gens generations
@@ -53,10 +56,10 @@ type protocol struct {
 // bits of a run's number, so that it fits any JSON.
 const runBits = 48
 
-// wantsProtocol says whether this instance is to take part in the protocol now: the Cluster asks for it, and there is a
-// term, or this volume took part before.
+// wantsProtocol says whether this instance is to take part in the protocol now: there is a term, or this volume took part
+// in one before and is not to begin the first.
 func (r *runner) wantsProtocol(facts Facts) bool {
-	if r.conf.Config().HA == nil || facts.Member == "" || r.programs == nil {
+	if facts.Member == "" || r.programs == nil {
 		return false
 	}
 
@@ -64,15 +67,18 @@ func (r *runner) wantsProtocol(facts Facts) bool {
 		return false
 	}
 
-	if facts.Record.Known {
-		spec := facts.Record.Spec
+	record := facts.Record
+	if record.Known && (record.Spec.Term > 0 || record.Spec.Bootstrap == facts.Instance) {
+		return record.Spec.Term > 0
+	}
 
-		return spec.Term > 0
+	if !record.Known && record.Error == nil {
+		return false
 	}
 
 	_, found, err := harunner.LoadDisk(r.layout.StateDir)
 
-	return err == nil && found && facts.Record.Error != nil && !facts.Record.Missing
+	return err == nil && found
 }
 
 // startProtocol hands PostgreSQL over to the protocol.
@@ -157,16 +163,14 @@ func (r *runner) protocolSettings(systemID string) ha.Settings {
 		}
 	}
 
-	if h := config.HA; h != nil {
-		// More than there are replicas for would stop every write for good.
-		set.Acks, set.Preferred = min(h.Acks, len(set.Peers)), h.Preferred
-		if h.HeartbeatMillis > 0 {
-			set.Timing.Heartbeat = time.Duration(h.HeartbeatMillis) * time.Millisecond
-		}
+	// More than there are replicas for would stop every write for good.
+	set.Acks, set.Preferred = min(config.HA.Acks, len(set.Peers)), config.HA.Preferred
+	if millis := config.HA.HeartbeatMillis; millis > 0 {
+		set.Timing.Heartbeat = time.Duration(millis) * time.Millisecond
+	}
 
-		if h.PromiseMillis > 0 {
-			set.Timing.Promise = time.Duration(h.PromiseMillis) * time.Millisecond
-		}
+	if millis := config.HA.PromiseMillis; millis > 0 {
+		set.Timing.Promise = time.Duration(millis) * time.Millisecond
 	}
 
 	return set
@@ -261,7 +265,7 @@ func (r *runner) adoptProtected(ctx context.Context, facts Facts, timeline int64
 		spec.Term, spec.Timeline, spec.SystemID, spec.Established = 1, timeline, facts.Data.SystemID, true
 		spec.Primary = &postgresqlv1.TermHolder{MemberID: facts.Member, Name: facts.Instance, PodUID: facts.PodUID}
 
-		isFirst := disk.Led == 1 && disk.Pledged == 1 && !facts.Data.IsStandby
+		isFirst := disk.Led == 1 && disk.Pledged == 1 && disk.Seen == 0 && !facts.Data.IsStandby
 		if !isNew && !isFirst {
 			spec.Term = int64(max(disk.Pledged, disk.Led)) + byHandGap //nolint:gosec // small
 			spec.Seq = int64(disk.Seen) + byHandWrites                 //nolint:gosec // it counts

@@ -37,7 +37,7 @@ func newTrioOf(t *testing.T, acks int, prepare func(*world)) *trio {
 	t.Helper()
 
 	w := newWorld(t, "demo-0", "demo-1", "demo-2")
-	w.config.HA = &instanceapi.HA{Acks: acks}
+	w.config.HA = instanceapi.HA{Acks: acks}
 	c := &trio{world: w, members: map[string]*member{}}
 	prepare(w)
 

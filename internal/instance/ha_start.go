@@ -96,20 +96,51 @@ func (p *protocol) Apply(_ context.Context, action ha.Action) error {
 // paused lets what failed several times in a row not spin.
 func (p *protocol) paused(ctx context.Context, do func(context.Context) (ha.Done, error)) (ha.Done, error) {
 	done, err := do(ctx)
-	if err == nil {
-		p.failures = 0
+	failures := p.noteFailure(err)
 
+	if err == nil {
 		return done, nil
 	}
 
-	p.failures++
-
 	select {
-	case <-p.r.clock.After(min(startPause*time.Duration(p.failures), maxStartPause)):
+	case <-p.r.clock.After(min(startPause*time.Duration(failures), maxStartPause)):
 	case <-ctx.Done():
 	}
 
 	return done, err
+}
+
+// noteFailure counts failures in a row; nil ends the row.
+func (p *protocol) noteFailure(err error) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	if err == nil {
+		p.failures, p.failure = 0, ""
+
+		return 0
+	}
+
+	p.failures++
+	p.failure = err.Error()
+
+	if words := p.r.server.LastWords(); words != "" && !strings.Contains(p.failure, words) {
+		p.failure += "; it said: " + words
+	}
+
+	return p.failures
+}
+
+// failing says what keeps failing; empty if nothing does.
+func (p *protocol) failing() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	if p.failures < endsUntilFailed {
+		return ""
+	}
+
+	return p.failure
 }
 
 // apply renders the configuration with a change and has PostgreSQL load it; the number shows up in new connections.
@@ -312,8 +343,12 @@ func (p *protocol) watchEnd() *atomic.Bool {
 
 		exit, _, _ := p.r.server.TakeEnd()
 		p.r.monitor.Forget()
-		p.r.view.change(func(s *instanceapi.Status) { s.Restarts++ })
-		p.r.log.Warn("PostgreSQL ended by itself", "how", exit.String(), "said", p.r.server.LastWords())
+
+		if !p.ordered.Swap(false) {
+			p.r.view.change(func(s *instanceapi.Status) { s.Restarts++ })
+			p.r.log.Warn("PostgreSQL ended by itself", "how", exit.String(), "said", p.r.server.LastWords())
+		}
+
 		p.driver.MustPost(p.life, ha.Exited{})
 	}()
 
@@ -452,6 +487,22 @@ func (p *protocol) awaitSender(ctx context.Context) {
 	if err != nil {
 		p.r.log.Warn("no replica streams while PostgreSQL is stopped", "error", err)
 	}
+}
+
+// awaitClients waits until no client is connected. The pod's Services lead no new ones here any more.
+func (p *protocol) awaitClients(ctx context.Context, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+
+	// An error is the limit, or a server that has ended.
+	_ = p.poll(ctx, func(ctx context.Context) (bool, error) {
+		var clients int
+
+		err := p.query(ctx, `SELECT count(*) FROM pg_catalog.pg_stat_activity
+			WHERE backend_type = 'client backend' AND application_name NOT LIKE 'caretaker%'`, &clients)
+
+		return clients == 0, err
+	})
 }
 
 // cutSenders ends the walsenders by their titles: a server that shuts down takes no connections to ask it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/caretaker-dev/caretaker/internal/ha"
@@ -35,6 +36,8 @@ func (r *runner) passProtocol(ctx context.Context, p *protocol) {
 		}
 	})
 
+	r.adoptIfNamed(ctx, p, seen)
+
 	state, reason, message := r.protocolState(ctx, seen)
 	if state == "" {
 		return
@@ -50,6 +53,33 @@ func (r *runner) passProtocol(ctx context.Context, p *protocol) {
 	}
 }
 
+// adoptIfNamed begins a new term from this volume where a person has named it in a record that was lost.
+func (r *runner) adoptIfNamed(ctx context.Context, p *protocol, seen harunner.Snapshot) {
+	record := r.term.facts()
+	if !record.Known || record.Spec.Term > 0 || record.Spec.Bootstrap != r.opts.Instance || roleOf(seen) == instanceapi.RolePrimary ||
+		r.clock.Now().Before(r.retryAt) {
+		return
+	}
+
+	control, err := r.programs.ControlData(ctx, r.layout.DataDir)
+	if err != nil {
+		r.log.Error("the control file cannot be read", "error", err)
+
+		return
+	}
+
+	p.learn(control)
+
+	facts := Facts{
+		Instance: r.opts.Instance, PodUID: r.opts.PodUID, Member: string(seen.Self.ID),
+		// As a standby's data: others may know of later terms, and this volume may have led an earlier one.
+		Data: DataFacts{SystemID: strconv.FormatUint(control.SystemIdentifier, 10), IsStandby: true},
+	}
+
+	timeline := int64(control.Timeline)
+	r.start(ctx, DoAdopt, func(ctx context.Context) error { return r.adoptProtected(ctx, facts, timeline) })
+}
+
 func roleOf(s harunner.Snapshot) instanceapi.Role {
 	switch s.Phase {
 	case ha.Primary, ha.Establishing, ha.Gated, ha.Restarting:
@@ -63,6 +93,19 @@ func roleOf(s harunner.Snapshot) instanceapi.Role {
 	}
 }
 
+// protocolStarting is the state of an instance whose PostgreSQL does not run yet.
+func (r *runner) protocolStarting(s harunner.Snapshot) (instanceapi.State, string, string) {
+	if s.Phase != ha.Idle {
+		return r.starting()
+	}
+
+	if facts := r.term.facts(); facts.Missing || facts.Known && facts.Spec.Term == 0 {
+		return instanceapi.StateWaiting, "RecordMissing", "the ClusterTerm was lost: the primary writes it again, or a person names an instance to go on from"
+	}
+
+	return instanceapi.StateWaiting, "Undecided", "PostgreSQL is stopped; the record and the other instances are asked for its role"
+}
+
 // protocolState is the state in words; empty if an operation says it.
 func (r *runner) protocolState(ctx context.Context, s harunner.Snapshot) (instanceapi.State, string, string) {
 	switch s.Phase {
@@ -72,10 +115,12 @@ func (r *runner) protocolState(ctx context.Context, s harunner.Snapshot) (instan
 		}
 
 		return r.protocolRunning(s)
-	case ha.Idle:
-		return instanceapi.StateWaiting, "Undecided", "PostgreSQL is stopped; the record and the other instances are asked for its role"
-	case ha.Starting, ha.Restarting:
-		return instanceapi.StateStarting, "", "PostgreSQL is starting"
+	case ha.Idle, ha.Starting, ha.Restarting:
+		if failing := r.protocolRuns().failing(); failing != "" {
+			return instanceapi.StateFailed, "PostgreSQLFails", "PostgreSQL does not start, and is tried again: " + failing
+		}
+
+		return r.protocolStarting(s)
 	case ha.Promoting, ha.Establishing:
 		return instanceapi.StateStarting, "Promoting", fmt.Sprintf("taking over in term %d; clients wait until replicas have followed", s.Led)
 	case ha.Gated:
@@ -170,7 +215,10 @@ func (p *protocol) tookOver(a ha.AdmitClients) {
 
 // restartServer restarts PostgreSQL in place: its end is told as one that nobody asked for.
 func (p *protocol) restartServer(ctx context.Context) {
+	// It makes the stop itself short: the others are patient for three heartbeats.
+	p.r.chores.checkpoint(ctx, p.r.server.IsUp(), promoteTimeout/2)
 	p.r.suspend(ctx)
+	p.ordered.Store(true)
 
 	if err := p.r.stopWithinUnclaimed(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		p.r.log.Error("PostgreSQL did not stop for a restart", "error", err)

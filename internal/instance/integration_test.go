@@ -28,6 +28,8 @@ import (
 // TestLife walks a primary and a replica through what happens to them, one thing after the other.
 func TestLife(t *testing.T) {
 	w := newWorld(t, "demo-0", "demo-1")
+	// Patient: a restart in place is to be one.
+	w.config.HA = instanceapi.HA{Acks: 1, Preferred: true, HeartbeatMillis: 3000, PromiseMillis: 12000}
 	primary, replica := w.start("demo-0", "uid-0"), w.start("demo-1", "uid-1")
 
 	t.Run("a new Cluster", func(t *testing.T) {
@@ -158,20 +160,6 @@ func TestLife(t *testing.T) {
 		}
 	})
 
-	t.Run("PostgreSQL cannot start", func(t *testing.T) {
-		w.t = t
-		must(t, primary.put(func(c *instanceapi.Config) { c.SharedPreloadLibraries = []string{"no_such_library"} }))
-		must(t, w.client.Restart(context.Background(), primary.target(), instanceapi.RestartRequest{}))
-		status := primary.await("says why", func(s instanceapi.Status) bool { return s.State == instanceapi.StateFailed })
-
-		if status.Reason != "PostgreSQLFails" || !strings.Contains(status.Message, "no_such_library") {
-			t.Errorf("%s: %s, want the library named", status.Reason, status.Message)
-		}
-
-		must(t, primary.put(func(c *instanceapi.Config) { c.SharedPreloadLibraries = nil }))
-		primary.awaitReady()
-	})
-
 	t.Run("metrics", func(t *testing.T) {
 		w.t = t
 		primary.await("sees its replica again", seesReplica)
@@ -257,14 +245,15 @@ func TestLife(t *testing.T) {
 			t.Errorf("after an orderly stop the data are %q", state)
 		}
 
-		primary = w.start("demo-0", "uid-new")
-		status := primary.awaitReady()
+		// It has handed over.
+		primary, replica = replica, w.start("demo-0", "uid-new")
+		status := primary.await("leads", func(s instanceapi.Status) bool { return s.Ready && s.Role == instanceapi.RolePrimary })
 
-		if record := w.record(); record.Term != 1 || record.Primary.PodUID != "uid-new" || record.Primary.MemberID != status.MemberID {
-			t.Errorf("the record is %+v, want the same term and member in pod uid-new", record)
+		if record := w.record(); record.Term != 2 || record.Primary.Name != "demo-1" || record.Primary.MemberID != status.MemberID {
+			t.Errorf("the record is %+v, want the next term under demo-1", record)
 		}
 
-		replica.await("streams again", func(s instanceapi.Status) bool { return s.Streaming != nil })
+		replica.await("streams", func(s instanceapi.Status) bool { return s.Streaming != nil })
 		replica.awaitQuery("SELECT answer FROM kept", "42")
 	})
 
@@ -274,10 +263,11 @@ func TestLife(t *testing.T) {
 		must(t, primary.put(func(c *instanceapi.Config) {
 			c.Parameters["wal_keep_size"] = "0"
 			c.Parameters["min_wal_size"] = "32MB"
-			c.Members = []string{"demo-0"}
+			c.Members = []string{"demo-1"}
 		}))
 		primary.awaitQuery("SHOW wal_keep_size", "0")
 		primary.awaitQuery("SELECT count(*) FROM pg_replication_slots", "0")
+		primary.awaitQuery("SHOW synchronous_standby_names", "")
 
 		for range 3 {
 			primary.mustQuery("CREATE TABLE more AS SELECT 1; DROP TABLE more; SELECT pg_switch_wal(); CHECKPOINT")
@@ -286,11 +276,11 @@ func TestLife(t *testing.T) {
 		must(t, primary.put(func(c *instanceapi.Config) { c.Members = []string{"demo-0", "demo-1"} }))
 
 		member := replica.memberID()
-		replica = w.start("demo-1", "uid-1b")
+		replica = w.start("demo-0", "uid-1b")
 		status := replica.await("streams after a new copy", func(s instanceapi.Status) bool { return s.Ready && s.Streaming != nil })
 
-		if status.MemberID != member {
-			t.Errorf("the member is %s, want %s: the volume is the same", status.MemberID, member)
+		if status.MemberID == member {
+			t.Errorf("the member is %s still: what it acknowledged is gone from its volume", member)
 		}
 
 		if !strings.Contains(replica.output.String(), "discarding the data") {
@@ -338,6 +328,23 @@ func (w *world) changeMaxConnections(order []*member, value int) {
 	}
 }
 
+func TestPostgreSQLThatCannotStart(t *testing.T) {
+	w := newWorld(t, "demo-0")
+	m := w.start("demo-0", "uid-0")
+	m.awaitReady()
+
+	must(t, m.put(func(c *instanceapi.Config) { c.SharedPreloadLibraries = []string{"no_such_library"} }))
+	must(t, w.client.Restart(context.Background(), m.target(), instanceapi.RestartRequest{}))
+	status := m.await("says why", func(s instanceapi.Status) bool { return s.State == instanceapi.StateFailed })
+
+	if status.Reason != "PostgreSQLFails" || !strings.Contains(status.Message, "no_such_library") {
+		t.Errorf("%s: %s, want the library named", status.Reason, status.Message)
+	}
+
+	must(t, m.put(func(c *instanceapi.Config) { c.SharedPreloadLibraries = nil }))
+	m.awaitReady()
+}
+
 // TestReplicaIsTrusted: the record is lost, and a person has named the replica's volume to go on from.
 func TestReplicaIsTrusted(t *testing.T) {
 	w := newWorld(t, "demo-0", "demo-1")
@@ -352,25 +359,23 @@ func TestReplicaIsTrusted(t *testing.T) {
 	must(t, os.Remove(w.store.path))
 
 	replica = w.start("demo-1", "uid-1b")
-	replica.await("waits for the record", func(s instanceapi.Status) bool {
-		return s.State == instanceapi.StateWaiting && s.Reason == "RecordMissing"
+	replica.await("serves reads, and waits for the record", func(s instanceapi.Status) bool {
+		return s.State == instanceapi.StateRunning && s.Role == instanceapi.RoleReplica
 	})
 	must(t, w.store.write(fileRecord{Version: 9, Spec: postgresqlv1.ClusterTermSpec{Bootstrap: "demo-1"}}))
 	must(t, os.Chmod(w.store.path, 0o666))
 
-	status := replica.awaitReady()
+	status := replica.await("leads", func(s instanceapi.Status) bool { return s.Ready && s.Role == instanceapi.RolePrimary })
 
-	if status.Role != instanceapi.RolePrimary || status.TimelineID != 2 || replica.mustQuery("SELECT answer FROM kept") != "42" {
-		t.Errorf("%s on timeline %d, want a primary on timeline 2 with the data", status.Role, status.TimelineID)
+	if replica.mustQuery("SELECT answer FROM kept") != "42" {
+		t.Errorf("it leads without the data")
 	}
 
-	w.eventually("the record is established on the new timeline", func() error {
-		if record := w.record(); record.Term != 1 || !record.Established || record.Timeline != 2 || record.Primary.MemberID != status.MemberID {
-			return fmt.Errorf("the record is %+v", record)
-		}
+	// Beyond all that a volume may know of: the other one has been in term 1 or 2.
+	if record := w.record(); record.Term < 1000 || record.Timeline < 10 || record.Primary.MemberID != status.MemberID {
+		t.Errorf("the record is %+v", record)
+	}
 
-		return nil
-	})
 	replica.mustQuery("CREATE TABLE more AS SELECT 1")
 }
 

@@ -232,7 +232,9 @@ func (r *runner) shutdown(ctx context.Context) {
 	}
 
 	if p := r.protocolRuns(); p != nil {
-		r.leaveProtocol(ctx, p, total)
+		began := r.clock.Now()
+		r.leaveProtocol(ctx, p, smart, total)
+		smart, total = 0, max(total-r.clock.Since(began), time.Second)
 	}
 
 	if err := r.stopWithin(ctx, smart, total); err != nil && !errors.Is(err, context.Canceled) {
@@ -246,10 +248,16 @@ func (r *runner) shutdown(ctx context.Context) {
 // defaultStopTimeout where the configuration names none.
 const defaultStopTimeout = 30 * time.Second
 
-// leaveProtocol hands over, if this is the primary, and stops PostgreSQL within the time.
-func (r *runner) leaveProtocol(ctx context.Context, p *protocol, total time.Duration) {
-	if p.driver.Snapshot().Phase == ha.Primary {
+// leaveProtocol hands over, if this is the primary, and stops PostgreSQL within the time. A primary's clients are better
+// served by its successor than by waiting; others get some time to leave by themselves.
+func (r *runner) leaveProtocol(ctx context.Context, p *protocol, smart, total time.Duration) {
+	seen := p.driver.Snapshot()
+	if seen.Phase == ha.Primary {
 		r.chores.checkpoint(ctx, r.server.IsUp(), total/checkpointShare)
+	}
+
+	if seen.Phase == ha.Standby || seen.Phase == ha.Primary && len(seen.Voters) == 0 {
+		p.awaitClients(ctx, min(smart, total/2))
 	}
 
 	p.driver.MustPost(ctx, ha.Shutdown{})

@@ -23,8 +23,8 @@ type Config struct {
 	Members []string `json:"members"`
 	// Slots: keep one physical replication slot for each member.
 	Slots bool `json:"slots"`
-	// HA is how the instances fail over among themselves; nil: they do not.
-	HA *HA `json:"ha,omitempty"`
+	// HA is how the instances fail over among themselves.
+	HA HA `json:"ha"`
 	// Bootstrap of a new Cluster.
 	Bootstrap Bootstrap `json:"bootstrap"`
 	// SuperuserAccess: the user postgres has the password of CredentialsDir/superuser, otherwise none.

@@ -15,8 +15,6 @@ const defaultPostgresImage = "postgres:18"
 
 // Options of the operator's process.
 type Options struct {
-	// Failover lets instances fail over by themselves.
-	Failover bool
 	// DefaultPostgresImage for Clusters that name none.
 	DefaultPostgresImage string
 	// OperatorImage holds the instances' binary; their init container runs it.
@@ -55,9 +53,6 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 		"pull policy of that init container: Always, IfNotPresent or Never")
 	flags.StringSliceVar(&o.WatchNamespaces, "watch-namespaces", nil,
 		"namespaces to look after, separated by commas; all if empty")
-
-	flags.BoolVar(&o.Failover, "failover", false,
-		"let instances fail over by themselves, with synchronous replication and switchover (in development)")
 
 	flags.BoolVar(&o.LeaderElect, "leader-elect", false,
 		"let one of several replicas act while the others stand by")

@@ -81,12 +81,17 @@ func (c *psqlClient) writeFile(t *testing.T, path, content string) {
 }
 
 func (c *psqlClient) try(ctx context.Context, conn connection, sql string) (string, error) {
+	return c.Exec(ctx, c.pod, "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", conn.words(), "-c", sql)
+}
+
+// words are the connection as libpq reads it.
+func (c connection) words() string {
 	var words []string
-	for _, key := range slices.Sorted(maps.Keys(conn)) {
-		words = append(words, key+"='"+strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(conn[key])+"'")
+	for _, key := range slices.Sorted(maps.Keys(c)) {
+		words = append(words, key+"='"+strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(c[key])+"'")
 	}
 
-	return c.Exec(ctx, c.pod, "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", strings.Join(words, " "), "-c", sql)
+	return strings.Join(words, " ")
 }
 
 func (c *psqlClient) sql(t *testing.T, conn connection, sql string) string {

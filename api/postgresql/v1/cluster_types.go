@@ -191,6 +191,13 @@ type ClusterSpec struct {
 	// +kubebuilder:validation:Enum=unsupervised;supervised
 	PrimaryUpdateStrategy PrimaryUpdateStrategy `json:"primaryUpdateStrategy,omitempty"`
 
+	// PrimaryUpdateMethod: with switchover, a replica takes over before the primary is restarted or its pod is replaced;
+	// with restart, PostgreSQL of the primary is restarted in place where that is enough.
+	// +optional
+	// +kubebuilder:default=switchover
+	// +kubebuilder:validation:Enum=switchover;restart
+	PrimaryUpdateMethod PrimaryUpdateMethod `json:"primaryUpdateMethod,omitempty"`
+
 	// Failover is the timing of automatic failover.
 	// +optional
 	Failover *FailoverConfiguration `json:"failover,omitempty"`
@@ -237,6 +244,15 @@ type PrimaryUpdateStrategy string
 const (
 	PrimaryUpdateUnsupervised PrimaryUpdateStrategy = "unsupervised"
 	PrimaryUpdateSupervised   PrimaryUpdateStrategy = "supervised"
+)
+
+// PrimaryUpdateMethod says how the primary is restarted.
+type PrimaryUpdateMethod string
+
+// The primary update methods.
+const (
+	PrimaryUpdateSwitchover PrimaryUpdateMethod = "switchover"
+	PrimaryUpdateRestart    PrimaryUpdateMethod = "restart"
 )
 
 // LocalObjectReference names an object in the Cluster's namespace.

@@ -39,8 +39,6 @@ type Operator struct {
 	Image string
 	// PullPolicy of it.
 	PullPolicy string
-	// Failover lets instances fail over by themselves; see docs/decisions/0031-failover-behind-a-gate.md.
-	Failover bool
 }
 
 // Credentials of a PostgreSQL role.

@@ -41,14 +41,10 @@ func Acks(cluster *v1.Cluster, members int) int {
 	return min(wanted, members-1)
 }
 
-// failover is what the instances' protocol goes by; nil where the operator does not allow it.
-func failover(in Input) *instanceapi.HA {
-	if !in.Operator.Failover {
-		return nil
-	}
-
+// failover is what the instances' protocol goes by.
+func failover(in Input) instanceapi.HA {
 	members := len(in.Members)
-	ha := &instanceapi.HA{
+	ha := instanceapi.HA{
 		Acks:      max(Acks(in.Cluster, members), 0),
 		Preferred: Durability(in.Cluster, members) == v1.DurabilityPreferred,
 	}

@@ -18,8 +18,10 @@ type Action interface {
 	IsIrreversible() bool
 }
 
-// CreateRecord creates the term record, which decides where the data of the Cluster comes from.
+// CreateRecord creates the term record, which decides where the data of the Cluster comes from, or names an instance in
+// an empty one.
 type CreateRecord struct {
+	// Record to be written; one with a resource version exists already.
 	Record *v1.ClusterTerm
 	// Volumes that existed when it was decided; the decision falls with them.
 	Volumes []string
@@ -123,6 +125,10 @@ func (PutConfig) IsIrreversible() bool { return false }
 func (Restart) IsIrreversible() bool { return false }
 
 func (a CreateRecord) String() string {
+	if a.Record.Spec.Bootstrap == "" {
+		return "create an empty term record"
+	}
+
 	return fmt.Sprintf("create the term record with %s to bootstrap", a.Record.Spec.Bootstrap)
 }
 

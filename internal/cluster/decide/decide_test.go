@@ -77,6 +77,13 @@ func TestOneThingHappens(t *testing.T) {
 		},
 		{
 			name: "the primary lost pod and volume", happens: []mutation{losePod("db-0"), loseVolume("db-0")},
+			kind: conditions.Waiting, says: "the volume of the primary db-0 is gone; a replica takes over",
+		},
+		{
+			name: "the primary lost pod and volume, and there is no replica", happens: []mutation{losePod("db-0"), loseVolume("db-0"), func(w *world) {
+				w.view.Record = w.view.Record.DeepCopy()
+				w.view.Record.Spec.Voters = nil
+			}},
 			kind: conditions.Stalled, says: "the volume of the primary db-0 is gone",
 		},
 		{
@@ -96,10 +103,10 @@ func TestOneThingHappens(t *testing.T) {
 		{
 			name: "scaled down", happens: []mutation{spec(func(s *v1.ClusterSpec) { s.Instances = 2 })},
 			want: []string{
-				"update Role db", "update ConfigMap db-postgresql", "update PodDisruptionBudget db", "stop db-2: scaling down",
+				"update Role db", "update ConfigMap db-postgresql", "update PodDisruptionBudget db",
 				"configure db-0", "configure db-1", "configure db-2",
 			},
-			kind: conditions.Waiting, says: "Scaling down: db-2",
+			kind: conditions.Waiting, says: "Scaling down: db-2 is removed as soon as no commit depends on it",
 		},
 		{
 			name: "scaled down while the primary is not ready", happens: []mutation{spec(func(s *v1.ClusterSpec) { s.Instances = 2 }), unready("db-0")},
@@ -163,7 +170,7 @@ func TestOneThingHappens(t *testing.T) {
 		},
 		{
 			name: "hibernation", happens: []mutation{annotate(naming.AnnotationHibernate, "on")},
-			want: []string{"stop db-0: hibernation, the primary first"}, kind: conditions.Waiting, says: "Hibernating",
+			want: []string{"stop db-1: hibernation", "stop db-2: hibernation"}, kind: conditions.Waiting, says: "Hibernating",
 		},
 		{
 			name: "pause", happens: []mutation{annotate(naming.AnnotationPaused, "true"), losePod("db-1")},
@@ -171,7 +178,18 @@ func TestOneThingHappens(t *testing.T) {
 		},
 		{
 			name: "the record is deleted", happens: []mutation{func(w *world) { w.view.Record = nil }},
-			kind: conditions.Stalled, says: "the term record ClusterTerm/db is missing while the volumes db-0, db-1, db-2 exist",
+			want: []string{"create an empty term record"}, kind: conditions.Waiting, says: "the primary db-0 writes the missing term record again",
+		},
+		{
+			name: "the record is deleted and no primary serves", happens: []mutation{func(w *world) { w.view.Record = nil }, losePod("db-0")},
+			want: []string{"create an empty term record"}, kind: conditions.Stalled,
+			says: "the term record ClusterTerm/db was deleted while the volumes db-0, db-1, db-2 exist, and no primary serves",
+		},
+		{
+			name: "the user says whom to trust after the record was made", happens: []mutation{
+				func(w *world) { w.view.Record.Spec = v1.ClusterTermSpec{} }, losePod("db-0"), annotate(naming.AnnotationBootstrapFrom, "db-1"),
+			},
+			want: []string{"create the term record with db-1 to bootstrap", "create Pod db-0"}, kind: conditions.Waiting, says: "Waiting for db-1",
 		},
 		{
 			name: "the record is deleted and the user says whom to trust", happens: []mutation{
@@ -277,6 +295,14 @@ func TestOrders(t *testing.T) {
 		{
 			"rolling update",
 			[]mutation{spec(func(s *v1.ClusterSpec) { s.ImageName = image17b })},
+			[]string{"stop db-2", "stop db-1", "ask db-0 to hand over to a replica", "stop db-0"},
+			"3 of 3 instances ready",
+		},
+		{
+			"rolling update by restart",
+			[]mutation{spec(func(s *v1.ClusterSpec) {
+				s.ImageName, s.PrimaryUpdateMethod = image17b, v1.PrimaryUpdateRestart
+			})},
 			[]string{"stop db-2", "stop db-1", "stop db-0"},
 			"3 of 3 instances ready",
 		},
@@ -300,13 +326,13 @@ func TestOrders(t *testing.T) {
 				spec(func(s *v1.ClusterSpec) { s.ImageName, s.PrimaryUpdateStrategy = image17b, v1.PrimaryUpdateSupervised }),
 				func(w *world) { w.settle(20) }, annotate(naming.AnnotationRestart, "1"),
 			},
-			[]string{"stop db-0"},
+			[]string{"ask db-0 to hand over to a replica", "stop db-0"},
 			"3 of 3 instances ready",
 		},
 		{
 			"a restart by annotation",
 			[]mutation{annotate(naming.AnnotationRestart, "1")},
-			[]string{"restart PostgreSQL of db-2", "restart PostgreSQL of db-1", "restart PostgreSQL of db-0"},
+			[]string{"restart PostgreSQL of db-2", "restart PostgreSQL of db-1", "ask db-0 to hand over to a replica"},
 			"3 of 3 instances ready",
 		},
 		{
@@ -328,9 +354,15 @@ func TestOrders(t *testing.T) {
 			"1 of 1 instance ready",
 		},
 		{
+			"scale down when the last one leads",
+			[]mutation{leadBy("db-2"), spec(func(s *v1.ClusterSpec) { s.Instances = 2 })},
+			[]string{"ask db-2 to hand over to db-0", "stop db-2", "delete the volume of db-2"},
+			"2 of 2 instances ready",
+		},
+		{
 			"hibernate",
 			[]mutation{annotate(naming.AnnotationHibernate, "on")},
-			[]string{"stop db-0", "stop db-1", "stop db-2"},
+			[]string{"stop db-1", "stop db-2", "stop db-0"},
 			"hibernated by annotation",
 		},
 		{
@@ -339,7 +371,16 @@ func TestOrders(t *testing.T) {
 				pendingRestart("db-0", "max_connections", "100", "200"),
 				pendingRestart("db-1", "max_connections", "100", "200"), pendingRestart("db-2", "max_connections", "100", "200"),
 			},
-			[]string{"restart PostgreSQL of db-2", "restart PostgreSQL of db-1", "restart PostgreSQL of db-0"},
+			[]string{"restart PostgreSQL of db-2", "restart PostgreSQL of db-1", "ask db-0 to hand over to a replica"},
+			"3 of 3 instances ready",
+		},
+		{
+			"more connections, by restart",
+			[]mutation{
+				spec(func(s *v1.ClusterSpec) { s.PrimaryUpdateMethod = v1.PrimaryUpdateRestart }),
+				pendingRestart("db-0", "max_connections", "100", "200"), pendingRestart("db-1", "max_connections", "100", "200"),
+			},
+			[]string{"restart PostgreSQL of db-1", "restart PostgreSQL of db-0"},
 			"3 of 3 instances ready",
 		},
 		{
@@ -357,7 +398,7 @@ func TestOrders(t *testing.T) {
 				spec(func(s *v1.ClusterSpec) { s.PrimaryUpdateStrategy = v1.PrimaryUpdateSupervised }),
 				pendingRestart("db-0", "restart requested", "", "1"), pendingRestart("db-1", "restart requested", "", "1"),
 			},
-			[]string{"restart PostgreSQL of db-1", "restart PostgreSQL of db-0"},
+			[]string{"restart PostgreSQL of db-1", "ask db-0 to hand over to a replica"},
 			"3 of 3 instances ready",
 		},
 		{
@@ -380,7 +421,7 @@ func TestOrders(t *testing.T) {
 			for range 40 {
 				for _, action := range printed(w.step()) {
 					subject, _, _ := strings.Cut(action, ":")
-					if strings.HasPrefix(action, "stop") || strings.HasPrefix(action, "restart") || strings.Contains(action, "volume of") {
+					if strings.HasPrefix(action, "stop") || strings.HasPrefix(action, "restart") || strings.HasPrefix(action, "ask") || strings.Contains(action, "volume of") {
 						got = append(got, subject)
 					}
 				}
@@ -394,6 +435,14 @@ func TestOrders(t *testing.T) {
 				t.Errorf("ends with %q, want %q", message, tc.ends)
 			}
 		})
+	}
+}
+
+// leadBy is after a failover to that instance.
+func leadBy(name string) mutation {
+	return func(w *world) {
+		w.handOver("db-0", name)
+		w.settle(10)
 	}
 }
 

@@ -8,6 +8,6 @@
 //   - nothing is made or changed for an invalid spec; only a lost pod of an established Cluster comes back.
 //     The user's certificates are the exception: an established Cluster goes on with the last good ones
 //   - at most one irreversible action in a pass
-//   - at most one instance is taken down at a time, the primary last; hibernation is the exception, primary first
+//   - at most one instance is taken down at a time, the primary last; hibernation is the exception
 //   - the primary's volume is never deleted
 package decide

@@ -18,7 +18,7 @@ import (
 //
 //	existing  = ordinals that have a volume or a pod, and the primary's (or the bootstrap instance's)
 //	too few   → the lowest free ordinals are added
-//	too many  → the highest that are not the primary are surplus, once there is a primary to keep
+//	too many  → the highest are surplus, once there is a primary; one that leads is a member until it has handed over
 //
 // An ordinal counts as long as anything of it is left, so that a new member never meets its predecessor's leftovers.
 
@@ -33,6 +33,8 @@ type facts struct {
 	// members shall exist, in order; surplus shall go, the first first.
 	members []string
 	surplus []string
+	// heirs are the members that stay when the primary, as one too many, must hand over; empty if it stays itself.
+	heirs []string
 	// image that the instances shall run.
 	image string
 	// pinned is the major version of the data; 0 if there is none yet, or it is not known.
@@ -62,7 +64,7 @@ func newFacts(view View) facts {
 		}
 	}
 
-	f.members, f.surplus = f.chooseMembers()
+	f.chooseMembers()
 	f.image = f.chooseImage()
 	f.pinned = f.pinnedMajor()
 	f.major = f.chooseMajor()
@@ -82,9 +84,8 @@ func newFacts(view View) facts {
 	return f
 }
 
-func (f *facts) chooseMembers() (members, surplus []string) {
+func (f *facts) chooseMembers() {
 	ordinals := map[int]bool{}
-	primary := -1
 
 	note := func(name string) {
 		if n, ok := naming.Ordinal(f.Cluster.Name, name); ok {
@@ -100,30 +101,30 @@ func (f *facts) chooseMembers() (members, surplus []string) {
 		note(name)
 	}
 
-	if n, ok := naming.Ordinal(f.Cluster.Name, f.primary); ok {
-		primary, ordinals[n] = n, true
-	}
+	note(f.primary)
 
 	wanted := int(f.Cluster.Spec.Instances)
 	for n := 0; len(ordinals) < wanted; n++ {
 		ordinals[n] = true
 	}
 
-	existing := slices.Sorted(maps.Keys(ordinals))
-	for i := len(existing) - 1; i >= 0 && f.established && len(ordinals) > wanted; i-- {
-		if existing[i] == primary {
-			continue
-		}
-
-		delete(ordinals, existing[i])
-		surplus = append(surplus, naming.Instance(f.Cluster.Name, existing[i]))
-	}
-
 	for _, n := range slices.Sorted(maps.Keys(ordinals)) {
-		members = append(members, naming.Instance(f.Cluster.Name, n))
+		f.members = append(f.members, naming.Instance(f.Cluster.Name, n))
 	}
 
-	return members, surplus
+	if !f.established || len(f.members) <= wanted {
+		return
+	}
+
+	stay, surplus := f.members[:wanted:wanted], slices.Clone(f.members[wanted:])
+	if slices.Contains(surplus, f.primary) {
+		f.heirs = stay
+
+		return
+	}
+
+	slices.Reverse(surplus)
+	f.members, f.surplus = stay, surplus
 }
 
 // chooseImage pins the image at creation: a new default of the operator never moves an existing Cluster. The volumes

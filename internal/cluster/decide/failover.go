@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
@@ -61,7 +62,8 @@ func (p *planner) seenFailover() (v1.FailoverStatus, bool) {
 		return v1.FailoverStatus{}, false
 	}
 
-	if s := last.LastSwitchover; s != nil && s.Result == v1.SwitchoverInProgress {
+	// By annotation, or before the primary is taken down.
+	if c := meta.FindStatusCondition(last.Conditions, v1.ConditionReconciling); c != nil && c.Reason == v1.ReasonSwitchingOver {
 		return v1.FailoverStatus{}, false
 	}
 

@@ -8,8 +8,9 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/naming"
 )
 
-// Hibernation stops every instance and keeps the volumes: the primary first, in an orderly way, so that the replicas
-// receive all that it wrote; then the replicas together. Waking up is nothing but the pods being made again.
+// Hibernation stops every instance and keeps the volumes: the replicas first, then the primary, which so finds nobody to
+// hand over to. Commits that would wait for a replica meanwhile are not acknowledged. Waking up is nothing but the pods
+// being made again: the instances find out among themselves whose volume has the most, and that one leads.
 func (p *planner) hibernate() {
 	if !p.hibernating() {
 		return
@@ -24,18 +25,9 @@ func (p *planner) hibernate() {
 
 	p.taken = true
 
-	if pod := p.Pods[p.primary]; pod != nil {
-		if pod.DeletionTimestamp == nil {
-			p.stop(p.primary, "hibernation, the primary first")
-		}
-
-		p.end(conditions.Waiting, v1.ReasonHibernating, fmt.Sprintf("Hibernating: the primary %s is being stopped", p.primary), afterMoving)
-
-		return
-	}
-
 	for _, name := range sortedKeys(p.Pods) {
-		if p.Pods[name].DeletionTimestamp == nil {
+		isLast := name != p.primary || len(p.Pods) == 1
+		if isLast && p.Pods[name].DeletionTimestamp == nil {
 			p.stop(name, "hibernation")
 		}
 	}

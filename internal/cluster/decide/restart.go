@@ -34,6 +34,7 @@ func withoutDone(pending []instanceapi.PendingParameter, pod *corev1.Pod) []inst
 //	                                   never have less than its primary (package postgres knows which, and PID 1 keeps a
 //	                                   standby at its primary's values until then)
 //
+// A primary that comes last hands over to a replica instead, and is restarted as one, unless the method is restart.
 // The primary waits for the user if the strategy is supervised, unless the restart is what the user asked for.
 func (p *planner) restart() {
 	pending := p.pendingRestart()
@@ -59,6 +60,12 @@ func (p *planner) restart() {
 			"Waiting for you: %s takes effect when the primary %s restarts, and primaryUpdateStrategy is supervised; "+
 				"annotate the Cluster with a new value of %s to restart it now",
 			pendingNames(p.states[next].report), next, naming.AnnotationRestart), afterBlocked)
+
+		return
+	}
+
+	if next == p.primary && len(pending) == 1 && p.switchesOver() {
+		p.handOver("", "which is to restart"+because(p.states[next].report))
 
 		return
 	}

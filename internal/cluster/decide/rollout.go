@@ -19,7 +19,9 @@ import (
 //  1. those that do not serve anyway: there is nothing to lose, and the change may be what cures them.
 //     The primary only if PID 1 does not run or has given up: a crash recovery is not to be cut short
 //  2. the replicas, the highest first, each only while all others serve
-//  3. the primary, if the strategy is unsupervised or the user has said so
+//  3. the primary, if the strategy is unsupervised or the user has said so. Before its pod is replaced it hands over to a
+//     replica, and so is one itself: with the method switchover on the operator's request, which waits for the right
+//     moment; with restart as part of its orderly stop
 //
 // A replica that does not come up again therefore ends the rollout after one, until the user corrects the change.
 func (p *planner) rollout() {
@@ -55,6 +57,12 @@ func (p *planner) rollout() {
 			"Waiting for you: the primary %s is the last to be updated, and primaryUpdateStrategy is supervised; "+
 				"annotate the Cluster with a new value of %s to replace it now, or set the strategy to unsupervised",
 			next, naming.AnnotationRestart), afterBlocked)
+
+		return
+	}
+
+	if next == p.primary && p.switchesOver() {
+		p.handOver("", "whose pod is to be replaced")
 
 		return
 	}

@@ -158,9 +158,11 @@ func broken(view decide.View, plan decide.Plan, invalid bool) string { //nolint:
 			down = append(down, a.Name)
 		case decide.Restart:
 			down = append(down, a.Instance)
+		case decide.Switchover:
+			down = append(down, a.Instance)
 		case decide.CreateRecord:
-			if len(view.Volumes) > 1 && view.Cluster.Annotations[naming.AnnotationBootstrapFrom] == "" {
-				return "a record is made though several volumes exist"
+			if len(view.Volumes) > 1 && a.Record.Spec.Bootstrap != "" && view.Cluster.Annotations[naming.AnnotationBootstrapFrom] == "" {
+				return "an instance is named though several volumes exist"
 			}
 		case decide.Apply:
 			if message := brokenApply(view, a, invalid); message != "" {

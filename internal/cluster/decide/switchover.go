@@ -10,6 +10,7 @@ import (
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/cluster/build"
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/naming"
 )
 
@@ -48,8 +49,6 @@ func (p *planner) beginSwitchover(request string) {
 	}
 
 	switch {
-	case !p.Operator.Failover:
-		refuse("this operator was started without --failover")
 	case target == p.primary:
 		state.Result, state.To = v1.SwitchoverCompleted, target
 	case target != "" && !slices.Contains(p.members, target):
@@ -60,6 +59,9 @@ func (p *planner) beginSwitchover(request string) {
 		refuse("there is no other instance")
 	case p.taken || !p.states[p.primary].ready:
 		p.switched = p.Cluster.Status.LastSwitchover // it waits until nothing else is under way
+	case !p.hasVoters():
+		p.switched = p.Cluster.Status.LastSwitchover
+		p.wait(v1.ReasonSwitchingOver, fmt.Sprintf("Switching over: waits until a replica of %s has caught up (%s)", p.primary, p.readiness()))
 	default:
 		state.Result = v1.SwitchoverInProgress
 		p.taken = true
@@ -82,6 +84,32 @@ func (p *planner) followSwitchover(state v1.SwitchoverStatus) {
 	}
 }
 
+// switchesOver says whether the primary is to hand over before it is taken down.
+func (p *planner) switchesOver() bool {
+	return len(p.members) > 1 && p.Cluster.Spec.PrimaryUpdateMethod != v1.PrimaryUpdateRestart
+}
+
+// handOver has the primary hand over before it is taken down, to the instance named or to any. It is asked in each pass
+// until it has done so.
+func (p *planner) handOver(to, why string) {
+	p.wait(v1.ReasonSwitchingOver, fmt.Sprintf("Switching over from %s, %s (%s)", p.primary, why, p.readiness()))
+
+	report := p.states[p.primary].report
+	isAble := p.states[p.primary].ready && report != nil && report.Role == instanceapi.RolePrimary && p.hasVoters()
+
+	if !p.taken && isAble {
+		p.act(Switchover{Instance: p.primary, Request: plannedRequest, Target: p.memberID(to), TargetName: to})
+	}
+
+	p.taken = true
+}
+
+// hasVoters says whether anybody else may lead.
+func (p *planner) hasVoters() bool { return p.Record != nil && len(p.Record.Spec.Voters) > 0 }
+
+// plannedRequest is what the record calls a switchover that no annotation asked for.
+const plannedRequest = "operator"
+
 func (p *planner) memberID(name string) string {
 	if report := p.states[name].report; report != nil {
 		return report.MemberID
@@ -93,15 +121,6 @@ func (p *planner) memberID(name string) string {
 // syncReplication says whether commits are where they are wanted before they are acknowledged.
 func (p *planner) syncReplication() Feature {
 	feature := Feature{Type: v1.ConditionSyncReplication}
-
-	if !p.Operator.Failover {
-		if p.Cluster.Spec.PostgreSQL.Synchronous != nil || p.Cluster.Spec.Failover != nil {
-			feature.Reason = v1.ReasonFeatureNotAvailable
-			feature.Message = "spec.postgresql.synchronous and spec.failover wait for failover, which is off by default in this release"
-		}
-
-		return feature
-	}
 
 	wanted := build.Acks(p.Cluster, len(p.members))
 	if wanted < 1 || p.Record == nil || !p.established {

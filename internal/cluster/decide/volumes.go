@@ -10,13 +10,15 @@ import (
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/cluster/build"
+	"github.com/caretaker-dev/caretaker/internal/conditions"
 	"github.com/caretaker-dev/caretaker/internal/naming"
 )
 
 // Each member has a volume of its own name.
 //
 //	missing   a replica's is made: a new volume is a new member, which clones the primary.
-//	          The primary's is never replaced by an empty one: only the user can know whether a copy is left
+//	          The primary's is never replaced by an empty one: a replica takes over first. Without one only the user can
+//	          know whether a copy is left
 //	leaving   waited for
 //	smaller   grown, if its storage class can
 //
@@ -35,6 +37,13 @@ func (p *planner) volumes() {
 }
 
 func (p *planner) newVolume(name string) {
+	if name == p.primary && p.established && p.hasVoters() {
+		p.say(conditions.Waiting, v1.ReasonVolumeMissing, fmt.Sprintf("Waiting: the volume of the primary %s is gone; a replica takes over (%s)",
+			name, p.readiness()), afterMoving)
+
+		return
+	}
+
 	if name == p.primary && p.established {
 		p.stall(v1.ReasonVolumeMissing, fmt.Sprintf(
 			"the volume of the primary %s is gone: there is nothing to go on with. Restore the volume claim %s from a snapshot, or, to start "+

@@ -151,6 +151,31 @@ func (w *world) do(action decide.Action) {
 	case decide.Restart:
 		w.nonces[a.Instance] = w.view.Cluster.Annotations[naming.AnnotationRestart]
 		w.report(a.Instance, func(s *instanceapi.Status) { s.PendingRestart = nil })
+	case decide.Switchover:
+		w.handOver(a.Instance, a.TargetName)
+	}
+}
+
+// handOver makes another voter the primary, if there is one; the old one's PostgreSQL is started again as a standby.
+func (w *world) handOver(from, to string) {
+	if w.view.Record == nil || w.view.Record.Spec.Primary == nil || w.view.Record.Spec.Primary.Name != from {
+		return
+	}
+
+	for _, name := range slices.Sorted(maps.Keys(w.view.Pods)) {
+		volume := w.view.Volumes[name]
+		if name == from || volume == nil || to != "" && name != to || w.view.Pods[name].DeletionTimestamp != nil ||
+			!slices.Contains(w.view.Record.Spec.Voters, memberID(volume)) {
+			continue
+		}
+
+		w.view.Record = w.view.Record.DeepCopy()
+		w.view.Record.Spec.Term++
+		w.view.Record.Spec.Voters = nil
+		w.view.Record.Spec.Primary = &v1.TermHolder{MemberID: memberID(volume), Name: name}
+		w.report(from, func(s *instanceapi.Status) { s.PendingRestart = nil })
+
+		return
 	}
 }
 
@@ -286,6 +311,7 @@ func (w *world) elapse() {
 
 	for _, name := range slices.Sorted(maps.Keys(w.view.Pods)) {
 		if w.view.Pods[name].DeletionTimestamp != nil {
+			w.handOver(name, "")
 			w.view.Pods, w.view.Reports = maps.Clone(w.view.Pods), maps.Clone(w.view.Reports)
 			delete(w.view.Pods, name)
 			delete(w.view.Reports, name)
@@ -319,7 +345,12 @@ func (w *world) live(name string) {
 	}
 
 	record := w.view.Record.Spec
-	leads := record.Primary != nil && record.Primary.Name == name || record.Primary == nil && record.Bootstrap == name
+
+	// A primary that serves writes a record again that was lost.
+	report := w.view.Reports[name].Status
+	served := report != nil && report.PodUID == string(pod.UID) && report.Role == instanceapi.RolePrimary
+	leads := record.Primary != nil && record.Primary.Name == name ||
+		record.Primary == nil && (record.Bootstrap == name || record.Bootstrap == "" && served)
 
 	if leads && !record.Established {
 		w.view.Record = w.view.Record.DeepCopy()
@@ -344,6 +375,10 @@ func (w *world) live(name string) {
 	}
 	config, _ := w.view.Owned[decide.Key{Kind: "ConfigMap", Name: "db-postgresql"}].(*corev1.ConfigMap)
 
+	if leads && config != nil {
+		w.electVoters(name, config)
+	}
+
 	w.report(name, func(s *instanceapi.Status) {
 		if s.PodUID != string(pod.UID) && config != nil {
 			s.ConfigHash = instanceapi.HashBytes([]byte(config.Data[instanceapi.ConfigKey]))
@@ -356,6 +391,23 @@ func (w *world) live(name string) {
 		s.Instance, s.PodUID, s.MemberID, s.Role = name, string(pod.UID), memberID(volume), role
 		s.State, s.Ready, s.Version, s.Major = instanceapi.StateRunning, established, "17.5", 17
 	})
+}
+
+// electVoters makes the primary's peers that run its voters.
+func (w *world) electVoters(primary string, config *corev1.ConfigMap) {
+	var wanted instanceapi.Config
+	if err := json.Unmarshal([]byte(config.Data[instanceapi.ConfigKey]), &wanted); err != nil {
+		w.t.Fatal(err)
+	}
+
+	w.view.Record = w.view.Record.DeepCopy()
+	w.view.Record.Spec.Voters, w.view.Record.Spec.Acks = nil, int32(wanted.HA.Acks) //nolint:gosec // small
+
+	for _, peer := range wanted.Members {
+		if peer != primary && w.view.Pods[peer] != nil && w.view.Volumes[peer] != nil && !isStuck(w.view.Pods[peer]) {
+			w.view.Record.Spec.Voters = append(w.view.Record.Spec.Voters, memberID(w.view.Volumes[peer]))
+		}
+	}
 }
 
 func isStuck(pod *corev1.Pod) bool {
