@@ -106,7 +106,7 @@ func postgresContainer(in Input) corev1.Container {
 			{Name: portNameMetrics, ContainerPort: naming.PortMetrics, Protocol: corev1.ProtocolTCP},
 		},
 		StartupProbe:   probe(instanceapi.PathStartupz, 1, 120),
-		LivenessProbe:  probe(instanceapi.PathHealthz, 10, 6),
+		LivenessProbe:  liveness(),
 		ReadinessProbe: probe(instanceapi.PathReadyz, 1, 3),
 	}
 }
@@ -128,6 +128,18 @@ func environment(in Input) []corev1.EnvVar {
 	}
 
 	return append(ours, in.Cluster.Spec.Env...)
+}
+
+// stuckGrace is how long, in seconds, a PID 1 may take to stop that fails its liveness probe: it hangs, and will not stop
+// PostgreSQL in order, whatever time it gets.
+const stuckGrace = 5
+
+func liveness() *corev1.Probe {
+	grace := int64(stuckGrace)
+	asked := probe(instanceapi.PathHealthz, 10, 6)
+	asked.TerminationGracePeriodSeconds = &grace
+
+	return asked
 }
 
 // probe asks PID 1. Readiness is asked every second: it is what the services wait for after a start.
