@@ -20,6 +20,7 @@ import (
 //	term 0, I am the bootstrap: no data               bootstrap
 //	                            data                  adopt
 //	term 0, another is                                wait
+//	the volume took part in the protocol              fail: the protocol alone may start it
 //	the record names this member: for another pod     claim
 //	                              a standby's data    promote
 //	                              otherwise           start as primary
@@ -101,6 +102,8 @@ type DataFacts struct {
 	IsStandby bool
 	// Dirty: a rewind or a copy was begun and did not end. The protocol discards such data; nothing else touches them.
 	Dirty bool
+	// TookPart: the volume has a part in the protocol, and may be pledged. Outside of it nothing of it is started.
+	TookPart bool
 }
 
 // RecordFacts are what is known of the term record.
@@ -174,11 +177,20 @@ func Decide(f Facts) Step {
 		return decideFirstTerm(f)
 	}
 
+	if f.Data.TookPart {
+		return outsideProtocol("its configuration does not ask for failover, and its volume took part in it")
+	}
+
 	if isPrimary(f) {
 		return decidePrimary(f)
 	}
 
 	return decideStandby(f)
+}
+
+// outsideProtocol: what the others know of this volume would not hold for a PostgreSQL that is started without them.
+func outsideProtocol(why string) Step {
+	return fail("OutsideProtocol", "this instance cannot take part in failover, and does not start without: %s", why)
 }
 
 // decideGround is about what everything else stands on.

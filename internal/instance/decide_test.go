@@ -42,6 +42,8 @@ func leads(f *instance.Facts) {
 
 func noData(f *instance.Facts) { f.Data = instance.DataFacts{} }
 
+func tookPart(f *instance.Facts) { f.Data.TookPart = true }
+
 func firstTerm(f *instance.Facts) {
 	f.Record.Spec = postgresqlv1.ClusterTermSpec{Bootstrap: "demo-1"}
 }
@@ -105,6 +107,18 @@ func TestDecide(t *testing.T) {
 			facts: facts(up(replica), func(f *instance.Facts) { f.Clone.Lost, f.Clone.MayReclone = "gone", false }),
 			want:  instance.DoKeep,
 		},
+
+		"took part in the protocol, leads": {
+			facts: facts(leads, tookPart), want: instance.DoFail, reason: "OutsideProtocol", message: "failover",
+		},
+		"took part in the protocol, follows": {
+			facts: facts(tookPart), want: instance.DoFail, reason: "OutsideProtocol",
+		},
+		"took part in the protocol, empty": {
+			facts: facts(noData, tookPart), want: instance.DoFail, reason: "OutsideProtocol",
+		},
+		"took part in the protocol, runs":               {facts: facts(leads, tookPart, up(primary)), want: instance.DoKeep},
+		"took part in the protocol, a record made anew": {facts: facts(firstTerm, tookPart), want: instance.DoAdopt},
 
 		"it ended a moment ago": {
 			facts: facts(leads, func(f *instance.Facts) { f.Server.RetryAt, f.Server.Ends = later(f), 1 }),
@@ -190,6 +204,7 @@ func TestNothingStartsReadWriteUnproven(t *testing.T) {
 		"lock":    func(f *instance.Facts) { f.LockError = errors.New("held") },
 		"major":   func(f *instance.Facts) { f.ImageMajor = 18 },
 		"member":  func(f *instance.Facts) { f.Member = "" },
+		"part":    tookPart,
 		"nobody":  func(f *instance.Facts) { f.Record.Spec.Primary = nil },
 	}
 	names := make([]string, 0, len(changes))

@@ -86,13 +86,19 @@ func (r *runner) lookAtData(ctx context.Context) DataFacts {
 		return r.data
 	}
 
-	if disk, _, err := harunner.LoadDisk(r.layout.StateDir); err == nil && disk.Dirty {
+	disk, tookPart, err := harunner.LoadDisk(r.layout.StateDir)
+
+	switch {
+	case err != nil:
+		// What this volume has promised is not known: whatever is started on it may break that.
+		return DataFacts{Error: err}
+	case disk.Dirty:
 		// Nothing that is in there means anything, and nothing of it is ever started.
-		return DataFacts{Dirty: true}
+		return DataFacts{Dirty: true, TookPart: true}
 	}
 
 	look, err := volume.Inspect(r.layout.DataDir)
-	facts := DataFacts{Data: look, Error: err}
+	facts := DataFacts{Data: look, Error: err, TookPart: tookPart}
 
 	if err != nil || !look.Present || look.Major != r.programs.Major {
 		r.data = facts

@@ -177,6 +177,9 @@ func (r *runner) pass(ctx context.Context) {
 		}
 
 		r.log.Error("this instance cannot take part in failover", "error", err)
+		r.act(ctx, facts, outsideProtocol(err.Error()))
+
+		return
 	}
 
 	step := Decide(facts)

@@ -27,8 +27,14 @@ func LoadDisk(stateDir string) (disk ha.Disk, found bool, err error) {
 		return ha.Disk{}, false, fmt.Errorf("read the protocol's state: %w", err)
 	}
 
-	if err := json.Unmarshal(content, &disk); err != nil {
-		return ha.Disk{}, false, fmt.Errorf("%s is damaged (%w): delete the volume, so that the instance is made anew", path, err)
+	err = json.Unmarshal(content, &disk)
+	if err == nil && disk.Member == "" {
+		err = errors.New("it names no member")
+	}
+
+	if err != nil {
+		return ha.Disk{}, false, fmt.Errorf("%s is damaged (%w): if another instance leads, delete this instance's volume, "+
+			"so that it is made anew", path, err)
 	}
 
 	return disk, true, nil
