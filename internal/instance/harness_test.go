@@ -612,7 +612,7 @@ func (w *world) eventually(what string, check func() error) {
 func (w *world) record() postgresqlv1.ClusterTermSpec {
 	w.t.Helper()
 
-	r, err := w.store.read()
+	r, err := w.store.Get(context.Background())
 	must(w.t, err)
 
 	return r.Spec

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/caretaker-dev/caretaker/internal/instance/monitor"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 )
 
@@ -145,9 +146,32 @@ func (r *runner) healthy(ctx context.Context) error {
 		return errors.New("this replica is not in recovery")
 	case status.Role == instanceapi.RoleReplica && !health.Streaming:
 		return r.notStreaming()
+	case status.Role == instanceapi.RoleReplica:
+		return r.notReplaying(health)
 	default:
 		return nil
 	}
+}
+
+// stuckAfter is how long replay may stand still while there is something to replay: longer than a query may hold it up by
+// default (max_standby_streaming_delay).
+const stuckAfter = time.Minute
+
+// notReplaying says why a replica that streams falls behind all the same.
+func (r *runner) notReplaying(health monitor.Health) error {
+	since := r.monitor.Stuck()
+	if since.IsZero() || r.clock.Since(since) < stuckAfter {
+		return nil
+	}
+
+	at := since.UTC().Format("15:04:05 MST")
+	if health.Paused {
+		return fmt.Errorf("this replica receives WAL but has replayed none since %s: replay is paused, by pg_wal_replay_pause() or "+
+			"since a parameter is lower here than on the primary (its log says which): resume it by pg_wal_replay_resume()", at)
+	}
+
+	return fmt.Errorf("this replica receives WAL but has replayed none since %s: a query on it may hold replay up "+
+		"(pg_stat_activity shows it), or its disk is slow", at)
 }
 
 // notStreaming says how a replica stands that receives nothing: why it must not serve reads, or errOrphaned, or nil while

@@ -32,6 +32,10 @@ type Health struct {
 	Timeline int64
 	// Streaming: a WAL receiver receives.
 	Streaming bool
+	// Behind: it has received what it has not replayed; Replayed is how far it has. Paused: somebody has paused replay,
+	// or PostgreSQL has, since a parameter is lower than the primary's.
+	Behind, Paused bool
+	Replayed       string
 }
 
 // Monitor asks the server over one connection, and remembers the answer for half a second, so that probes, status
@@ -46,6 +50,9 @@ type Monitor struct {
 	err    error
 	// streaming since when, and seen last.
 	streamingSince, streamingSeen time.Time
+	// stuckSince is since when it is behind, and replay has not moved from stuckAt.
+	stuckSince time.Time
+	stuckAt    string
 }
 
 // New makes a Monitor over a session.
@@ -62,7 +69,10 @@ SELECT pg_catalog.pg_is_in_recovery(),
                           (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()))::bigint
             ELSE ('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::bigint
        END,
-       EXISTS (SELECT FROM pg_catalog.pg_stat_wal_receiver WHERE status = 'streaming')`
+       EXISTS (SELECT FROM pg_catalog.pg_stat_wal_receiver WHERE status = 'streaming'),
+       COALESCE(pg_catalog.pg_last_wal_receive_lsn() > pg_catalog.pg_last_wal_replay_lsn(), false),
+       CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_get_wal_replay_pause_state() = 'paused' ELSE false END,
+       COALESCE(pg_catalog.pg_last_wal_replay_lsn()::text, '')`
 
 // Health asks, or answers from memory.
 func (m *Monitor) Health(ctx context.Context) (Health, error) {
@@ -84,7 +94,8 @@ func (m *Monitor) Health(ctx context.Context) (Health, error) {
 	var h Health
 
 	err := m.session.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, healthQuery).Scan(&h.InRecovery, &h.Started, &h.SystemID, &h.Timeline, &h.Streaming)
+		return conn.QueryRow(ctx, healthQuery).Scan(&h.InRecovery, &h.Started, &h.SystemID, &h.Timeline, &h.Streaming,
+			&h.Behind, &h.Paused, &h.Replayed)
 	})
 	if err != nil {
 		h, err = Health{}, fmt.Errorf("ask PostgreSQL how it is: %w", err)
@@ -92,6 +103,7 @@ func (m *Monitor) Health(ctx context.Context) (Health, error) {
 
 	m.at, m.health, m.err = m.clock.Now(), h, err
 	m.noteStreaming(h)
+	m.noteReplay(h)
 
 	return h, err
 }
@@ -109,6 +121,23 @@ func (m *Monitor) noteStreaming(h Health) {
 	}
 }
 
+func (m *Monitor) noteReplay(h Health) {
+	switch {
+	case !h.Behind:
+		m.stuckSince, m.stuckAt = time.Time{}, ""
+	case m.stuckSince.IsZero() || h.Replayed != m.stuckAt:
+		m.stuckSince, m.stuckAt = m.at, h.Replayed
+	}
+}
+
+// Stuck is since when a replica that has something to replay has replayed nothing; zero if it does.
+func (m *Monitor) Stuck() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	return m.stuckSince
+}
+
 // Streaming is since when the WAL receiver has been receiving (zero if it is not), and when it last was.
 func (m *Monitor) Streaming() (since, seen time.Time) {
 	m.mu.Lock()
@@ -122,5 +151,5 @@ func (m *Monitor) Forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
-	m.at, m.streamingSince, m.streamingSeen = time.Time{}, time.Time{}, time.Time{}
+	m.at, m.streamingSince, m.streamingSeen, m.stuckSince = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 }
