@@ -32,7 +32,7 @@ func (p *protocol) upstream(instance string) serverconf.Upstream {
 	host, port := p.r.opts.Peer(instance)
 
 	if p.r.opts.Address != "" {
-		if told, _, err := net.SplitHostPort(p.transport.AddressOf(instance)); err == nil {
+		if told, _, err := net.SplitHostPort(p.transport.Told(instance)); err == nil {
 			host = told
 		}
 	}

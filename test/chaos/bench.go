@@ -42,7 +42,7 @@ func benchRows(apiDown time.Duration) []benchRow {
 
 	const s = time.Second
 
-	switchover := with(row("planned switchover", "none", 5*s, scenario.Failover), "7.4 s", "p50 ≤ 1.5 s", 1500*time.Millisecond, 0)
+	switchover := with(row("planned switchover", "none", 3*s, scenario.Failover), "7.4 s", "p50 ≤ 1.5 s", 1500*time.Millisecond, 0)
 	switchover.c.Activity = scenario.Switchover
 
 	off := with(row("node power-off, the operator's leader on it", "node-off", 15*s, scenario.Failover), "73.8 s", "p50 ≤ 8 s, worst ≤ 12 s", 8*s, 12*s)
@@ -52,9 +52,9 @@ func benchRows(apiDown time.Duration) []benchRow {
 	cut.fenced = true
 
 	return []benchRow{
-		with(row("primary pod force-deleted", "pod-force-delete", 8*s, scenario.Failover), "17.6 s, 18.6 s", "p50 ≤ 5 s, worst ≤ 8 s", 5*s, 8*s),
-		with(row("`kill -9` of the postmaster", "kill-postgres", 8*s, scenario.Either), "10.6 s", "p50 ≤ 3 s", 3*s, 0),
-		with(row("`kill -9` of PID 1 in the primary pod", "kill-pid1", 8*s, scenario.Either), "23.1 s", "p50 ≤ 5 s, worst ≤ 8 s", 5*s, 8*s),
+		with(row("primary pod force-deleted", "pod-force-delete", 6*s, scenario.Failover), "17.6 s, 18.6 s", "p50 ≤ 5 s, worst ≤ 8 s", 5*s, 8*s),
+		with(row("`kill -9` of the postmaster", "kill-postgres", 6*s, scenario.Either), "10.6 s", "p50 ≤ 3 s", 3*s, 0),
+		with(row("`kill -9` of PID 1 in the primary pod", "kill-pid1", 6*s, scenario.Either), "23.1 s", "p50 ≤ 5 s, worst ≤ 8 s", 5*s, 8*s),
 		switchover,
 		off,
 		with(row(fmt.Sprintf("API server down for %v", apiDown), "api-down", apiDown, scenario.NoFailover), "–", "0 s; no failover", 0, 0),

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -53,12 +54,14 @@ func soak(ctx context.Context, args []string) error {
 		failovers, switchovers int
 		goOn                   bool
 		limit                  time.Duration
+		pause                  string
 	)
 
 	err := parse("soak", args, o.register, func(flags *flag.FlagSet) {
 		flags.IntVar(&failovers, "failovers", 200, "how many failovers")
 		flags.IntVar(&switchovers, "switchovers", 200, "how many switchovers")
 		flags.BoolVar(&goOn, "go-on", false, "go on after a failure")
+		flags.StringVar(&pause, "pause-while", "", "begin no round while this file exists: something else is measured")
 		flags.DurationVar(&limit, "limit", 0, "begin no round after this time; 0: no limit")
 	})
 	if err != nil {
@@ -70,7 +73,7 @@ func soak(ctx context.Context, args []string) error {
 		return err
 	}
 
-	s := &soaking{world: w, goOn: goOn, began: time.Now(), limit: limit}
+	s := &soaking{world: w, goOn: goOn, began: time.Now(), limit: limit, pause: pause}
 	s.verdict.gaps = map[string][]time.Duration{}
 
 	err = s.rounds(ctx, failovers, switchovers)
@@ -88,6 +91,7 @@ type soaking struct {
 	goOn    bool
 	began   time.Time
 	limit   time.Duration
+	pause   string
 	verdict verdict
 	results []scenario.Result
 	target  *target.Target
@@ -98,6 +102,8 @@ func (s *soaking) rounds(ctx context.Context, failovers, switchovers int) error 
 		if s.limit > 0 && time.Since(s.began) > s.limit {
 			return nil
 		}
+
+		s.wait(ctx)
 
 		c := scenario.Case{
 			Instances: 3, Major: "17", Fault: "none", Victim: scenario.Primary, Activity: scenario.Switchover,
@@ -114,6 +120,17 @@ func (s *soaking) rounds(ctx context.Context, failovers, switchovers int) error 
 	}
 
 	return ctx.Err()
+}
+
+// wait while others measure.
+func (s *soaking) wait(ctx context.Context) {
+	for ctx.Err() == nil && s.pause != "" {
+		if _, err := os.Stat(s.pause); err != nil {
+			return
+		}
+
+		time.Sleep(time.Second)
+	}
 }
 
 func (s *soaking) round(ctx context.Context, c scenario.Case) error {

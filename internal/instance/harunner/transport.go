@@ -40,7 +40,8 @@ type Transport struct {
 
 type outbox struct {
 	messages chan ha.Message
-	address  string // learned from the peer
+	address  string // learned from the peer, until a message to it fails
+	told     string // learned from the peer last
 }
 
 // Start makes it ready to send until the context ends.
@@ -57,11 +58,24 @@ func (t *Transport) Learn(name, address string) {
 	defer t.mu.Unlock()
 
 	if box := t.box(name); box != nil && address != "" {
-		box.address = address
+		box.address, box.told = address, address
 	}
 }
 
-// AddressOf a peer: what it told last, or its name's.
+// Told is what a peer told last of where it is, or its name's address. It does not change when a message is lost: a
+// standby that follows a peer would begin anew each time.
+func (t *Transport) Told(name string) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+
+	if box := t.box(name); box != nil && box.told != "" {
+		return box.told
+	}
+
+	return t.Resolve(name)
+}
+
+// AddressOf a peer: what it told last, or its name's after a message to it failed.
 func (t *Transport) AddressOf(name string) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

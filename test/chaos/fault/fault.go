@@ -80,6 +80,8 @@ func Kinds() map[string]Kind {
 		"pod-delete":       {Words: "delete the pod", inject: deletePod},
 		"pod-force-delete": {Words: "force-delete the pod", inject: forceDeletePod},
 
+		"volume-and-primary": {Words: "delete a replica's pod and volume, and kill PID 1 of the primary's pod with SIGKILL", inject: deleteReplicaAndKill},
+
 		"node-off":   {Words: "cut the power of the pod's node", Node: true, inject: nodeOff},
 		"node-pause": {Words: "freeze the pod's node", Node: true, inject: nodePause},
 		"cut-all":    {Words: "cut the pod's node off from everything", Node: true, inject: cut("")},

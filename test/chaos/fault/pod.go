@@ -2,6 +2,7 @@ package fault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -36,5 +37,43 @@ func (v Victim) deletePod(ctx context.Context, options metav1.DeleteOptions) (Fa
 		default:
 			return nil
 		}
+	}}, nil
+}
+
+// deleteReplicaAndKill takes a replica's data away for good and the primary at the same time: what is acknowledged must be
+// with those that are left.
+func deleteReplicaAndKill(ctx context.Context, v Victim) (Fault, error) {
+	replicas, err := v.Replicas(ctx)
+	if err != nil {
+		return Fault{}, err
+	}
+
+	if len(replicas) == 0 {
+		return Fault{}, errors.New("there is no replica")
+	}
+
+	replica := Victim{Target: v.Target, Pod: &replicas[0]}
+
+	for _, volume := range replica.Pod.Spec.Volumes {
+		if claim := volume.PersistentVolumeClaim; claim != nil {
+			claims := v.Clientset.CoreV1().PersistentVolumeClaims(replica.Pod.Namespace)
+			if err := claims.Delete(ctx, claim.ClaimName, metav1.DeleteOptions{}); err != nil {
+				return Fault{}, fmt.Errorf("delete volume claim: %w", err)
+			}
+		}
+	}
+
+	deleted, err := forceDeletePod(ctx, replica)
+	if err != nil {
+		return Fault{}, err
+	}
+
+	killed, err := killInit(ctx, v)
+	if err != nil {
+		return Fault{}, err
+	}
+
+	return Fault{Happened: func(ctx context.Context) error {
+		return errors.Join(deleted.Happened(ctx), killed.Happened(ctx))
 	}}, nil
 }

@@ -91,6 +91,7 @@ func strikes() []strike {
 		{"stop-postgres", Primary, 20 * s, 15 * s, Failover},
 		{"stop-pid1", Primary, 20 * s, 15 * s, Failover},
 		{"stop-pid1-then", Primary, 20 * s, 15 * s, Failover},
+		{"volume-and-primary", Primary, 10 * s, 20 * s, Either},
 		{"node-off", Primary, 20 * s, 12 * s, Failover},
 		{"node-pause", Primary, 20 * s, 15 * s, Failover},
 		{"cut-all", Primary, 20 * s, 12 * s, Failover},
@@ -169,6 +170,10 @@ func sensible(c Case) bool {
 
 	if c.Fault == "api-down" {
 		return c.Activity == Switchover
+	}
+
+	if c.Fault == "volume-and-primary" && c.Activity == Scaling {
+		return false
 	}
 
 	return c.Victim == Primary || (c.Fault != "cut-in" && c.Fault != "cut-out")
