@@ -220,8 +220,8 @@ func (r *Reconciler) delete(ctx context.Context, object client.Object, uid types
 	return nil
 }
 
-// deleteVolume deletes the volume of a member that is surplus, after a last look at the API server: the member must not
-// lead, its pod must be gone, and the volume must be the one that was seen.
+// deleteVolume deletes the volume of a member that is surplus, after a last look at the API server: the member must
+// neither lead nor vote, its pod must be gone, and the volume must be the one that was seen.
 func (r *Reconciler) deleteVolume(ctx context.Context, cluster *v1.Cluster, a decide.DeleteVolume) error {
 	record := &v1.ClusterTerm{}
 	if found, err := get(ctx, r.live, cluster.Namespace, naming.ClusterTerm(cluster.Name), record); err != nil || !found {
@@ -233,9 +233,19 @@ func (r *Reconciler) deleteVolume(ctx context.Context, cluster *v1.Cluster, a de
 		return stale(err, "the volume is gone")
 	}
 
+	member := volume.Annotations[naming.AnnotationMemberID]
+
 	primary := record.Spec.Primary
-	if primary == nil || primary.Name == a.Name || primary.MemberID == volume.Annotations[naming.AnnotationMemberID] {
+	if primary == nil || primary.Name == a.Name || primary.MemberID == member {
 		return stale(nil, a.Name+" may lead")
+	}
+
+	if slices.Contains(record.Spec.Voters, member) {
+		return stale(nil, "the record counts on "+a.Name+": it may have the only other copy of a commit")
+	}
+
+	if record.Spec.Pending != nil {
+		return stale(nil, "who leads is being decided")
 	}
 
 	if found, err := get(ctx, r.live, cluster.Namespace, a.Name, &corev1.Pod{}); err != nil || found {
