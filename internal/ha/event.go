@@ -62,6 +62,8 @@ type Done struct {
 	Op uint64
 	// Failed says why it failed; empty if it did not.
 	Failed string
+	// Untouched: it failed before it changed anything, so that a Rewind that did leaves the data as good as they were.
+	Untouched bool
 	// Tip of the log: after a start, the end of recovery; after an orderly stop, with the shutdown checkpoint; after
 	// WaitReplayEnd, max(received, replayed); after CommitTermMessage, the message's end.
 	Tip Tip

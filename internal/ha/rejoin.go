@@ -222,7 +222,8 @@ func (m *machine) rewinding() {
 func (m *machine) rewound(in Done) {
 	if in.Failed != "" {
 		m.note("rewind failed: " + in.Failed)
-	} else {
+	}
+	if in.Failed == "" || in.Untouched {
 		m.Disk.Dirty = false
 		m.save()
 	}

@@ -245,7 +245,7 @@ func (n *node) op(id uint64, lo, hi time.Duration, f func() Done) {
 		if n.lastOp != id {
 			return
 		}
-		d := Done{Failed: "an error before anything was done"}
+		d := Done{Failed: "an error before anything was done", Untouched: true}
 		if fence := n.st.Op.Kind == opFence; fence || !n.w.chance(80) {
 			d = f()
 			if !fence && d.Failed == "" && n.w.chance(80) {

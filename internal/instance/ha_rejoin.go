@@ -55,35 +55,62 @@ func (p *protocol) stopQuietly(ctx context.Context) error {
 	return p.kill(ctx)
 }
 
-// rewind makes the data a copy of the new primary's again. When it fails, or is interrupted, the marker stays, and the
-// data are discarded.
-func (p *protocol) rewind(ctx context.Context, a ha.Rewind) error {
+// rewind makes the data a copy of the new primary's again. When pg_rewind fails, or is interrupted, the marker stays, and
+// the data are discarded.
+func (p *protocol) rewind(ctx context.Context, a ha.Rewind) (ha.Done, error) {
 	p.r.view.say(instanceapi.StateCloning, "Rewinding", "its log went on beyond where "+a.From.Name+" took over; it is being rewound")
 
-	if err := p.stopQuietly(ctx); err != nil {
-		return err
-	}
-
-	if err := p.r.rejoins.begin(p.keepDiverged(a)); err != nil {
-		return err
-	}
-
 	upstream := p.upstream(a.From.Name)
-	if err := p.awaitCheckpoint(ctx, upstream); err != nil {
-		return err
+	if err := p.prepareRewind(ctx, a, upstream); err != nil {
+		return ha.Done{Untouched: true}, err
 	}
 
 	if err := p.runRewind(ctx, a.From, upstream); err != nil {
-		return err
+		return ha.Done{}, err
 	}
 
 	if err := p.catchUp(ctx, a, upstream); err != nil {
-		return fmt.Errorf("follow %s after the rewind: %w", a.From.Name, err)
+		return ha.Done{}, fmt.Errorf("follow %s after the rewind: %w", a.From.Name, err)
 	}
 
 	p.unlost()
 
-	return p.r.rejoins.done(instanceapi.RejoinRewound, p.driver.Snapshot().Leader.Term, p.r.clock.Now())
+	p.remember(p.r.rejoins.done(instanceapi.RejoinRewound, p.driver.Snapshot().Leader.Term, p.r.clock.Now()))
+
+	return ha.Done{}, nil
+}
+
+// remember: evidence that cannot be written, as on a full disk, is no reason to stay behind.
+func (p *protocol) remember(err error) {
+	if err != nil {
+		p.r.log.Warn("the evidence of a rejoin cannot be kept", "error", err)
+	}
+}
+
+// prepareRewind changes nothing that the data mean.
+func (p *protocol) prepareRewind(ctx context.Context, a ha.Rewind, upstream serverconf.Upstream) error {
+	if err := p.stopQuietly(ctx); err != nil {
+		return err
+	}
+
+	p.remember(p.r.rejoins.begin(p.keepDiverged(a)))
+
+	if err := p.awaitCheckpoint(ctx, upstream); err != nil {
+		return err
+	}
+
+	// What a primary left behind is recovered by a server for one user, which is no standby.
+	if err := volume.ClearStandby(p.r.layout.DataDir); err != nil {
+		return err
+	}
+
+	if err := volume.RemoveStalePID(p.r.layout.DataDir); err != nil {
+		return err
+	}
+
+	p.number(func(in *serverconf.Input) { in.Upstream, in.Sync, in.Control = nil, "", nil })
+
+	return p.prepare()
 }
 
 // keepDiverged keeps what is about to be undone. That it cannot be kept is no reason to stay behind.
@@ -125,21 +152,6 @@ func (p *protocol) keepDiverged(a ha.Rewind) instanceapi.Rejoin {
 
 func (p *protocol) runRewind(ctx context.Context, from ha.Instance, upstream serverconf.Upstream) error {
 	dataDir := p.r.layout.DataDir
-
-	// What a primary left behind is recovered by a server for one user, which is no standby.
-	if err := volume.ClearStandby(dataDir); err != nil {
-		return err
-	}
-
-	if err := volume.RemoveStalePID(dataDir); err != nil {
-		return err
-	}
-
-	p.number(func(in *serverconf.Input) { in.Upstream, in.Sync, in.Control = nil, "", nil })
-
-	if err := p.prepare(); err != nil {
-		return err
-	}
 
 	var input serverconf.Input
 	p.r.conf.Set(func(in *serverconf.Input) { input = *in })

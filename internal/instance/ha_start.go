@@ -55,7 +55,7 @@ func (p *protocol) Do(ctx context.Context, action ha.Action) (ha.Done, error) {
 	case ha.StopFast:
 		return p.stopFast(ctx, a)
 	case ha.Rewind:
-		return p.paused(ctx, func(ctx context.Context) (ha.Done, error) { return ha.Done{}, p.rewind(ctx, a) })
+		return p.paused(ctx, func(ctx context.Context) (ha.Done, error) { return p.rewind(ctx, a) })
 	case ha.Discard:
 		return p.paused(ctx, p.discard)
 	case ha.Reclone:
