@@ -17,7 +17,7 @@ quickstart: ## Install what is missing, start a cluster, end with a highly avail
 	@hack/quickstart.sh
 
 .PHONY: test
-test: ## All tests that fit in 40 minutes: unit, API server, end to end
+test: ## All tests that fit in 40 minutes: unit, API server, end to end, the short set of fault tests
 	@hack/test.sh
 
 .PHONY: test-all

@@ -8,7 +8,7 @@ source "$(dirname "$0")/cluster.sh"
 source hack/steps.sh
 
 tiers=("$@")
-[ ${#tiers[@]} -gt 0 ] || tiers=(unit api e2e)
+[ ${#tiers[@]} -gt 0 ] || tiers=(unit api e2e chaos)
 wants() { [[ " ${tiers[*]} " == *" $1 "* ]]; }
 results=$(mktemp -d)
 left_out=()

@@ -264,6 +264,8 @@ func (p *protocol) startServer(ctx context.Context, role instanceapi.Role) error
 	r.log.Info("starting PostgreSQL", "role", role)
 	r.monitor.Forget()
 	r.server.TakeEnd()
+	// A connection to a server that was killed would fail the first question, and so the start.
+	r.suspend(ctx)
 	r.resume()
 
 	err := r.server.Start(ctx, server.Start{

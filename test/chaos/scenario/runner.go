@@ -312,16 +312,18 @@ func (x *run) waitWhole(ctx context.Context) (time.Duration, error) {
 	)
 
 	err := wait.PollUntilContextTimeout(ctx, pollEvery, StuckAfter, true, func(ctx context.Context) (bool, error) {
-		last = x.Whole(ctx)
+		err := x.Whole(ctx)
 
 		switch {
-		case last != nil:
-			since = time.Time{}
+		case err != nil && ctx.Err() != nil: // cut short, which says nothing
+			return false, nil
+		case err != nil:
+			last, since = err, time.Time{}
 		case since.IsZero():
 			since = time.Now()
 		}
 
-		return last == nil && time.Since(since) > time.Second, nil
+		return err == nil && time.Since(since) > time.Second, nil
 	})
 	if err != nil {
 		return time.Since(began), last
