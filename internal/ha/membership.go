@@ -30,7 +30,8 @@ func (m *machine) membership() {
 	}
 }
 
-func (m *machine) settled() bool { return m.ObsAt > m.Entered && m.reloaded() }
+// settled: a primary whose PostgreSQL does not answer now knows nothing of its voters, and leaves the rule alone.
+func (m *machine) settled() bool { return m.ObsAt > m.Entered && m.mayBeat() && m.reloaded() }
 
 // followRecord brings PostgreSQL to the record's weaker rule. Only the run that claimed the record may: a write of an
 // earlier run, which makes it stricter, might still arrive.

@@ -58,13 +58,10 @@ func (m *machine) accepts(from Instance, hb Heartbeat) bool {
 }
 
 // hears tells whether the primary of that term, or of a later one, was heard lately, or is this instance itself. A primary
-// whose PostgreSQL does not answer sends no heartbeats, and objects to no other.
+// whose PostgreSQL does not answer, or takes long to recover, sends no heartbeats, and objects to no other.
 func (m *machine) hears(term uint64) bool {
-	switch {
-	case m.Phase == Primary:
+	if m.Phase.is(Primary, Establishing, Restarting) {
 		return m.mayBeat() || m.Now-m.Entered <= m.Settings.Timing.missed()
-	case m.Phase.is(Establishing, Restarting):
-		return true
 	}
 	heard := m.Leader.Term >= term && m.Now-m.Leader.Heard <= m.Settings.Timing.missed()
 

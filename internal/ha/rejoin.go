@@ -86,6 +86,38 @@ func (m *machine) startPrimary(s Sync) {
 	m.enter(Restarting)
 }
 
+// restarting gives a recovery the time that a stop has. One that takes longer is cut short for a later term, or handed
+// over if others are there to lead at once: they have all that was acknowledged.
+func (m *machine) restarting() {
+	m.beat()
+	if m.superseded() {
+		m.stepDown("a later term is asked for")
+		return
+	}
+	if m.Now-m.Entered > m.Settings.Timing.StopTimeout && m.othersCanLead() {
+		m.onHandOver(HandOver{Reason: "recovery takes long"})
+	}
+}
+
+// othersCanLead tells whether so many voters have answered lately that they can elect and establish one of them without
+// this instance.
+func (m *machine) othersCanLead() bool {
+	if !m.leads() || m.View.Record.Pending != nil || m.Swap != nil || !m.fresh(1500*time.Millisecond) {
+		return false
+	}
+	r, n := m.View.Record, 0
+	for _, v := range r.Voters {
+		if p := m.member(v); p != nil && p.Answered != 0 && m.Now-p.Answered <= m.Settings.Timing.missed() {
+			n++
+		}
+	}
+	if m.Settings.Preferred {
+		return len(r.Voters) > 0 && n >= r.Quorum()
+	}
+
+	return len(r.Voters) > 0 && n >= max(r.Quorum(), r.Acks+1)
+}
+
 func (m *machine) startedPrimary(in Done) {
 	if in.Failed != "" {
 		m.Lead.Failures++

@@ -35,6 +35,7 @@ type node struct {
 	primary  bool          // label
 	silent   bool          // the node is gone: no kubelet tells of it
 	told     bool          // the kubelet always tells
+	recovery time.Duration // how much longer a start as primary takes
 	// delays of directed scenarios
 	ckptDelay, senderDelay, rewindDelay, promoteDelay time.Duration
 	stopped                                           func()
@@ -335,7 +336,7 @@ func (n *node) longAct(a Action) {
 			return Done{Tip: n.w.tipOf(n.tip)}
 		})
 	case StartPrimary:
-		n.op(a.Op, 300*ms, 1500*ms, func() Done { return n.startPrimary(a) })
+		n.op(a.Op, 300*ms+n.recovery, 1500*ms+n.recovery, func() Done { return n.startPrimary(a) })
 	case StopReceiving:
 		n.op(a.Op, 20*ms, 300*ms, func() Done { n.follow, n.upstream = -1, -1; return Done{} })
 	case WaitReplayEnd:

@@ -97,7 +97,9 @@ func (m *machine) pass() {
 		m.rewinding()
 	case Cloning:
 		m.cloning()
-	case Stopping, Restarting:
+	case Restarting:
+		m.restarting()
+	case Stopping:
 		m.beat()
 	case Starting, Fencing, Halted, Gone:
 	}

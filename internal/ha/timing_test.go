@@ -23,6 +23,19 @@ func TestGaps(t *testing.T) {
 			a.kill()
 			a.event(Exited{})
 		}, 2500 * ms, 4 * time.Second},
+		{"postgres killed, recovery takes long", opt{n: 3, acks: 1}, func(w *world) {
+			a := w.node("A")
+			a.recovery = 10 * time.Minute
+			a.kill()
+			a.event(Exited{})
+		}, 8 * time.Second, 12 * time.Second},
+		{"postgres killed, recovery takes long, the API is away", opt{n: 3, acks: 1}, func(w *world) {
+			a := w.node("A")
+			a.recovery = 10 * time.Minute
+			a.kill()
+			a.event(Exited{})
+			w.at(time.Second, func() { w.api(false, "A") })
+		}, 12 * time.Second, 15 * time.Second},
 		{"cut off from everything", opt{n: 3, acks: 1}, func(w *world) { w.isolate(w.node("A")); w.api(false, "A") }, 6 * time.Second, 9 * time.Second},
 		{"cut off from its peers", opt{n: 3, acks: 1}, func(w *world) { w.isolate(w.node("A")) }, 6 * time.Second, 9 * time.Second},
 		{"postgres stopped", opt{n: 3, acks: 1}, func(w *world) { w.node("A").pgStop = w.now + time.Minute }, 6 * time.Second, 9 * time.Second},
