@@ -27,6 +27,8 @@ const (
 	connectInterval = 50 * time.Millisecond
 	// bootstrapStop is how long the server of the bootstrap may take to stop.
 	bootstrapStop = time.Minute
+	// bootstrapPause is the least time until a bootstrap that failed is tried again.
+	bootstrapPause = 10 * time.Second
 	// defaultStartTimeout where the configuration names none.
 	defaultStartTimeout = time.Hour
 )
@@ -46,7 +48,7 @@ func (r *runner) startBootstrap(ctx context.Context) {
 		r.log.Warn("the volume's size is not known", "error", err)
 	}
 
-	r.setUpstream("")
+	r.conf.Set(func(in *serverconf.Input) { in.Upstream, in.Control = nil, nil })
 	r.start(ctx, DoBootstrap, b.run)
 }
 
@@ -62,6 +64,23 @@ func (b bootstrap) run(ctx context.Context) error {
 	}
 
 	return volume.Commit(b.r.layout.DataDir)
+}
+
+// finishBootstrap takes the result over, and says when the next attempt may begin. What the user wrote does not change by
+// itself; an external server may come back.
+func (r *runner) finishBootstrap(ended *job) {
+	r.bootstrapFailed = nil
+
+	if ended.err == nil || isCancelled(ended.err) {
+		r.attempts = 0
+
+		return
+	}
+
+	r.attempts++
+	pause := max(bootstrapPause, backoff(r.attempts))
+	r.bootstrapFailed, r.retryAt = ended.err, r.clock.Now().Add(pause)
+	r.log.Error("making the data failed", "error", ended.err, "again", pause.String())
 }
 
 func (b bootstrap) makeData(ctx context.Context) (string, error) {

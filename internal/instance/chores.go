@@ -265,31 +265,6 @@ func (c *chores) checkpoint(ctx context.Context, isUp bool, limit time.Duration)
 	}
 }
 
-// promote makes a standby a primary; it returns when it accepts writes.
-func (c *chores) promote(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, promoteTimeout+choreTimeout)
-	defer cancel()
-
-	c.log.Info("promoting this standby")
-
-	return c.session.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		var done bool
-
-		err := conn.QueryRow(ctx, "SELECT pg_catalog.pg_promote(true, $1)", int(promoteTimeout.Seconds())).Scan(&done)
-		if err != nil {
-			return fmt.Errorf("promote: %w", err)
-		}
-
-		c.r.monitor.Forget()
-
-		if !done {
-			return fmt.Errorf("promote: PostgreSQL did not finish within %s", promoteTimeout)
-		}
-
-		return nil
-	})
-}
-
 // label asks for the pod's label to be set; it is tried until it is.
 func (c *chores) label(role instanceapi.Role) {
 	c.mu.Lock()
@@ -341,7 +316,7 @@ func (c *chores) setLabel(ctx context.Context, role instanceapi.Role) error {
 		return err
 	}
 
-	if role == instanceapi.RolePrimary && c.r.protocolRuns() != nil {
+	if role == instanceapi.RolePrimary {
 		if err := c.stripOthers(ctx); err != nil {
 			return err
 		}

@@ -43,20 +43,6 @@ type clone struct {
 	spec     postgresqlv1.ClusterTermSpec
 	input    serverconf.Input
 	upstream serverconf.Upstream
-	// discard: there are data that must go first.
-	discard bool
-}
-
-func (r *runner) startClone(ctx context.Context, step Step, spec postgresqlv1.ClusterTermSpec) {
-	host, port := r.opts.Peer(spec.Primary.Name)
-	c := clone{
-		r: r, programs: r.programs, spec: spec, upstream: serverconf.Upstream{Host: host, Port: port},
-		discard: step.Do == DoReclone,
-	}
-	r.conf.Set(func(in *serverconf.Input) { c.input = *in })
-	r.view.change(func(s *instanceapi.Status) { s.Role = instanceapi.RoleReplica })
-	r.chores.label(instanceapi.RoleReplica)
-	r.start(ctx, step.Do, c.run)
 }
 
 func (c clone) run(ctx context.Context) error {
@@ -65,18 +51,6 @@ func (c clone) run(ctx context.Context) error {
 	}
 
 	dataDir := c.r.layout.DataDir
-
-	if c.discard {
-		c.r.log.Warn("discarding the data to copy the primary anew", "primary", c.spec.Primary.Name)
-
-		if err := errors.Join(c.r.rejoins.begin(instanceapi.Rejoin{Why: lostWAL}), c.r.rejoins.discard(c.r.clock.Now())); err != nil {
-			return err
-		}
-
-		if err := volume.Discard(dataDir); err != nil {
-			return err
-		}
-	}
 
 	c.r.view.say(instanceapi.StateCloning, "", "copying the primary "+c.spec.Primary.Name)
 
@@ -168,42 +142,6 @@ func (r *runner) connectReplica(ctx context.Context, upstream serverconf.Upstrea
 		Host: upstream.Host, Port: upstream.Port, User: postgres.ReplicationUser, Database: postgres.Superuser,
 		TLS: config, ApplicationName: "caretaker " + r.opts.Instance,
 	})
-}
-
-// finishData takes the result of making data over, and says when the next attempt may begin.
-func (r *runner) finishData(ended *job) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-
-	if ended.err == nil {
-		r.attempts = 0
-		r.clone.Error, r.clone.Reason, r.clone.RetryAt, r.clone.Lost = nil, "", time.Time{}, ""
-
-		return
-	}
-
-	if isCancelled(ended.err) {
-		return
-	}
-
-	if _, ok := errors.AsType[*notReadyError](ended.err); ok {
-		r.clone.Error, r.clone.Reason = ended.err, "WaitingForPrimary"
-		r.clone.RetryAt = r.clock.Now().Add(preflightInterval)
-
-		return
-	}
-
-	r.attempts++
-	pause := backoff(r.attempts)
-	r.clone.Reason = "CloneFailed"
-
-	if ended.kind == DoBootstrap {
-		// What the user wrote does not change by itself; an external server may come back.
-		pause, r.clone.Reason = max(10*time.Second, pause), "BootstrapFailed"
-	}
-
-	r.clone.Error, r.clone.RetryAt = ended.err, r.clock.Now().Add(pause)
-	r.log.Error("making the data failed", "step", ended.kind, "error", ended.err, "again", pause.String())
 }
 
 // mayReclone says whether the budget allows to throw the data away, also across restarts.

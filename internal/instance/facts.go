@@ -14,7 +14,7 @@ func (r *runner) observe(ctx context.Context) Facts {
 	facts := Facts{
 		Now: r.clock.Now(), Instance: r.opts.Instance, PodUID: r.opts.PodUID,
 		LockError: r.takeLock(), ConfigError: r.conf.Err(),
-		Record: r.term.facts(), Clone: r.cloneFacts(), RestartAsked: r.restartAsked() != "",
+		Record: r.term.facts(), RetryAt: r.retryAt, Failed: r.failed, Bootstrap: r.bootstrapFailed,
 	}
 
 	if facts.LockError != nil || facts.ConfigError != nil {
@@ -29,7 +29,6 @@ func (r *runner) observe(ctx context.Context) Facts {
 	facts.ImageMajor = r.programs.Major
 	facts.Data = r.lookAtData(ctx)
 	facts.Member = r.member.ID
-	facts.Server = r.serverFacts()
 
 	return facts
 }
@@ -121,11 +120,4 @@ func (r *runner) lookAtData(ctx context.Context) DataFacts {
 	r.conf.Set(func(in *serverconf.Input) { in.WALSegmentBytes = control.WALSegmentBytes })
 
 	return facts
-}
-
-func (r *runner) serverFacts() ServerFacts {
-	return ServerFacts{
-		Up: r.server.IsUp(), Role: r.role, RetryAt: r.retryAt, LastWords: r.lastWords, Ends: r.ends,
-		Failed: r.failed,
-	}
 }

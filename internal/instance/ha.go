@@ -56,31 +56,6 @@ type protocol struct {
 // bits of a run's number, so that it fits any JSON.
 const runBits = 48
 
-// wantsProtocol says whether this instance is to take part in the protocol now: there is a term, or this volume took part
-// in one before and is not to begin the first.
-func (r *runner) wantsProtocol(facts Facts) bool {
-	if facts.Member == "" || r.programs == nil {
-		return false
-	}
-
-	if _, stop := decideGround(facts); stop {
-		return false
-	}
-
-	record := facts.Record
-	if record.Known && (record.Spec.Term > 0 || record.Spec.Bootstrap == facts.Instance) {
-		return record.Spec.Term > 0
-	}
-
-	if !record.Known && record.Error == nil {
-		return false
-	}
-
-	_, found, err := harunner.LoadDisk(r.layout.StateDir)
-
-	return err == nil && found
-}
-
 // startProtocol hands PostgreSQL over to the protocol.
 func (r *runner) startProtocol(ctx context.Context, facts Facts) error {
 	disk, found, err := harunner.LoadDisk(r.layout.StateDir)
@@ -239,10 +214,10 @@ const byHandWrites = 1000 * byHandGap
 // byHandTimelines is the same for timelines, each of which leaves a file.
 const byHandTimelines = 16
 
-// adoptProtected makes the data on this volume the Cluster's. Those of a new Cluster begin term 1 at once. Others may be
+// adopt makes the data on this volume the Cluster's. Those of a new Cluster begin term 1 at once. Others may be
 // a standby's, or of later terms than a record that was made anew: this member then elects itself, in a term and on a
 // timeline that nobody had.
-func (r *runner) adoptProtected(ctx context.Context, facts Facts, timeline int64) error {
+func (r *runner) adopt(ctx context.Context, facts Facts, timeline int64) error {
 	disk, found, err := harunner.LoadDisk(r.layout.StateDir)
 	if err != nil {
 		return err

@@ -207,7 +207,7 @@ func (p *protocol) unlost() {
 	p.r.mu.Lock()
 	defer p.r.mu.Unlock()
 
-	p.r.clone.Lost = ""
+	p.r.lost = ""
 }
 
 // awaitCheckpoint waits until the last checkpoint of the new primary is of its new timeline: pg_rewind goes by it.
@@ -283,7 +283,7 @@ func (p *protocol) awaitBudget(ctx context.Context) error {
 	why := p.r.rejoins.begun()
 	if why == "" {
 		why = "PostgreSQL does not start as a replica from these data"
-		if lost := p.r.cloneFacts().Lost; lost != "" {
+		if lost := p.r.isLost(); lost != "" {
 			why = lost
 		}
 

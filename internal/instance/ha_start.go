@@ -30,6 +30,8 @@ const (
 	quitWait = 500 * time.Millisecond
 	// senderPatience is how long a stop waits for a replica to connect again.
 	senderPatience = time.Second
+	// endsUntilFailed is how many failures in a row make it a failure rather than an incident.
+	endsUntilFailed = 3
 	// startPause grows with each start that failed.
 	startPause    = 300 * time.Millisecond
 	maxStartPause = 5 * time.Second

@@ -77,7 +77,7 @@ func (r *runner) adoptIfNamed(ctx context.Context, p *protocol, seen harunner.Sn
 	}
 
 	timeline := int64(control.Timeline)
-	r.start(ctx, DoAdopt, func(ctx context.Context) error { return r.adoptProtected(ctx, facts, timeline) })
+	r.start(ctx, DoAdopt, func(ctx context.Context) error { return r.adopt(ctx, facts, timeline) })
 }
 
 func roleOf(s harunner.Snapshot) instanceapi.Role {
@@ -149,7 +149,7 @@ func (r *runner) protocolRunning(s harunner.Snapshot) (instanceapi.State, string
 			"%s is established", s.Leader.Name, s.Leader.Name)
 	}
 
-	if lost := r.cloneFacts().Lost; lost != "" {
+	if lost := r.isLost(); lost != "" {
 		return instanceapi.StateRunning, "ReplicaLost", r.lostMessage(lost)
 	}
 

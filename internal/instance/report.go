@@ -13,18 +13,16 @@ import (
 // beatLimit is how long the main loop may take for one round before PID 1 counts as stuck.
 const beatLimit = 20 * time.Second
 
-// stateOf is the state that a step puts the instance in; empty if a job says it.
+// stateOf is the state that a step puts the instance in; empty if a job or the protocol says it.
 func stateOf(step Step) instanceapi.State {
 	switch step.Do {
 	case DoWait:
 		return instanceapi.StateWaiting
 	case DoFail:
 		return instanceapi.StateFailed
-	case DoStop, DoRestart:
-		return instanceapi.StateStopping
-	case DoAdopt, DoClaim, DoPromote, DoStartPrimary, DoStartStandby:
+	case DoAdopt:
 		return instanceapi.StateStarting
-	case DoBootstrap, DoClone, DoReclone, DoKeep:
+	case DoBootstrap, DoTakePart:
 		return ""
 	default:
 		return ""
@@ -32,7 +30,7 @@ func stateOf(step Step) instanceapi.State {
 }
 
 // reportStep makes a decision visible, and logs it when it is new.
-func (r *runner) reportStep(ctx context.Context, facts Facts, step Step) {
+func (r *runner) reportStep(facts Facts, step Step) {
 	r.view.change(func(s *instanceapi.Status) {
 		s.MemberID, s.Major, s.Term = facts.Member, facts.ImageMajor, facts.Record.Spec.Term
 		if r.programs != nil {
@@ -49,10 +47,6 @@ func (r *runner) reportStep(ctx context.Context, facts Facts, step Step) {
 		message = "PostgreSQL is starting"
 	}
 
-	if step.Do == DoKeep {
-		state, reason, message = r.running(ctx)
-	}
-
 	if state == "" {
 		return
 	}
@@ -60,23 +54,6 @@ func (r *runner) reportStep(ctx context.Context, facts Facts, step Step) {
 	if r.view.say(state, reason, message) {
 		r.log.Info("state changed", "state", state, "reason", reason, "message", message)
 	}
-}
-
-// running is the state of a PostgreSQL that runs.
-func (r *runner) running(ctx context.Context) (state instanceapi.State, reason, message string) {
-	if _, err := r.monitor.Health(ctx); err != nil {
-		if r.view.get().State == instanceapi.StateRunning {
-			return instanceapi.StateRunning, "NotAnswering", err.Error()
-		}
-
-		return r.starting()
-	}
-
-	if lost := r.cloneFacts().Lost; lost != "" {
-		return instanceapi.StateRunning, "ReplicaLost", r.lostMessage(lost)
-	}
-
-	return instanceapi.StateRunning, "", ""
 }
 
 // lostMessage says what becomes of a replica that cannot go on from its data.
@@ -96,7 +73,7 @@ func (r *runner) lostMessage(why string) string {
 // left alone: crash recovery would begin again from its start.
 func (r *runner) starting() (state instanceapi.State, reason, message string) {
 	limit := time.Duration(r.conf.Config().StartTimeout) * time.Second
-	if limit > 0 && r.clock.Since(r.server.Started()) > limit {
+	if limit > 0 && r.server.IsUp() && r.clock.Since(r.server.Started()) > limit {
 		return instanceapi.StateStarting, "SlowStart", fmt.Sprintf("PostgreSQL does not accept connections after %s "+
 			"(startDelay): it is recovering, or waits for WAL; its log says more", limit)
 	}
@@ -184,7 +161,7 @@ func (r *runner) notStreaming() error {
 		return nil
 	}
 
-	if lost := r.cloneFacts().Lost; lost != "" {
+	if lost := r.isLost(); lost != "" {
 		return errors.New(lost)
 	}
 
@@ -297,7 +274,7 @@ func (r *runner) PutConfig(encoded []byte) error {
 	if r.conf.Hash() != before {
 		// What did not work before may work now.
 		r.mu.Lock()
-		r.retryNow, r.clone.RetryAt = true, time.Time{}
+		r.retryNow = true
 		r.mu.Unlock()
 	}
 

@@ -78,7 +78,7 @@ func newRunner(opts Options, table *process.Table) *runner {
 		finder: pgbin.Finder{Path: opts.Path, Places: pgbin.Places(), Table: table, Env: opts.Env},
 	}
 	r.server = server.New(table, opts.Clock, r.log, opts.ServerLog.With("logger", "postgres"))
-	r.term = &termWatch{store: opts.Term, clock: opts.Clock, wake: r.wake, eager: true}
+	r.term = &termWatch{store: opts.Term, clock: opts.Clock, wake: r.wake}
 	r.conf = newConfiguration(serverconf.Input{
 		Layout: opts.Layout, TLS: r.tls.Paths(), Instance: opts.Instance, OSUser: opts.OSUser,
 	}, r.server.Reload)
@@ -209,12 +209,12 @@ func (r *runner) watchLog(entry serverlog.Entry) (pass bool) {
 
 	r.unconnected = entry.Message
 	if isGone {
-		r.clone.Lost = lostWAL
+		r.lost = lostWAL
 		r.wake()
 
 		// Until the budget allows, it stays what it is: a copy that is behind.
 		if r.ha != nil && r.mayReclone() {
-			r.ha.driver.Post(ha.Broken{Reason: r.clone.Lost})
+			r.ha.driver.Post(ha.Broken{Reason: r.lost})
 		}
 	}
 

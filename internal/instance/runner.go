@@ -28,9 +28,7 @@ const (
 	tick = time.Second
 	// startingTick is how often it looks whether PostgreSQL accepts connections yet.
 	startingTick = 100 * time.Millisecond
-	// stableAfter is how long PostgreSQL must have been up for its next end to count as the first again.
-	stableAfter = time.Minute
-	// maxBackoff bounds the wait before PostgreSQL is started again.
+	// maxBackoff bounds the wait before data are made again.
 	maxBackoff = 30 * time.Second
 )
 
@@ -74,24 +72,19 @@ type runner struct {
 	programs *pgbin.Programs
 	data     DataFacts
 	control  postgres.ControlData
-	role     instanceapi.Role
-	// attended: the chores were called for since PostgreSQL accepts connections.
-	attended bool
-	upstream string
 
-	// ends in a row, and when PostgreSQL may start again.
-	ends      int
-	retryAt   time.Time
-	lastWords string
-	// failed is the step that failed last; it is tried again at retryAt.
-	failed string
+	// failed is the step that failed last, bootstrapFailed how the bootstrap did; they are tried again at retryAt.
+	failed          string
+	bootstrapFailed error
+	retryAt         time.Time
 	// floorLooked is when the parameters that a standby holds up were last looked at.
 	floorLooked time.Time
 	// attempts to make data in a row.
 	attempts int
 
-	mu      sync.Mutex
-	clone   CloneFacts
+	mu sync.Mutex
+	// lost says why this standby cannot go on from its data; empty if it can.
+	lost    string
 	restart string
 	// unconnected is what the WAL receiver said last.
 	unconnected string
@@ -159,56 +152,10 @@ func (r *runner) pass(ctx context.Context) {
 		return
 	}
 
-	r.noteEnd(ctx)
 	r.noteChange()
 
 	facts := r.observe(ctx)
-	if !facts.Server.Up && r.server.HasEnded() {
-		// It ended since noteEnd looked. Started now, that end would never be counted.
-		r.wake()
-
-		return
-	}
-
-	if !r.server.IsUp() && r.wantsProtocol(facts) {
-		err := r.startProtocol(r.life, facts) //nolint:contextcheck // it outlives the loop, until PostgreSQL has stopped
-		if err == nil {
-			return
-		}
-
-		r.log.Error("this instance cannot take part in failover", "error", err)
-		r.act(ctx, facts, outsideProtocol(err.Error()))
-
-		return
-	}
-
-	step := Decide(facts)
-
-	r.act(ctx, facts, step)
-}
-
-// noteEnd counts an end of PostgreSQL that nobody asked for: started again at once, then after 1, 2, 4 … 30 s.
-func (r *runner) noteEnd(ctx context.Context) {
-	exit, started, ok := r.server.TakeEnd()
-	if !ok {
-		return
-	}
-
-	now := r.clock.Now()
-	if now.Sub(started) > stableAfter {
-		r.ends = 0
-	}
-
-	r.retryAt, r.failed = now.Add(backoff(r.ends)), ""
-	r.ends++
-	r.lastWords = r.server.LastWords()
-	r.data = DataFacts{}
-	r.monitor.Forget()
-	// Connections to the server that is gone would fail once more before they are opened anew.
-	r.suspend(ctx)
-	r.resume()
-	r.view.change(func(s *instanceapi.Status) { s.Restarts++ })
-	r.log.Warn("PostgreSQL ended by itself", "how", exit.String(), "inARow", r.ends, "said", r.lastWords)
+	r.act(ctx, facts, Decide(facts))
 }
 
 // noteChange lets what failed be tried at once when something has changed.
@@ -244,31 +191,11 @@ func (r *runner) restartAsked() string {
 	return r.restart
 }
 
-func (r *runner) cloneFacts() CloneFacts {
+func (r *runner) isLost() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
-	facts := r.clone
-	facts.MayReclone = r.mayReclone()
-
-	return facts
-}
-
-// setUpstream makes a member the one to stream from; nil for none.
-func (r *runner) setUpstream(instance string) {
-	r.upstream = instance
-
-	if instance == "" {
-		r.conf.Set(func(in *serverconf.Input) { in.Upstream, in.Control = nil, nil })
-
-		return
-	}
-
-	host, port := r.opts.Peer(instance)
-	control := r.control.Settings
-	r.conf.Set(func(in *serverconf.Input) {
-		in.Upstream, in.Control = &serverconf.Upstream{Host: host, Port: port}, control
-	})
+	return r.lost
 }
 
 // measureVolume takes the size of the volume over into what is rendered.

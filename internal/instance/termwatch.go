@@ -13,9 +13,8 @@ import (
 )
 
 const (
-	// eagerInterval is for an instance that waits for the record, quietInterval for one that runs.
+	// eagerInterval is how often an instance that waits for the record asks for it.
 	eagerInterval = 300 * time.Millisecond
-	quietInterval = 5 * time.Second
 	// termTimeout bounds a call to the API.
 	termTimeout = 5 * time.Second
 )
@@ -31,7 +30,6 @@ type termWatch struct {
 	record term.Record
 	known  bool
 	err    error
-	eager  bool
 	// passive: another reads the record and brings it in.
 	passive bool
 }
@@ -42,13 +40,8 @@ func (w *termWatch) run(ctx context.Context) {
 			w.refresh(ctx)
 		}
 
-		interval := quietInterval
-		if w.isEager() {
-			interval = eagerInterval
-		}
-
 		select {
-		case <-w.clock.After(interval):
+		case <-w.clock.After(eagerInterval):
 		case <-ctx.Done():
 		}
 	}
@@ -77,13 +70,6 @@ func (w *termWatch) take(record term.Record, err error) {
 	}
 }
 
-func (w *termWatch) isEager() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-
-	return w.eager
-}
-
 func (w *termWatch) isPassive() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -96,13 +82,6 @@ func (w *termWatch) setPassive() {
 	defer w.mu.Unlock()
 
 	w.passive = true
-}
-
-func (w *termWatch) setEager(eager bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-
-	w.eager = eager
 }
 
 // facts are what is known. Once read, a record stays known through an outage of the API: terms change only by

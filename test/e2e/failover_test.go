@@ -22,18 +22,18 @@ import (
 	"github.com/caretaker-dev/caretaker/test/internal/kube"
 )
 
-// How long an application may be unable to write. The aims are a fraction of these, see docs/benchmarks.md: here a
-// machine may be busy with other things.
+// How long an application may be unable to write. The aims are a small fraction of these, see docs/benchmarks.md: here
+// the machine may be busy with other things, and what is looked for is whether writes go on by themselves.
 const (
-	plannedGap  = 10 * time.Second
-	failoverGap = 30 * time.Second
+	plannedGap  = 30 * time.Second
+	failoverGap = time.Minute
 )
 
 // TestFailover takes the primary away in each way there is while an application writes. It runs before the parallel
 // tests: the operator is stopped for a while, and a node is cordoned.
 func TestFailover(t *testing.T) {
 	f := newFixture(t, "failover")
-	f.start(t, f.newCluster(3))
+	f.start(t, f.newCluster(3, func(spec *postgresqlv1.ClusterSpec) { spec.Failover = nil }))
 	w := f.newWriter(t)
 
 	step(t, w, "commits wait for a replica", synchronous)
@@ -352,7 +352,7 @@ func deleteRecord(t *testing.T, w *writer) {
 		t.Errorf("PostgreSQL was restarted (-before +after):\n%s", diff)
 	}
 
-	if gap := w.gapSince(t, began); gap > time.Second*3 {
+	if gap := w.gapSince(t, began); gap > plannedGap {
 		t.Errorf("the application could not write for %s", gap)
 	}
 }

@@ -60,6 +60,10 @@ func (f *fixture) newCluster(instances int32, change ...func(*postgresqlv1.Clust
 			Instances: instances,
 			ImageName: image(mainMajor),
 			Storage:   postgresqlv1.StorageConfiguration{Size: "1Gi"},
+			// On a starved machine nobody answers for seconds; TestFailover goes by the defaults.
+			Failover: &postgresqlv1.FailoverConfiguration{
+				HeartbeatInterval: &metav1.Duration{Duration: 2 * time.Second}, Promise: &metav1.Duration{Duration: 12 * time.Second},
+			},
 			Resources: corev1.ResourceRequirements{
 				Requests: corev1.ResourceList{
 					corev1.ResourceCPU: resource.MustParse("20m"), corev1.ResourceMemory: resource.MustParse("128Mi"),
