@@ -156,7 +156,7 @@ func fixed(in Input) map[string]string {
 		"wal_log_hints":             "on",
 		"full_page_writes":          "on",
 		"fsync":                     "on",
-		"restart_after_crash":       "on",
+		"restart_after_crash":       restartAfterCrash(in),
 		"archive_mode":              "always",
 		"archive_command":           archive,
 		"restore_command":           in.RestoreCommand,
@@ -181,6 +181,16 @@ func fixed(in Input) map[string]string {
 		settings["idle_replication_slot_timeout"] = "0"
 	}
 	return settings
+}
+
+// restartAfterCrash: a server that recovers from the crash of one of its processes opens
+// for clients by itself, also with commits that no replica has. While commits wait for
+// replicas PID 1 starts it anew instead, and opens it once they have what it recovered.
+func restartAfterCrash(in Input) string {
+	if in.SynchronousStandbyNames != "" {
+		return "off"
+	}
+	return "on"
 }
 
 func fixedPaths(paths Paths) map[string]string {

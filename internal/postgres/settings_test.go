@@ -58,6 +58,14 @@ func TestSettingsOrder(t *testing.T) {
 				"work_mem": "8MB", "archive_timeout": "5min", "shared_buffers": "1GB", "effective_cache_size": "1536MB",
 			},
 		},
+		"a server whose commits wait for replicas does not open by itself after a crash": {
+			change: func(in *Input) { in.SynchronousStandbyNames = `ANY 1 ("a")` },
+			want:   map[string]string{"restart_after_crash": "off"},
+		},
+		"one whose commits do not wait goes on at once": {
+			change: func(*Input) {},
+			want:   map[string]string{"restart_after_crash": "on"},
+		},
 		"logical is the one other wal_level": {
 			change: func(in *Input) { in.User = map[string]string{"wal_level": "logical"} },
 			want:   map[string]string{"wal_level": "logical"},
