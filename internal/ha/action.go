@@ -48,7 +48,7 @@ type Follow struct{ Leader Instance }
 // StopReceiving clears primary_conninfo and restore_command and waits until the walreceiver is really gone.
 type StopReceiving struct{ Op uint64 }
 
-// WaitReplayEnd waits until all that was received is replayed.
+// WaitReplayEnd waits until all that was received is replayed: all whole records, that is. The tip is the end of the last.
 type WaitReplayEnd struct{ Op uint64 }
 
 // ConfigureSync sets synchronous_standby_names durably and reloads. Gen numbers it.

@@ -65,7 +65,7 @@ type Done struct {
 	// Untouched: it failed before it changed anything, so that a Rewind that did leaves the data as good as they were.
 	Untouched bool
 	// Tip of the log: after a start, the end of recovery; after an orderly stop, with the shutdown checkpoint; after
-	// WaitReplayEnd, max(received, replayed); after CommitTermMessage, the message's end.
+	// WaitReplayEnd, that of the last whole record; after CommitTermMessage, the message's end.
 	Tip Tip
 	// Member is the new member ID after a Discard.
 	Member MemberID

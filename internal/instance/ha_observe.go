@@ -106,7 +106,10 @@ func (p *protocol) observe(ctx context.Context) error {
 	return nil
 }
 
-const sendersQuery = `SELECT pid::text || ' ' || backend_start::text, application_name, COALESCE(flush_lsn, '0/0')::text
+// sendersQuery counts what a standby that streams has flushed. One that connects tells its own position, whatever log it
+// is of, before it has received anything: more than it was sent is of another log.
+const sendersQuery = `SELECT pid::text || ' ' || backend_start::text, application_name,
+       CASE WHEN state = 'streaming' AND flush_lsn <= sent_lsn THEN flush_lsn ELSE '0/0' END::text
   FROM pg_catalog.pg_stat_replication WHERE application_name <> $1`
 
 type senderRow struct {

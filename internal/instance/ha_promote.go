@@ -95,12 +95,27 @@ func (p *protocol) stopReceiving(ctx context.Context) error {
 		return err
 	}
 
-	var quiet time.Duration
+	var (
+		quiet time.Duration
+		watch replayWatch
+	)
 
 	return p.poll(ctx, func(ctx context.Context) (bool, error) {
+		// Replay that is held back does not read its configuration, and so does not end the receiver.
+		sample, err := p.sampleReplay(ctx)
+		if err != nil {
+			return false, err
+		}
+
+		watch.done(sample)
+
+		if err := p.helpReplay(ctx, &watch, sample); err != nil {
+			return false, err
+		}
+
 		var receivers int
 
-		err := p.query(ctx, `SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'walreceiver'`, &receivers)
+		err = p.query(ctx, `SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'walreceiver'`, &receivers)
 		if err != nil {
 			return false, err
 		}
@@ -114,45 +129,6 @@ func (p *protocol) stopReceiving(ctx context.Context) error {
 
 		return now-quiet >= quietFor, nil
 	})
-}
-
-const replayState = `SELECT COALESCE(pg_catalog.pg_last_wal_receive_lsn(), '0/0')::text,
-       COALESCE(pg_catalog.pg_last_wal_replay_lsn(), '0/0')::text,
-       COALESCE((SELECT wait_event FROM pg_catalog.pg_stat_activity WHERE backend_type = 'startup'), '')`
-
-// waitReplayEnd waits until the startup process has replayed everything and looks for more.
-func (p *protocol) waitReplayEnd(ctx context.Context) (ha.Done, error) {
-	var before postgres.LSN
-
-	err := p.poll(ctx, func(ctx context.Context) (bool, error) {
-		var received, replayed, waits string
-		if err := p.query(ctx, replayState, &received, &replayed, &waits); err != nil {
-			return false, err
-		}
-
-		in, err := postgres.ParseLSN(received)
-		if err != nil {
-			return false, err
-		}
-
-		at, err := postgres.ParseLSN(replayed)
-		if err != nil {
-			return false, err
-		}
-
-		isIdle := waits == "RecoveryRetrieveRetryInterval" || waits == "RecoveryWalStream"
-		done := isIdle && at == before && at >= in
-		before = at
-
-		return done, nil
-	})
-	if err != nil {
-		return ha.Done{}, err
-	}
-
-	tip, err := p.standbyTip(ctx)
-
-	return ha.Done{Tip: tip}, err
 }
 
 // promote ends recovery on the reserved timeline, with no client connected.
@@ -215,16 +191,17 @@ func (p *protocol) endRecovery(ctx context.Context) error {
 	})
 }
 
-// dropClients ends every session but this; ours open theirs anew.
+// dropClients ends every session of a client, and waits until they are gone.
 func (p *protocol) dropClients(ctx context.Context) error {
-	return p.poll(ctx, func(ctx context.Context) (bool, error) {
-		var left int
+	return p.poll(ctx, func(ctx context.Context) (done bool, err error) {
+		err = p.work.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+			left, err := terminateClients(ctx, conn)
+			done = left == 0
 
-		err := p.query(ctx, `SELECT count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity
-			WHERE backend_type = 'client backend' AND pid <> pg_catalog.pg_backend_pid() AND application_name <> 'caretaker'`,
-			&left)
+			return err
+		})
 
-		return left == 0, err
+		return done, err
 	})
 }
 

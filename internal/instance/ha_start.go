@@ -187,9 +187,8 @@ func (p *protocol) startStandby(ctx context.Context) (ha.Done, error) {
 		return ha.Done{}, err
 	}
 
-	tip, err := p.standbyTip(ctx)
-
-	return ha.Done{Tip: tip}, err
+	// Connections are accepted before all of the volume's WAL is replayed; where the log ends shows only then.
+	return p.waitReplayEnd(ctx)
 }
 
 func (p *protocol) startPrimary(ctx context.Context, a ha.StartPrimary) (ha.Done, error) {

@@ -109,7 +109,7 @@ func (p *protocol) observedEnd(lsn uint64) (ha.Tip, error) {
 	return p.logEnd(lsn)
 }
 
-// standbyTip is max(received, replayed).
+// standbyTip is the end of a standby's log as it is seen from outside: see standbyEnd.
 func (p *protocol) standbyTip(ctx context.Context) (ha.Tip, error) {
 	var end string
 
@@ -128,8 +128,11 @@ func (p *protocol) standbyTip(ctx context.Context) (ha.Tip, error) {
 	return p.logEnd(uint64(lsn))
 }
 
-const standbyEnd = `SELECT GREATEST(COALESCE(pg_catalog.pg_last_wal_receive_lsn(), '0/0'),
-	COALESCE(pg_catalog.pg_last_wal_replay_lsn(), '0/0'))::text`
+// standbyEnd is max(received, replayed) while it receives. What was received in bytes may end in the middle of a record,
+// which counts only as long as the rest can still come: afterwards the log ends with the last whole record.
+const standbyEnd = `SELECT GREATEST(COALESCE(pg_catalog.pg_last_wal_replay_lsn(), '0/0'),
+	CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_stat_wal_receiver WHERE status = 'streaming')
+	THEN COALESCE(pg_catalog.pg_last_wal_receive_lsn(), '0/0') ELSE '0/0' END)::text`
 
 const primaryEnd = `SELECT pg_catalog.pg_current_wal_flush_lsn()::text,
 	('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::bigint`
