@@ -73,8 +73,9 @@ func kill(parent int) int {
 	return killed
 }
 
-// say writes a line that looks like PID 1's, without its machinery. Nobody waits for it: a full pipe loses it.
+// say writes a line that looks like PID 1's, without its machinery. Nothing waits for it: the pipe may be full.
 func say(message string) {
-	_ = unix.SetNonblock(int(os.Stderr.Fd()), true)
-	_, _ = os.Stderr.WriteString(`{"level":"error","logger":"watchdog","msg":` + strconv.Quote(message) + "}\n")
+	go func() {
+		_, _ = os.Stderr.WriteString(`{"level":"error","logger":"watchdog","msg":` + strconv.Quote(message) + "}\n")
+	}()
 }
