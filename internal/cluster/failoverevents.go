@@ -66,9 +66,14 @@ func switchoverEvent(before, after *v1.SwitchoverStatus) (event, bool) {
 	return event{}, false
 }
 
-// memberFailoverEvents are an instance's fences, and how it came back behind another primary.
+// memberFailoverEvents are an instance's crashes and fences, and how it came back behind another primary.
 func memberFailoverEvents(before, after v1.MemberStatus) []event {
 	var found []event
+
+	if now := after.LastCrash; now != nil && (before.LastCrash == nil || !before.LastCrash.At.Equal(&now.At)) {
+		found = append(found, warning("PostgresCrashed", "Observe",
+			fmt.Sprintf("PostgreSQL of %s ended by itself (%s) and is started again", after.Name, now.Reason), podReference(after.Name)))
+	}
 
 	if now := after.LastFence; now != nil && (before.LastFence == nil || !before.LastFence.At.Equal(&now.At)) {
 		found = append(found, warning("Fenced", "Fence",

@@ -36,7 +36,7 @@ func TestAFailureIsTold(t *testing.T) {
 		{"a permanent one", fmt.Errorf("create Pod a: %w", apierrors.NewBadRequest("bad")), "Stalled: cannot create Pod a: bad", v1.ReasonError, true},
 		{
 			"a name that is taken", fmt.Errorf("create: %w", &apply.ConflictError{Kind: "Service", Namespace: "apps", Name: "db-rw", For: "this Cluster"}),
-			"Stalled: Service apps/db-rw exists and was not made for this Cluster; it is left alone. Delete it, or choose another name for this Cluster",
+			"Stalled: Service apps/db-rw exists and was not made for this Cluster; it is left alone",
 			v1.ReasonObjectConflict, true,
 		},
 		{
@@ -133,6 +133,22 @@ func TestEventsTellWhatHappened(t *testing.T) {
 			v1.ClusterStatus{LastSwitchover: &v1.SwitchoverStatus{Request: "db-9/1", Result: v1.SwitchoverRefused, Message: "db-9 is no instance of this Cluster"}},
 			nil,
 			[]string{"Warning SwitchoverRefused The switchover db-9/1: db-9 is no instance of this Cluster"},
+		},
+		{
+			"PostgreSQL was killed",
+			v1.ClusterStatus{Members: []v1.MemberStatus{{Name: "db-0", Ready: true, LastCrash: &v1.CrashStatus{At: metav1.Unix(1000, 0)}}}},
+			v1.ClusterStatus{Members: []v1.MemberStatus{{
+				Name: "db-0", Ready: true, LastCrash: &v1.CrashStatus{At: metav1.Unix(2000, 0), Reason: "killed by SIGKILL"},
+			}}},
+			nil,
+			[]string{"Warning PostgresCrashed PostgreSQL of db-0 ended by itself (killed by SIGKILL) and is started again"},
+		},
+		{
+			"PostgreSQL was killed, and that was told already",
+			v1.ClusterStatus{Members: []v1.MemberStatus{{Name: "db-0", Ready: true, LastCrash: &v1.CrashStatus{At: metav1.Unix(1000, 0)}}}},
+			v1.ClusterStatus{Members: []v1.MemberStatus{{Name: "db-0", Ready: true, LastCrash: &v1.CrashStatus{At: metav1.Unix(1000, 0)}}}},
+			nil,
+			nil,
 		},
 		{
 			"fenced and rewound",

@@ -69,7 +69,7 @@ func (w Writer) Remove(conditionType string) {
 	meta.RemoveStatusCondition(w.Conditions, conditionType)
 }
 
-// Summarize sets Ready, Reconciling and Stalled from an outcome.
+// Summarize sets Ready, Reconciling and Stalled from an outcome. Ready is printed in a column, and has the message in brief.
 func (w Writer) Summarize(outcome Outcome) {
 	ready, message := metav1.ConditionFalse, outcome.Message
 
@@ -81,7 +81,7 @@ func (w Writer) Summarize(outcome Outcome) {
 	case Waiting, Resting:
 	}
 
-	w.Set(TypeReady, ready, outcome.Reason, message)
+	w.Set(TypeReady, ready, outcome.Reason, brief(message))
 	w.present(TypeReconciling, outcome.Kind == Waiting, outcome)
 	w.present(TypeStalled, outcome.Kind == Stalled, outcome)
 }

@@ -64,3 +64,55 @@ func TestSummarizeFollowsKstatus(t *testing.T) {
 		})
 	}
 }
+
+// Ready's message is a column of `kubectl get`; the remedy is in Stalled or Reconciling.
+func TestReadyIsBrief(t *testing.T) {
+	t.Parallel()
+
+	remedy := "which one holds the latest data is not known. Name the instance to go on from with the annotation " +
+		"caretaker.dev/bootstrap-from, or bring the record back from a backup of etcd"
+
+	for _, tc := range []struct{ name, message, want string }{
+		{"short", "3 of 3 instances ready", "3 of 3 instances ready"},
+		{
+			"a remedy", "the term record ClusterTerm/db is missing while the volumes db-0, db-1, db-2 exist; " + remedy,
+			"Stalled: the term record ClusterTerm/db is missing while the volumes db-0, db-1, db-2 exist",
+		},
+		{
+			"what it ends with stays",
+			"Waiting for db-1: no answer on port 8000 since 20:41:05 UTC; look at its node, its log, and network policies (2 of 3 instances ready)",
+			"Stalled: Waiting for db-1: no answer on port 8000 since 20:41:05 UTC (2 of 3 instances ready)",
+		},
+		{
+			"one clause",
+			"PostgreSQL of db-0 refuses the configuration which somebody has written with very many words indeed, and none of them right",
+			"Stalled: PostgreSQL of db-0 refuses the configuration which somebody has written with very many…",
+		},
+		{"several lines", "connection refused\n\tIs the server running?", "Stalled: connection refused Is the server running?"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+
+			kind := conditions.Stalled
+			if tc.message == tc.want {
+				kind = conditions.Done
+			}
+
+			var all []metav1.Condition
+
+			writer := conditions.Writer{Conditions: &all, Now: time.Unix(1000, 0)}
+			writer.Summarize(conditions.Outcome{Kind: kind, Reason: "Because", Message: tc.message})
+
+			for _, condition := range all {
+				want := tc.message
+				if condition.Type == conditions.TypeReady {
+					want = tc.want
+				}
+
+				if condition.Message != want {
+					t.Errorf("%s says %q, want %q", condition.Type, condition.Message, want)
+				}
+			}
+		})
+	}
+}

@@ -193,7 +193,8 @@ func (b bootstrap) populate(ctx context.Context, dir string) error {
 
 	err = b.fill(ctx)
 
-	plan := server.StopPlan(0, bootstrapStop)
+	// Smart first: our own session of a moment ago may still be leaving, and is not to be cut off with an error in the log.
+	plan := server.StopPlan(bootstrapStop/12, bootstrapStop)
 	if err != nil {
 		plan = []server.Phase{{Signal: syscall.SIGQUIT, Wait: bootstrapStop / 12}}
 	}

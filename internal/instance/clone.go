@@ -94,7 +94,13 @@ func (c clone) preflight(ctx context.Context) error {
 
 	conn, err := c.r.connectReplica(ctx, c.upstream)
 	if err != nil {
-		return &notReadyError{err: fmt.Errorf("waiting for the primary %s: %w", c.spec.Primary.Name, err)}
+		if isCancelled(err) {
+			return err
+		}
+
+		c.r.log.Debug("the primary cannot be copied yet", "error", err)
+
+		return &notReadyError{err: fmt.Errorf("waiting for the primary %s: %s", c.spec.Primary.Name, pgconn.Reason(err))}
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // only read from
 

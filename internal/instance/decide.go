@@ -149,7 +149,8 @@ func decideGround(f Facts) (Step, bool) {
 
 func decideFailed(f Facts) Step {
 	if f.Bootstrap != nil {
-		return fail("BootstrapFailed", "%v; it is tried again later. Unless that helps, delete the Cluster and make it again", f.Bootstrap)
+		return fail("BootstrapFailed", "%v; correct what the message names, such as a Secret or spec.bootstrap: it is tried again "+
+			"every few seconds. What cannot be corrected in a Cluster that exists is in one that is made again", f.Bootstrap)
 	}
 
 	return wait("StepFailed", "%s; it is tried again in a moment", f.Failed)

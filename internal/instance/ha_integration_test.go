@@ -272,6 +272,28 @@ func TestFailover(t *testing.T) {
 	w := c.write()
 	w.longest()
 
+	t.Run("PostgreSQL is restarted in order", func(t *testing.T) {
+		c.t = t
+
+		for name, m := range c.members {
+			if name == c.awaitPrimary("") {
+				continue
+			}
+
+			before := m.awaitReady()
+			must(t, c.client.Restart(context.Background(), m.target(), instanceapi.RestartRequest{Reason: "a test"}))
+
+			after := m.await("was restarted", func(s instanceapi.Status) bool {
+				return s.Ready && s.StartedAt != nil && s.StartedAt.After(*before.StartedAt)
+			})
+			if after.Restarts != before.Restarts || after.Crash != nil {
+				t.Errorf("%s calls that a crash: %d restarts, %+v", name, after.Restarts, after.Crash)
+			}
+		}
+
+		w.longest()
+	})
+
 	t.Run("the postmaster is killed", func(t *testing.T) {
 		c.t = t
 		primary := c.awaitPrimary("")

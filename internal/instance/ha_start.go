@@ -348,7 +348,7 @@ func (p *protocol) watchEnd() *atomic.Bool {
 		p.r.monitor.Forget()
 
 		if !p.ordered.Swap(false) {
-			p.r.view.change(func(s *instanceapi.Status) { s.Restarts++ })
+			p.r.tellCrash(exit)
 			p.r.log.Warn("PostgreSQL ended by itself", "how", exit.String(), "said", p.r.server.LastWords())
 		}
 

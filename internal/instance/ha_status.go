@@ -111,7 +111,7 @@ func (r *runner) protocolState(ctx context.Context, s harunner.Snapshot) (instan
 	switch s.Phase {
 	case ha.Primary, ha.Standby:
 		if _, err := r.monitor.Health(ctx); err != nil {
-			return instanceapi.StateRunning, "NotAnswering", err.Error()
+			return instanceapi.StateRunning, "NotAnswering", notAnswering(err)
 		}
 
 		return r.protocolRunning(s)

@@ -46,6 +46,10 @@ func TestLife(t *testing.T) {
 			t.Errorf("the record is %+v, want it to name %+v", record, status)
 		}
 
+		if out := primary.output.String(); strings.Contains(out, "level=ERROR") || strings.Contains(out, `"level":"error"`) {
+			t.Errorf("nothing is wrong, and the log has an error:\n%s", out)
+		}
+
 		status = replica.awaitReady()
 		if status.Role != instanceapi.RoleReplica || status.Streaming == nil {
 			t.Errorf("role %q, streaming %v: want a replica that streams", status.Role, status.Streaming)
@@ -125,7 +129,11 @@ func TestLife(t *testing.T) {
 		must(t, err)
 		must(t, syscall.Kill(pid, syscall.SIGKILL))
 
-		primary.await("runs again", func(s instanceapi.Status) bool { return s.Ready && s.Restarts == 1 })
+		status := primary.await("runs again", func(s instanceapi.Status) bool { return s.Ready && s.Restarts == 1 })
+		if status.Crash == nil || status.Crash.How != "killed by SIGKILL" {
+			t.Errorf("it tells of the crash %+v", status.Crash)
+		}
+
 		replica.awaitReady()
 	})
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/caretaker-dev/caretaker/internal/instance/monitor"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+	"github.com/caretaker-dev/caretaker/internal/pgconn"
 )
 
 // beatLimit is how long the main loop may take for one round before PID 1 counts as stuck.
@@ -69,6 +70,9 @@ func (r *runner) lostMessage(why string) string {
 		"or delete this instance's pod and volume to have it copied now", why, recloneBudget, at.UTC().Format("15:04 MST"))
 }
 
+// notAnswering says of a PostgreSQL that runs why it could not be asked.
+func notAnswering(err error) string { return "PostgreSQL cannot be asked: " + pgconn.Reason(err) }
+
 // starting is the state of a PostgreSQL that does not accept connections yet. One that takes longer than it should is
 // left alone: crash recovery would begin again from its start.
 func (r *runner) starting() (state instanceapi.State, reason, message string) {
@@ -116,7 +120,7 @@ func (r *runner) healthy(ctx context.Context) error {
 
 	switch {
 	case err != nil:
-		return err
+		return errors.New(notAnswering(err))
 	case status.Role == instanceapi.RolePrimary && health.InRecovery:
 		return errors.New("this primary is in recovery")
 	case status.Role == instanceapi.RoleReplica && !health.InRecovery:

@@ -185,7 +185,8 @@ const lostWAL = "the primary no longer has WAL that this replica needs"
 // watchLog looks for messages that matter to us, and leaves out those that only we cause.
 func (r *runner) watchLog(entry serverlog.Entry) (pass bool) {
 	const startingUp = "57P03"
-	if entry.SQLState == startingUp && entry.User == postgres.Superuser && entry.RemoteHost == "[local]" {
+	ours := entry.User == postgres.Superuser && entry.RemoteHost == "[local]" || entry.User == postgres.ReplicationUser
+	if entry.SQLState == startingUp && ours {
 		return false
 	}
 
@@ -207,7 +208,11 @@ func (r *runner) watchLog(entry serverlog.Entry) (pass bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
-	r.unconnected = entry.Message
+	// The administrator of this one is us: the receiver is ended whenever it is to follow another primary.
+	if r.unconnected = pgconn.Brief(entry.Message); strings.Contains(entry.Message, "due to administrator command") {
+		r.unconnected = ""
+	}
+
 	if isGone {
 		r.lost = lostWAL
 		r.wake()

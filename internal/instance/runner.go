@@ -158,6 +158,19 @@ func (r *runner) pass(ctx context.Context) {
 	r.act(ctx, facts, Decide(facts))
 }
 
+// tellCrash makes it known that PostgreSQL ended by itself.
+func (r *runner) tellCrash(exit process.Exit) {
+	crash := instanceapi.Crash{At: r.clock.Now().UTC(), How: exit.String()}
+	if said := r.server.LastWords(); said != "" {
+		crash.How += ", it said: " + pgconn.Brief(said)
+	}
+
+	r.view.change(func(s *instanceapi.Status) {
+		s.Restarts++
+		s.Crash = &crash
+	})
+}
+
 // noteChange lets what failed be tried at once when something has changed.
 func (r *runner) noteChange() {
 	r.mu.Lock()

@@ -54,6 +54,13 @@ type Rejoin struct {
 	At  time.Time `json:"at"`
 }
 
+// Crash is a moment at which PostgreSQL ended by itself. PID 1 starts it again.
+type Crash struct {
+	At time.Time `json:"at"`
+	// How it ended, such as "killed by SIGKILL", and what it said last.
+	How string `json:"how"`
+}
+
 // Fence is a moment at which an instance cut its clients off and killed PostgreSQL, as it might no longer lead.
 type Fence struct {
 	At  time.Time `json:"at"`

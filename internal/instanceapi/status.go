@@ -85,6 +85,8 @@ type Status struct {
 	// Takeover is how this instance last came to lead, Rejoin how it last came back behind another; nil if it never did.
 	Takeover *Takeover `json:"takeover,omitempty"`
 	Rejoin   *Rejoin   `json:"rejoin,omitempty"`
+	// Crash is how PostgreSQL last ended by itself under this run of PID 1; nil if it did not.
+	Crash *Crash `json:"crash,omitempty"`
 	// Fence is when this run of PID 1 last fenced PostgreSQL; nil if it did not.
 	Fence *Fence `json:"fence,omitempty"`
 	// Protocol is nil while the instance takes no part in it.

@@ -56,7 +56,6 @@ const (
 	ReasonHibernated             = "Hibernated"
 	ReasonWaking                 = "Waking"
 	ReasonPaused                 = "Paused"
-	ReasonNotPaused              = "NotPaused"
 	ReasonDeleting               = "Deleting"
 	ReasonError                  = "Error"
 	ReasonPodMonitorMade         = "Made"

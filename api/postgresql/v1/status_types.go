@@ -139,6 +139,9 @@ type MemberStatus struct {
 	// LastRejoin is how it last came back behind another primary.
 	// +optional
 	LastRejoin *RejoinStatus `json:"lastRejoin,omitempty"`
+	// LastCrash is when PostgreSQL last ended by itself, and was started again.
+	// +optional
+	LastCrash *CrashStatus `json:"lastCrash,omitempty"`
 	// LastFence is when it last killed its PostgreSQL, as it might no longer lead.
 	// +optional
 	LastFence *FenceStatus `json:"lastFence,omitempty"`
@@ -206,6 +209,15 @@ type RejoinStatus struct {
 	// DivergentWAL is the folder on its volume that keeps them.
 	// +optional
 	DivergentWAL string `json:"divergentWAL,omitempty"`
+}
+
+// CrashStatus is a moment at which PostgreSQL ended by itself.
+type CrashStatus struct {
+	// At is when.
+	At metav1.Time `json:"at"`
+	// Reason is how it ended, such as "killed by SIGKILL", and what it said last.
+	// +optional
+	Reason string `json:"reason,omitempty"`
 }
 
 // FenceStatus is a moment at which an instance cut its clients off and killed its PostgreSQL, as it might no longer lead.

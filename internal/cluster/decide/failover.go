@@ -126,6 +126,15 @@ func rejoinStatus(report *instanceapi.Rejoin) *v1.RejoinStatus {
 	}
 }
 
+// crashStatus: PID 1 forgets when it ends, as with its fences.
+func crashStatus(report *instanceapi.Crash, last *v1.CrashStatus) *v1.CrashStatus {
+	if report == nil {
+		return last
+	}
+
+	return &v1.CrashStatus{At: metav1.NewTime(report.At.Truncate(time.Second)), Reason: report.How}
+}
+
 // fenceStatus: PID 1 forgets its fences when it ends; what it told before stays.
 func fenceStatus(report *instanceapi.Fence, last *v1.FenceStatus) *v1.FenceStatus {
 	if report == nil {

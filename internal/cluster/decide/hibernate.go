@@ -18,7 +18,7 @@ func (p *planner) hibernate() {
 
 	if len(p.Pods) == 0 {
 		p.end(conditions.Resting, v1.ReasonHibernated, fmt.Sprintf(
-			"hibernated by annotation: no instance runs, the volumes are kept; set %s to off to wake it", naming.AnnotationHibernate), afterQuiet)
+			"hibernated by annotation: no instance runs; remove %s to wake it", naming.AnnotationHibernate), afterQuiet)
 
 		return
 	}

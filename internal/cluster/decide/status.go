@@ -106,7 +106,7 @@ func (p *planner) memberStatus(name string) v1.MemberStatus {
 	status := v1.MemberStatus{
 		Name: name, Ready: state.ready, State: state.state, Message: state.message,
 		Role: last.Role, Version: last.Version, Streaming: last.Streaming,
-		LastRejoin: last.LastRejoin, LastFence: last.LastFence,
+		LastRejoin: last.LastRejoin, LastFence: last.LastFence, LastCrash: last.LastCrash,
 	}
 
 	if report := p.states[p.primary].report; report != nil && name != p.primary {
@@ -134,6 +134,7 @@ func (p *planner) memberStatus(name string) v1.MemberStatus {
 		status.Version = report.Version
 		status.Streaming = moment(report.Streaming, last.Streaming)
 		status.LastRejoin, status.LastFence = rejoinStatus(report.Rejoin), fenceStatus(report.Fence, last.LastFence)
+		status.LastCrash = crashStatus(report.Crash, last.LastCrash)
 
 		// A clone's progress moves by itself: it is told in steps, in the Cluster's message.
 		if report.State == instanceapi.StateCloning {
@@ -246,7 +247,7 @@ func (p *planner) paused() Feature {
 	feature := Feature{Type: v1.ConditionPaused}
 	if p.Cluster.Annotations[naming.AnnotationPaused] == "true" {
 		feature.True, feature.Reason = true, v1.ReasonPaused
-		feature.Message = "nothing is reconciled; remove the annotation " + naming.AnnotationPaused + " to go on"
+		feature.Message = "nothing is changed; remove the annotation " + naming.AnnotationPaused + " to go on"
 	}
 
 	return feature
