@@ -56,7 +56,7 @@ func (m *machine) claim(r *Record) {
 // finishChange waits for the barrier of a stricter rule, and then writes it.
 func (m *machine) finishChange(r *Record) {
 	l := &m.Lead
-	if m.Now-l.ChangeSince > changeTimeout {
+	if m.Now-l.ChangeSince > changeTimeout && !m.arming(r) {
 		l.Change = false // back to the record's rule, which is the weaker one
 		return
 	}
@@ -67,6 +67,20 @@ func (m *machine) finishChange(r *Record) {
 	next.Voters, next.Acks = slices.Clone(l.Sync.Voters), l.Sync.Acks
 	l.Change = false
 	m.swap(next, "voters changed")
+}
+
+// arming: commits are to wait again for the first time, and the voters are well. Their flush is not what is missing, but
+// the checkpointer, which reads its configuration between two checkpoints only. Nothing waits for nobody meanwhile, and to
+// go back would cost another checkpoint.
+func (m *machine) arming(r *Record) bool {
+	alive := 0
+	for _, v := range m.Lead.Sync.Voters {
+		if p := m.member(v); p != nil && m.Now-p.Answered < m.Settings.Timing.missed() && m.streams(v) {
+			alive++
+		}
+	}
+
+	return r.Acks == 0 && alive >= m.Lead.Sync.Acks
 }
 
 // barrier: all walsenders and the checkpointer have loaded the new setting; then W of its voters have flushed all that

@@ -6,6 +6,37 @@ import (
 	"time"
 )
 
+// TestArmsThoughTheCheckpointerIsSlow: a degraded Cluster waits for replicas again, however long a checkpoint takes.
+func TestArmsThoughTheCheckpointerIsSlow(t *testing.T) {
+	for _, d := range []time.Duration{0, 5 * time.Second, 9 * time.Second, 40 * time.Second} {
+		o := directed(2, 1)
+		o.preferred = true
+		w := newWorld(o, 1)
+		w.steady(t)
+		a, b := w.node("A"), w.node("B")
+		b.crash("goes")
+		w.must(t, "a degraded record", 30*time.Second, func() bool { return w.rec.Acks == 0 })
+		a.ckptDelay = d
+		b.start()
+		from := w.now
+		if !w.wait(2*d+30*time.Second, func() bool { return w.rec.Acks == 1 }) || w.fail != "" {
+			t.Errorf("a checkpoint of %v: not armed after %v: %v %s", d, w.now-from, w.rec, w.fail)
+		}
+		// and if the replica goes while the checkpoint is still being made, nothing waits for it for long
+		a.ckptDelay = 0
+		b.crash("goes again")
+		w.must(t, "a degraded record", 30*time.Second, func() bool { return w.rec.Acks == 0 })
+		a.ckptDelay = time.Minute
+		b.start()
+		w.must(t, "a change under way", 2*time.Minute, func() bool { return a.st.Lead.Change })
+		b.crash("goes while it is being armed")
+		w.run(w.now + 15*time.Second)
+		if acks := w.stats.acks; !w.wait(5*time.Second, func() bool { return w.stats.acks > acks+3 }) {
+			t.Errorf("a checkpoint of %v: writes wait for a replica that is gone: %v %s", d, w.rec, w.fail)
+		}
+	}
+}
+
 // TestRecordRestoredFromBackup: whoever knows better halts, nobody serves, and all goes on when the record is put right.
 func TestRecordRestoredFromBackup(t *testing.T) {
 	w := newWorld(opt{n: 3, acks: 1, directed: true, trace: true}, 1)

@@ -14,6 +14,8 @@ import (
 const (
 	observeInterval = 100 * time.Millisecond
 	observeTimeout  = 2 * time.Second
+	// proofPause is before a checkpoint that failed is asked for again.
+	proofPause = time.Second
 	// copyName is the application name of connections that copy a server: never a standby's.
 	copyName = "caretaker copy"
 )
@@ -214,32 +216,56 @@ func (p *protocol) confirm(ctx context.Context) error {
 
 	p.gens.isWaiting = false
 
-	go p.checkpointed(before.wanted, before.wantsWaiting) //nolint:contextcheck // it outlives the observation
+	go p.checkpointed(before.wanted, before.wantsWaiting)
 
 	return nil
 }
 
-// checkpointed: a checkpoint that was asked for after the reload is made by a checkpointer that has loaded it.
+// checkpointed proves the checkpointer: a checkpoint that was asked for after the reload is made by one that has loaded
+// it. It is asked for until it succeeds, or the setting is another: without the proof the rule could never be changed.
 func (p *protocol) checkpointed(g generation, isWaiting bool) {
-	ctx, cancel := context.WithTimeout(p.life, promoteTimeout)
-	defer cancel()
+	for p.getGens().wanted == g && p.r.server.IsUp() {
+		err := p.checkpoint(p.life)
+		if err == nil {
+			p.proved(g, isWaiting)
 
-	conn, err := p.r.connectWhenUp(ctx, postgresDatabase)
-	if err != nil {
-		return
+			return
+		}
+
+		p.r.log.Warn("the checkpoint that proves a new setting failed; it is asked for again", "error", err)
+
+		select {
+		case <-p.r.clock.After(proofPause):
+		case <-p.life.Done():
+			return
+		}
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is left to say
+}
 
-	if _, err := conn.Exec(ctx, "CHECKPOINT"); err != nil {
-		p.r.log.Warn("the checkpoint that proves a new setting failed", "error", err)
-
-		return
-	}
-
+func (p *protocol) proved(g generation, isWaiting bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
 	if p.gens.wanted == g {
 		p.gens.checkpointer, p.gens.isWaiting = g.gen, isWaiting
 	}
+}
+
+// checkpoint has no limit of time: it takes as long as the disk needs, and a second one would not be faster.
+func (p *protocol) checkpoint(ctx context.Context) error {
+	conn, err := p.r.connectWhenUp(ctx, postgresDatabase)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is left to say
+
+	// Limits that the Cluster sets for its clients, and that not every version has.
+	_, err = conn.Exec(ctx, `SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'`)
+	if err != nil {
+		return err
+	}
+
+	_, err = conn.Exec(ctx, "CHECKPOINT")
+
+	return err
 }

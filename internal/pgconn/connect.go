@@ -51,6 +51,11 @@ func Connect(ctx context.Context, p Params) (*pgx.Conn, error) {
 	config.Password = ""
 	config.RuntimeParams = map[string]string{"application_name": p.ApplicationName}
 
+	// What the Cluster's configuration, or an ALTER ROLE, imposes on clients is not for us: a checkpoint takes its time.
+	for _, limit := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"} {
+		config.RuntimeParams[limit] = "0"
+	}
+
 	if p.Replication {
 		config.RuntimeParams["replication"] = "true"
 		// Replication commands are not known to the extended protocol.
