@@ -13,6 +13,8 @@ import (
 
 const (
 	observeInterval = 100 * time.Millisecond
+	// observeSoon is for a primary whose clients wait for what replicas have flushed.
+	observeSoon = 25 * time.Millisecond
 	observeTimeout  = 2 * time.Second
 	// proofPause is before a checkpoint that failed is asked for again.
 	proofPause = time.Second
@@ -58,8 +60,13 @@ func (p *protocol) observing(ctx context.Context) {
 			}
 		}
 
+		interval := observeInterval
+		if phase := p.driver.Snapshot().Phase; phase == ha.Establishing || phase == ha.Gated {
+			interval = observeSoon
+		}
+
 		select {
-		case <-p.r.clock.After(observeInterval):
+		case <-p.r.clock.After(interval):
 		case <-ctx.Done():
 		}
 	}
@@ -175,13 +182,22 @@ func (p *protocol) confirm(ctx context.Context) error {
 	before := p.getGens()
 
 	loaded, err := p.loaded(ctx)
-	if err != nil || loaded < before.wanted.conf || before.wanted.gen <= before.loaded {
+	if err != nil || loaded < before.wanted.conf {
 		return err
+	}
+
+	return p.confirmLoaded(ctx, before)
+}
+
+// confirmLoaded takes note that the postmaster has loaded the setting that was wanted.
+func (p *protocol) confirmLoaded(ctx context.Context, before generations) error {
+	if before.wanted.gen <= before.loaded {
+		return nil
 	}
 
 	var rows []senderRow
 
-	err = p.work.Do(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
+	err := p.work.Do(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
 		if rows, err = listSenders(ctx, conn); err != nil {
 			return err
 		}

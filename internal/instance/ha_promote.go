@@ -141,11 +141,14 @@ func (p *protocol) promote(ctx context.Context, a ha.Promote) (ha.Done, error) {
 		return ha.Done{}, err
 	}
 
-	if err := p.awaitLoaded(ctx, n); err != nil {
+	// Read before, so that what is loaded then has it.
+	gens := p.getGens()
+
+	if err := p.awaitLoaded(ctx, max(n, gens.wanted.conf)); err != nil {
 		return ha.Done{}, err
 	}
 
-	if err := p.confirm(ctx); err != nil {
+	if err := p.confirmLoaded(ctx, gens); err != nil {
 		return ha.Done{}, err
 	}
 
