@@ -24,6 +24,15 @@ func TestShort(t *testing.T) {
 		artifacts:  "../../build/artifacts/chaos/" + time.Now().UTC().Format("20060102-150405"),
 		devcluster: "../../.devcluster", image: "caretaker.local/postgresql:%s", storageClass: "standard", slack: 3,
 	}
+	// The short set is of one major; the variables are those of the end-to-end tests.
+	if image, ok := os.LookupEnv("CARETAKER_POSTGRES_IMAGE_17"); ok {
+		o.image = image
+	}
+
+	if class, ok := os.LookupEnv("CARETAKER_STORAGE_CLASS"); ok {
+		o.storageClass = class
+	}
+
 	if slack, err := strconv.ParseFloat(os.Getenv("CARETAKER_CHAOS_SLACK"), 64); err == nil {
 		o.slack = slack
 	}
