@@ -313,12 +313,13 @@ func (x *run) waitWhole(ctx context.Context) (time.Duration, error) {
 
 	err := wait.PollUntilContextTimeout(ctx, pollEvery, StuckAfter, true, func(ctx context.Context) (bool, error) {
 		err := x.Whole(ctx)
+		if err == nil || ctx.Err() == nil { // one that was cut short says nothing
+			last = err
+		}
 
 		switch {
-		case err != nil && ctx.Err() != nil: // cut short, which says nothing
-			return false, nil
 		case err != nil:
-			last, since = err, time.Time{}
+			since = time.Time{}
 		case since.IsZero():
 			since = time.Now()
 		}
