@@ -14,8 +14,8 @@ import (
 const (
 	observeInterval = 100 * time.Millisecond
 	// observeSoon is for a primary whose clients wait for what replicas have flushed.
-	observeSoon = 25 * time.Millisecond
-	observeTimeout  = 2 * time.Second
+	observeSoon    = 25 * time.Millisecond
+	observeTimeout = 2 * time.Second
 	// proofPause is before a checkpoint that failed is asked for again.
 	proofPause = time.Second
 	// copyName is the application name of connections that copy a server: never a standby's.
