@@ -232,7 +232,8 @@ func TestParameters(t *testing.T) {
 	}{
 		{"work_mem", "8MB", []string{}},
 		{"max_connections", "200", []string{"db-2", "db-1", "db-0"}},
-		{"max_connections", "50", []string{"db-0", "db-2", "db-1"}},
+		// Raised, the primary handed over to db-1.
+		{"max_connections", "50", []string{"db-1", "db-2", "db-0"}},
 	}
 
 	for _, tt := range tests {
@@ -277,8 +278,8 @@ func TestSupervised(t *testing.T) {
 	}
 }
 
-// TestScaleNeverRemovesThePrimary, whatever its number.
-func TestScaleNeverRemovesThePrimary(t *testing.T) {
+// TestScaleDownHandsOver: a primary that is one too many hands over before it goes.
+func TestScaleDownHandsOver(t *testing.T) {
 	t.Parallel()
 
 	w := started(t)
@@ -303,11 +304,11 @@ func TestScaleNeverRemovesThePrimary(t *testing.T) {
 	w.settle(t)
 	w.wantReady(t)
 
-	if pods := w.pods(t); len(pods) != 1 || pods["db-2"].Name == "" {
+	if pods := w.pods(t); len(pods) != 1 || pods["db-0"].Name == "" {
 		t.Errorf("left over: %v", podUIDs(pods))
 	}
 
-	if got := w.cluster(t).Status.Primary; got != "db-2" {
+	if got := w.cluster(t).Status.Primary; got != "db-0" {
 		t.Errorf("the primary is %q", got)
 	}
 }
@@ -344,7 +345,8 @@ func TestReplicaVolumeLost(t *testing.T) {
 func TestPrimaryVolumeLost(t *testing.T) {
 	t.Parallel()
 
-	w := started(t)
+	// Of several, another would take over.
+	w := started(t, func(spec *postgresqlv1.ClusterSpec) { spec.Instances = 1 })
 	w.loseVolume(t, "db-0")
 	w.settle(t)
 	w.wantStalled(t, postgresqlv1.ReasonVolumeMissing, "db-0")

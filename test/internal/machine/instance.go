@@ -162,8 +162,8 @@ func (m *Machine) Restart(_ context.Context, target instanceclient.Target, _ ins
 	return nil
 }
 
-// Switchover is refused: the played instances do not fail over.
-func (m *Machine) Switchover(_ context.Context, target instanceclient.Target, _ instanceapi.SwitchoverRequest) error {
+// Switchover is done in the next turn.
+func (m *Machine) Switchover(_ context.Context, target instanceclient.Target, request instanceapi.SwitchoverRequest) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
@@ -171,7 +171,9 @@ func (m *Machine) Switchover(_ context.Context, target instanceclient.Target, _ 
 		return err
 	}
 
-	return &instanceclient.RefusedError{}
+	m.handOver[target.Name] = request.Target
+
+	return nil
 }
 
 func (m *Machine) reach(target instanceclient.Target) (*instance, error) {

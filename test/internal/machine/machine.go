@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -35,6 +36,8 @@ type Machine struct {
 	missing map[string]bool
 	// down pods never become ready.
 	down map[string]bool
+	// handOver is who was asked to hand over, and to whom.
+	handOver map[string]string
 	// restarts in their order.
 	restarts []string
 }
@@ -44,7 +47,7 @@ func New(c client.Client, namespace string, clk clock.PassiveClock) *Machine {
 	return &Machine{
 		client: c, namespace: namespace, clock: clk,
 		instances: map[string]*instance{}, members: map[types.UID]string{}, volumes: map[string]int{},
-		missing: map[string]bool{}, down: map[string]bool{},
+		missing: map[string]bool{}, down: map[string]bool{}, handOver: map[string]string{},
 	}
 }
 
@@ -361,8 +364,11 @@ func (m *Machine) writeRecord(ctx context.Context, record *postgresqlv1.ClusterT
 		spec.Term, spec.Timeline, spec.Established, spec.SystemID = 1, 1, true, SystemID
 		spec.Primary = &postgresqlv1.TermHolder{MemberID: leader.member, Name: leader.name, PodUID: string(leader.podUID)}
 		leader.fresh = false
-	case spec.Primary.MemberID == leader.member && spec.Primary.PodUID != string(leader.podUID):
-		spec.Primary.PodUID = string(leader.podUID)
+	case spec.Primary.MemberID != leader.member:
+		return false, nil
+	case m.handsOver(spec, leader):
+	case spec.Primary.PodUID != string(leader.podUID) || !slices.Equal(spec.Voters, m.voters(leader)):
+		spec.Primary.PodUID, spec.Voters = string(leader.podUID), m.voters(leader)
 	default:
 		return false, nil
 	}
@@ -372,6 +378,46 @@ func (m *Machine) writeRecord(ctx context.Context, record *postgresqlv1.ClusterT
 	}
 
 	return true, nil
+}
+
+// voters are the members that follow a leader, by its configuration.
+func (m *Machine) voters(leader *instance) []string {
+	var found []string
+
+	for _, name := range leader.configured.Members {
+		if i := m.instances[name]; i != nil && i != leader && i.serves {
+			found = append(found, i.member)
+		}
+	}
+
+	return found
+}
+
+// handsOver makes another voter the primary, if the leader was asked to hand over. Its own PostgreSQL is started again.
+func (m *Machine) handsOver(spec *postgresqlv1.ClusterTermSpec, leader *instance) bool {
+	target, asked := m.handOver[leader.name]
+	delete(m.handOver, leader.name)
+
+	if !asked {
+		return false
+	}
+
+	for _, name := range leader.configured.Members {
+		i := m.instances[name]
+		if i == nil || !slices.Contains(spec.Voters, i.member) || target != "" && i.member != target {
+			continue
+		}
+
+		spec.Term, spec.Timeline = spec.Term+1, spec.Timeline+1
+		spec.Primary = &postgresqlv1.TermHolder{MemberID: i.member, Name: i.name, PodUID: string(i.podUID)}
+		spec.Voters = nil
+		leader.running, leader.started = leader.configured, m.clock.Now()
+		m.restarts = append(m.restarts, leader.name)
+
+		return true
+	}
+
+	return false
 }
 
 func leaderOf(record *postgresqlv1.ClusterTerm) string {
