@@ -121,7 +121,7 @@ func (m *machine) pledged() []Report {
 	out := []Report{{m.Self, m.ownReport()}}
 	for i := range m.Peers {
 		p := &m.Peers[i]
-		if p.Report.Term == t && p.ID != "" && p.Report.SystemID == m.Settings.SystemID {
+		if p.Report.Term == t && p.ID != "" && (p.Report.SystemID == m.Settings.SystemID || p.Report.isEmpty()) {
 			out = append(out, Report{Instance{ID: p.ID, Name: p.Name}, p.Report})
 		}
 	}

@@ -34,6 +34,7 @@ const (
 
 	gEstMark  // promises prove only a term that was established
 	gEndedRun // that a run has ended says nothing of a later one
+	gSettle   // the end of the log is known before another leader is followed
 	gPrefix   // a candidate needs W others that can follow it without a rewind
 )
 

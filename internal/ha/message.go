@@ -46,6 +46,9 @@ type PledgeReport struct {
 	Stopped bool
 }
 
+// isEmpty: it has no data yet, and so neither a system identifier nor a log that could differ from another.
+func (p PledgeReport) isEmpty() bool { return p.Tip.Timeline == 0 && p.SystemID == "" }
+
 // Release frees the receivers from their promises to this run of the sender that were given to heartbeats sent no later.
 type Release struct {
 	Term uint64

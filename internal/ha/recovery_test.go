@@ -165,3 +165,24 @@ func TestOrderlyStop(t *testing.T) {
 		t.Error("an orderly stop led to a rewind or a clone")
 	}
 }
+
+// TestEmptyVolumeFollows: a volume made anew cannot vote, but it lets another lead: it can follow anybody.
+func TestEmptyVolumeFollows(t *testing.T) {
+	w := newWorld(opt{n: 3, acks: 1, directed: true, trace: true}, 1)
+	w.steady(t)
+	a, b, c := w.node("A"), w.node("B"), w.node("C")
+	c.loseVolume()
+	w.hold = func(_, to *node, m Message) bool { // C hears nobody to copy
+		_, beat := m.(Heartbeat)
+		return beat && to == c
+	}
+	c.start()
+	w.must(t, "B as the only voter", 30*time.Second, func() bool { return len(w.rec.Voters) == 1 })
+	w.hold = nil
+	a.crash("is lost for good")
+	w.must(t, "B leading", 15*time.Second, func() bool { return b.admitted })
+	w.writable(10 * time.Second)
+	if w.fail != "" {
+		t.Error(w.fail)
+	}
+}

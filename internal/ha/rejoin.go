@@ -208,6 +208,10 @@ func (m *machine) follow() {
 	if l.Term < d.Pledged && !m.without(gTerm) || m.SavedN < m.AdoptN && !m.without(gDurable) || m.Obs.Tip.Timeline == 0 {
 		return
 	}
+	if m.Following != 0 && m.Following != l.Term && !m.without(gSettle) {
+		m.do(StopReceiving{Op: m.begin(opSettle)})
+		return
+	}
 	if m.mustClone() {
 		m.fence("the upstream no longer has the WAL that this standby needs", m.Now+m.Settings.Timing.Promise)
 		return
@@ -224,6 +228,20 @@ func (m *machine) follow() {
 	m.Following, m.FollowAt = l.Term, m.Now
 	m.Pledge = Pledge{}
 	m.do(Follow{Leader: l.Instance})
+}
+
+// settledWent: before another is followed, what came from the one before is over, and the end of the log is known. It may
+// have grown since it was last observed, beyond where the new leader took over; or end in the middle of a record.
+func (m *machine) settledWent(k opKind, in Done) {
+	if m.Phase != Standby || in.Failed != "" {
+		return // it is tried again
+	}
+	if k == opSettle {
+		m.do(WaitReplayEnd{Op: m.begin(opSettleReplay)})
+		return
+	}
+	m.Following = 0
+	m.Obs.Tip, m.Obs.Receiving = in.Tip, false
 }
 
 // HasDiverged tells whether this standby's log went on beyond where the leader that it hears took over.

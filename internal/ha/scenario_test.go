@@ -495,6 +495,20 @@ func timeScenarios() []scenario {
 			w.must(t, "B being primary", 10*time.Second, func() bool { return b.admitted })
 			w.run(w.now + time.Second)
 		}},
+		{"a log is compared before it is settled", gSettle, directed(5, 2), func(t *testing.T, w *world) {
+			t.Helper()
+			w.steady(t)
+			w.wire(false, "AB", "AC", "AD", "AE")
+			w.api(false, "AE")
+			e := w.node("E") // it neither pledges nor notices that A is cut off
+			e.follow = 0
+			w.must(t, "a new primary", 15*time.Second, func() bool { return w.openT == 2 })
+			w.run(w.now + 3*time.Second)
+			if w.stats.rewinds > 0 {
+				w.failf("E, which has nothing of its own, was rewound")
+			}
+			w.must(t, "E following", 5*time.Second, func() bool { return e.upstream > 0 })
+		}},
 		{"a read that shows a pending term counts as authority", gPendCheck, async2, func(t *testing.T, w *world) {
 			t.Helper()
 			w.steady(t)

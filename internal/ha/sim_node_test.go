@@ -65,6 +65,9 @@ func (n *node) whenThawed(inc int, f func()) {
 
 func (n *node) settings() Settings {
 	s := Settings{Acks: n.w.acks, Preferred: n.w.o.preferred, SystemID: "1", Timing: DefaultTiming(), off: n.w.o.off}
+	if n.disk.Empty {
+		s.SystemID = ""
+	}
 	for _, p := range n.w.nodes {
 		if p != n && !p.removed {
 			s.Peers = append(s.Peers, p.name)
@@ -185,6 +188,8 @@ func (n *node) observe(inc int) {
 	o := Observed{Asked: n.clock(), Tip: n.w.tipOf(n.flushed), CheckpointerGen: n.ckptGen, Receiving: n.upstream >= 0}
 	if n.mode == pgPrimary {
 		o.Senders = n.statReplication()
+	} else if o.Receiving && n.w.nodes[n.upstream].tip.b == n.tip.b {
+		o.Tip.LSN++ // the beginning of a record whose end is still to come
 	}
 	pg := n.pgInc
 	n.w.at(n.w.between(1*ms, 10*ms), func() {

@@ -121,8 +121,8 @@ func (n *node) kill() {
 	n.upstream, n.follow = -1, -1
 	n.senders = [8]walsender{}
 	for _, v := range n.w.nodes {
-		if v.upstream == n.id {
-			v.upstream = -1
+		if v.upstream == n.id && n.w.link[n.id][v.id] {
+			v.upstream = -1 // who is cut off notices later
 		}
 	}
 }
@@ -218,14 +218,14 @@ func (n *node) stream() {
 		return
 	}
 	u := w.nodes[n.upstream]
-	if u.mode != pgPrimary && u.mode != pgShutting || u.senders[n.id].conn != n.conn {
-		n.upstream = -1
-		return
-	}
 	if !w.link[u.id][n.id] {
 		if w.chance(20) {
 			n.upstream = -1
 		}
+		return
+	}
+	if u.mode != pgPrimary && u.mode != pgShutting || u.senders[n.id].conn != n.conn {
+		n.upstream = -1
 		return
 	}
 	if u.frozen > w.now || !w.anc(n.tip, u.flushed) || w.chance(10) {

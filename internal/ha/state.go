@@ -190,6 +190,8 @@ const (
 	opStartPrimary
 	opStopReceiving
 	opWaitReplay
+	opSettle
+	opSettleReplay
 	opPromote
 	opTermMessage
 	opFence

@@ -215,6 +215,8 @@ func (m *machine) onDone(in Done) {
 		m.startedPrimary(in)
 	case opStopReceiving, opWaitReplay:
 		m.pledgeWent(k, in)
+	case opSettle, opSettleReplay:
+		m.settledWent(k, in)
 	case opPromote:
 		m.promoted(in)
 	case opTermMessage:
