@@ -29,6 +29,8 @@ type configuration struct {
 	// written is the hash of the Config that the files were made from and that PostgreSQL was told of.
 	written string
 	floor   map[string]string
+	// isStale: files were written that PostgreSQL was not told of.
+	isStale bool
 	// started is the restart nonce that PostgreSQL was started under.
 	started string
 	// mounted is the hash of the mounted Config when it was read.
@@ -184,20 +186,19 @@ func (c *configuration) Apply(force bool) error { //nolint:revive // told apart 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
-	changed, err := c.write()
-	if err != nil {
+	if err := c.write(); err != nil {
 		return err
 	}
 
-	if changed || force {
+	if c.isStale || force {
 		if err := c.reload(); err != nil {
 			return fmt.Errorf("reload the configuration: %w", err)
 		}
 	}
 
-	c.written = c.hash
+	c.written, c.isStale = c.hash, false
 
-	return nil
+	return c.door()
 }
 
 // Start writes the files for a server that is about to start.
@@ -205,33 +206,33 @@ func (c *configuration) Start() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
-	if _, err := c.write(); err != nil {
+	if err := c.write(); err != nil {
 		return err
 	}
 
-	c.written, c.started = c.hash, c.input.Config.RestartNonce
+	c.written, c.started, c.isStale = c.hash, c.input.Config.RestartNonce, false
 
-	return nil
+	return c.door()
 }
 
-func (c *configuration) write() (bool, error) {
+// write remembers that something was written also when the rest could not be: the next time it does not differ.
+func (c *configuration) write() error {
 	files := serverconf.Render(c.input)
-	changed := false
 
 	for path, content := range map[string]string{
 		c.layout.ConfFile(): files.Conf, c.layout.HBAFile(): files.HBA, c.layout.IdentFile(): files.Ident,
 	} {
 		wrote, err := volume.WriteFileIfChanged(path, []byte(content), 0o600)
 		if err != nil {
-			return false, err
+			return err
 		}
 
-		changed = changed || wrote
+		c.isStale = c.isStale || wrote
 	}
 
 	c.floor = maps.Clone(files.Floor)
 
-	return changed, c.door()
+	return nil
 }
 
 // door lets clients of this machine find the socket, or not. Peer authentication cannot tell them from PID 1: both have

@@ -75,14 +75,17 @@ func (p *protocol) Apply(_ context.Context, action ha.Action) error {
 	case ha.ConfigureSync:
 		return p.configureSync(a.Gen, a.Sync)
 	case ha.AdmitClients:
-		_, err := p.apply(func(in *serverconf.Input) { in.Closed = false })
+		if _, err := p.apply(func(in *serverconf.Input) { in.Closed = false }); err != nil {
+			return err
+		}
+
 		p.r.chores.now()
 
 		if a.Took != nil {
 			p.tookOver(a)
 		}
 
-		return err
+		return nil
 	case ha.SetLabel:
 		// The label of a replica is set when it is one: a primary that restarts in place keeps its own.
 		if a.Primary {
@@ -149,7 +152,12 @@ func (p *protocol) failing() string {
 func (p *protocol) apply(change func(*serverconf.Input)) (uint64, error) {
 	n := p.number(change)
 
-	return n, p.r.conf.Apply(true)
+	err := p.r.conf.Apply(true)
+	if err != nil && !p.r.server.IsUp() {
+		err = fmt.Errorf("%w: %w", harunner.ErrNotRunning, err)
+	}
+
+	return n, err
 }
 
 func (p *protocol) number(change func(*serverconf.Input)) uint64 {

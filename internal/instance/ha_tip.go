@@ -71,13 +71,22 @@ func (p *protocol) logEnd(lsn uint64) (ha.Tip, error) {
 	last := postgres.LSN(max(lsn, 1) - 1)
 	want := postgres.SegmentAt(1, last, size).Number
 
-	var newest postgres.Timeline
+	var newest, stray postgres.Timeline
 
 	for _, entry := range entries {
 		segment, err := postgres.ParseWALName(strings.TrimSuffix(entry.Name(), ".partial"), size)
-		if err == nil && segment.Number == want {
+
+		switch {
+		case err != nil || segment.Number != want:
+		case isTimeline(p.walDir(), segment.Timeline):
 			newest = max(newest, segment.Timeline)
+		default:
+			stray = max(stray, segment.Timeline)
 		}
+	}
+
+	if newest == 0 {
+		newest = stray
 	}
 
 	if newest == 0 {
@@ -102,7 +111,8 @@ func (p *protocol) observedEnd(lsn uint64) (ha.Tip, error) {
 	leader := postgres.Timeline(p.driver.Snapshot().Leader.Tip.Timeline)
 	segment := postgres.SegmentAt(leader, postgres.LSN(max(lsn, 1)-1), p.segmentBytes())
 
-	if _, err := os.Stat(filepath.Join(p.walDir(), segment.Name(p.segmentBytes()))); leader > 0 && err == nil {
+	_, err := os.Stat(filepath.Join(p.walDir(), segment.Name(p.segmentBytes())))
+	if leader > 0 && err == nil && isTimeline(p.walDir(), leader) {
 		return p.endOn(leader, lsn)
 	}
 
@@ -165,6 +175,14 @@ func (p *protocol) askPrimaryTip(ctx context.Context, conn *pgx.Conn) (ha.Tip, e
 	}
 
 	return p.tip(uint32(timeline), uint64(lsn)) //nolint:gosec // 32 bits by its making
+}
+
+// isTimeline: a promotion makes the first segment of its timeline, and then says in the history where that begins. One that
+// was cut off in between leaves a segment of a timeline that has never been.
+func isTimeline(dir string, timeline postgres.Timeline) bool {
+	info, err := os.Stat(filepath.Join(dir, postgres.HistoryName(timeline)))
+
+	return timeline == 1 || err == nil && info.Size() > 0
 }
 
 // isPlaceholder: an empty history file only keeps PostgreSQL from picking its timeline ID.

@@ -56,6 +56,18 @@ func TestLogEnd(t *testing.T) {
 			files: map[string]string{"000000010000000000000003": "", "000000020000000000000003": "", "00000002.history": history},
 			lsn:   0x3000100, want: ha.Tip{Timeline: 1, LSN: 0x3000100},
 		},
+		"a promotion was cut off before it wrote the history": {
+			files: map[string]string{
+				"000000020000000000000003": "", "00000002.history": history, "000000050000000000000003": "", "00000004.history": "",
+			},
+			lsn: 0x3000200, want: ha.Tip{Timeline: 2, LSN: 0x3000200, History: []ha.Switch{{Timeline: 1, End: 0x3000100}}},
+		},
+		"its own placeholder is no history either": {
+			files: map[string]string{
+				"000000020000000000000003": "", "00000002.history": history, "000000050000000000000003": "", "00000005.history": "",
+			},
+			lsn: 0x3000200, want: ha.Tip{Timeline: 2, LSN: 0x3000200, History: []ha.Switch{{Timeline: 1, End: 0x3000100}}},
+		},
 		"at the end of a segment": {
 			files: map[string]string{"000000010000000000000003": "", "000000020000000000000004": "", "00000002.history": history},
 			lsn:   0x4000000, want: ha.Tip{Timeline: 1, LSN: 0x4000000},

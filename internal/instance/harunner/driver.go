@@ -20,12 +20,15 @@ const (
 	eventBuffer = 1024
 )
 
+// ErrNotRunning says that an action has no server to be carried out on.
+var ErrNotRunning = errors.New("PostgreSQL does not run")
+
 // Executor carries out what concerns PostgreSQL and the pod, one action after the other. Its context ends when a Fence
 // cuts the action off.
 type Executor interface {
 	// Do carries out an action with an Op and says how it ended.
 	Do(ctx context.Context, action ha.Action) (ha.Done, error)
-	// Apply carries out an action that reports nothing.
+	// Apply carries out an action that reports nothing. It is called again after an error that is not ErrNotRunning.
 	Apply(ctx context.Context, action ha.Action) error
 }
 

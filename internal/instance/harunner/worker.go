@@ -2,7 +2,9 @@ package harunner
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"time"
 
 	"github.com/caretaker-dev/caretaker/internal/ha"
 )
@@ -95,9 +97,7 @@ func (w *worker) one(ctx context.Context, t task) {
 	}
 
 	if !hasOp {
-		if err := w.d.opts.Executor.Apply(t.ctx, t.action); err != nil { //nolint:contextcheck // the task's own
-			log.Warn("an action failed", "action", nameOf(t.action), "error", err)
-		}
+		w.apply(t)
 
 		return
 	}
@@ -120,4 +120,37 @@ func (w *worker) one(ctx context.Context, t task) {
 	}
 
 	w.d.MustPost(ctx, done)
+}
+
+// applyPause is between two tries of what reports nothing.
+const applyPause = 200 * time.Millisecond
+
+// apply repeats what reports nothing until it succeeds: the state machine counts on it. A server that has ended needs it
+// no more, since each start brings a configuration of its own.
+func (w *worker) apply(t task) {
+	log := w.d.opts.Log.With("action", nameOf(t.action))
+
+	for failures := 0; t.ctx.Err() == nil; failures++ {
+		err := w.d.opts.Executor.Apply(t.ctx, t.action)
+
+		switch {
+		case err == nil && failures > 0:
+			log.Info("succeeded at last", "failures", failures)
+
+			return
+		case err == nil:
+			return
+		case errors.Is(err, ErrNotRunning):
+			log.Info("is not needed: PostgreSQL does not run", "error", err)
+
+			return
+		case failures%25 == 0:
+			log.Error("an action failed; it is tried again", "error", err, "failures", failures)
+		}
+
+		select {
+		case <-w.d.opts.Clock.After(applyPause):
+		case <-t.ctx.Done():
+		}
+	}
 }
