@@ -45,7 +45,7 @@ kubectl caretaker status demo -n demo                             # how it is, a
 kubectl caretaker promote demo demo-1 -n demo                     # make another instance the primary
 kubectl -n demo exec -it demo-0 -c postgres -- psql app           # SQL, as the superuser
 kubectl -n demo get secret demo-app -o jsonpath='{.data.uri}' | base64 -d   # how an application connects
-kubectl -n demo exec demo-0 -c postgres -- bash -c 'kill -9 \$(head -1 /var/lib/postgresql/data/pgdata/postmaster.pid)'  # break something
+make break                                                        # break something while clients write, and watch (a menu)
 kubectl -n demo patch pgc demo --type=merge -p '{"spec":{"instances":2}}'   # scale
 make down                                                         # remove all of it
 EOF

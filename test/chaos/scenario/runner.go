@@ -98,7 +98,7 @@ func (x *run) execute(ctx context.Context) error {
 
 	striking := x.strike(ctx)
 	// Whatever happened: nothing stays broken.
-	x.tell("the fault is healed; waiting until every instance streams again")
+	x.tell("the fault is over; waiting until every instance streams again")
 
 	healing := x.heal(ctx)
 

@@ -9,7 +9,7 @@ import (
 )
 
 // silence is how long nothing must be acknowledged to be worth a word.
-const silence = 300 * time.Millisecond
+const silence = 700 * time.Millisecond
 
 func (x *run) tell(format string, a ...any) {
 	if x.Tell != nil {
