@@ -40,6 +40,10 @@ need_packages() {
     echo "Missing: ${missing[*]}. This machine has no apt-get, so please install them yourself." >&2
     exit 1
   }
+  [ "$(id -u)" -eq 0 ] || {
+    echo "Missing: ${missing[*]}. You are not root; install them first: sudo apt-get install ${missing[*]}" >&2
+    exit 1
+  }
   echo "installing Debian packages: ${missing[*]}"
   apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }

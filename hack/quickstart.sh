@@ -11,7 +11,7 @@ need_go
 if [ -n "$DEVCLUSTER" ]; then
   step "Packages for building" need_packages
   step "Build devcluster" make -s bin/devcluster
-  step "Can this machine run the development cluster?" bin/devcluster check
+  step "Can this machine run the development cluster?" bin/devcluster check || exit 1
   step "Start three nodes (builds Kubernetes once, about 10 minutes)" bin/devcluster up
   step "PostgreSQL ${POSTGRES_MAJORS[0]} image" hack/images.sh "${POSTGRES_MAJORS[0]}"
 fi

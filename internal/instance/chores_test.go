@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/caretaker-dev/caretaker/internal/instance/serverconf"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 )
 
@@ -49,6 +50,7 @@ func TestLabelComesBack(t *testing.T) {
 
 	l := &labels{}
 	r := &runner{clock: clock.RealClock{}, opts: Options{Log: slog.New(slog.DiscardHandler), Labels: l}}
+	r.conf = newConfiguration(serverconf.Input{}, func() error { return nil })
 	c := newChores(r, nil)
 
 	go c.runLabels(t.Context())

@@ -74,7 +74,7 @@ func Check() (reasons []string) {
 // CannotRun is the error for a machine that cannot run a cluster.
 func CannotRun(reasons []string) error {
 	return fmt.Errorf("this machine cannot run a cluster:\n  - %s\n"+
-		"Use a cluster that you have instead: KUBECONFIG=... make quickstart",
+		"Use a cluster that you have instead: KUBECONFIG=... make quickstart, KUBECONFIG=... make test",
 		strings.Join(reasons, "\n  - "))
 }
 
