@@ -108,14 +108,17 @@ func (m *machine) fenceAt() (begin, end time.Duration) {
 // KillBy is when a watchdog must have killed every process of the container, unless PID 1 says otherwise before; 0 for
 // never.
 func (s *State) KillBy() time.Duration {
-	if s.Phase.is(Fencing, Stopping) {
+	if s.Phase == Fencing {
 		return s.KillAt // what was begun is ended, too
 	}
-	if s.Phase != Primary {
+	if !s.Phase.is(Primary, Stopping) {
 		return 0
 	}
 	m := machine{State: s}
 	_, end := m.fenceAt()
+	if s.Phase == Stopping {
+		return min(end, s.KillAt) // its last clients may still be in
+	}
 	if end >= forever/2 {
 		return 0
 	}

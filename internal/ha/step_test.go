@@ -276,3 +276,30 @@ func TestWroteIsReadAtOnce(t *testing.T) {
 		t.Errorf("the last write was not read: %v", acts)
 	}
 }
+
+// TestStopKeepsAuthority: a primary that stops in order may still have clients, and is killed when its authority is over.
+func TestStopKeepsAuthority(t *testing.T) {
+	w := newWorld(directed(3, 1), 1)
+	w.steady(t)
+	a := w.node("A")
+	a.event(Switchover{Request: "test"})
+	w.must(t, "A stopping", time.Second, func() bool { return a.st.Phase == Stopping })
+
+	s := a.st.Clone()
+	if by := s.KillBy(); by <= s.Now || by > s.KillAt {
+		t.Errorf("killed at %v, want it between now, %v, and the end of the stop, %v", by, s.Now, s.KillAt)
+	}
+	for i := range s.Peers {
+		s.Peers[i].Held = s.Now + time.Second
+	}
+	s.Lead.APIUntil = 0
+	if by, end := s.KillBy(), s.Now+time.Second; by > end {
+		t.Errorf("killed at %v, and the promises are over at %v", by, end)
+	}
+
+	alone := s.Clone()
+	alone.Lead.Sync, alone.View.Record = Sync{}, nil
+	if by := alone.KillBy(); by != alone.KillAt {
+		t.Errorf("with no voters killed at %v, want the end of the stop, %v", by, alone.KillAt)
+	}
+}

@@ -363,9 +363,14 @@ func TestFailover(t *testing.T) {
 			"caretaker_ha_peer_silence_seconds{peer=\"" + primary + "\"}",
 			"caretaker_pg_replication_lag_bytes{replica=\"" + primary + "\",state=\"streaming\"}",
 		} {
-			if !strings.Contains(numbers, want) {
-				t.Errorf("the metrics of %s have no %s", next, want)
-			}
+			// The replica connects anew when it becomes a voter.
+			c.eventually(next+" has the metric "+want, func() error {
+				if !strings.Contains(get(t, "http://"+c.members[next].layout.MetricsAddress+"/metrics"), want) {
+					return errors.New("it does not")
+				}
+
+				return nil
+			})
 		}
 	})
 

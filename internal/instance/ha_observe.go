@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/caretaker-dev/caretaker/internal/ha"
+	"github.com/caretaker-dev/caretaker/internal/instance/serverconf"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
 
@@ -151,6 +152,13 @@ func (p *protocol) observePrimary(ctx context.Context, conn *pgx.Conn, seen *ha.
 
 	gens := p.getGens()
 
+	// One that was being let in while the door was closed shows up late.
+	if p.isClosed() {
+		if _, err := terminateClients(ctx, conn); err != nil {
+			return err
+		}
+	}
+
 	rows, err := listSenders(ctx, conn)
 	if err != nil {
 		return err
@@ -174,6 +182,13 @@ func (p *protocol) observePrimary(ctx context.Context, conn *pgx.Conn, seen *ha.
 	seen.Tip, err = p.askPrimaryTip(ctx, conn)
 
 	return err
+}
+
+// isClosed: clients are not to be let in (yet).
+func (p *protocol) isClosed() (closed bool) {
+	p.r.conf.Set(func(in *serverconf.Input) { closed = in.Closed })
+
+	return closed
 }
 
 // confirm looks whether the wanted setting is loaded. Walsenders from before cannot be asked whether they have: they are

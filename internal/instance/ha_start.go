@@ -430,8 +430,8 @@ func (p *protocol) stopFast(ctx context.Context, a ha.StopFast) (ha.Done, error)
 
 	p.awaitSender(ctx)
 	p.claimEnd()
-	p.r.suspend(ctx)
 
+	// Clients go at once. Our own sessions may be in a question that takes long; a fast shutdown ends them as well.
 	if err := p.r.server.Signal(syscall.SIGINT); err != nil {
 		return ha.Done{}, err
 	}
@@ -461,6 +461,8 @@ func (p *protocol) stopFast(ctx context.Context, a ha.StopFast) (ha.Done, error)
 	if err := p.kill(ctx); err != nil {
 		return ha.Done{}, err
 	}
+
+	p.r.suspend(ctx)
 
 	control, err := p.r.programs.ControlData(ctx, p.r.layout.DataDir)
 	if err != nil {
