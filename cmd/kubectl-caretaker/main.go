@@ -4,16 +4,22 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
 
 	"github.com/caretaker-dev/caretaker/internal/version"
 )
 
 func main() {
+	// What libraries have to say of streams that were given up is not for the user.
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
+
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 

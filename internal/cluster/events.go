@@ -144,6 +144,28 @@ func conditionEvents(before, after v1.ClusterStatus) []event {
 		}
 	}
 
+	return append(found, featureEvents(before, after)...)
+}
+
+// featureEvents tell when something that is there all the time is no longer as it should be, and when it is again.
+func featureEvents(before, after v1.ClusterStatus) []event {
+	var found []event
+
+	for _, name := range []string{v1.ConditionDiskSpace, v1.ConditionSyncReplication} {
+		old, now := meta.FindStatusCondition(before.Conditions, name), meta.FindStatusCondition(after.Conditions, name)
+
+		stalled := meta.FindStatusCondition(after.Conditions, v1.ConditionStalled)
+
+		switch {
+		case old == nil || now == nil || old.Status == now.Status && old.Reason == now.Reason:
+		case stalled != nil && stalled.Message == now.Message: // it is told as that
+		case now.Status == metav1.ConditionTrue:
+			found = append(found, normal(now.Reason, name, upper(now.Message), nil))
+		default:
+			found = append(found, warning(now.Reason, name, upper(now.Message), nil))
+		}
+	}
+
 	return found
 }
 

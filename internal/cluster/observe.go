@@ -12,7 +12,6 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -211,10 +210,7 @@ func (r *Reconciler) observeSecrets(ctx context.Context, o *observation) error {
 func (r *Reconciler) observeStorageClasses(ctx context.Context, o *observation) error {
 	o.Expandable = map[string]bool{}
 
-	wanted, err := resource.ParseQuantity(o.Cluster.Spec.Storage.Size)
-	if err != nil {
-		return nil //nolint:nilerr // the CRD demands a quantity; what gets past it is refused by the API server
-	}
+	wanted := build.StorageSize(o.Cluster)
 
 	for _, volume := range o.Volumes {
 		if volume.Spec.StorageClassName == nil || wanted.Cmp(volume.Spec.Resources.Requests[corev1.ResourceStorage]) <= 0 {

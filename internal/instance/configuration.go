@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/caretaker-dev/caretaker/internal/instance/layout"
 	"github.com/caretaker-dev/caretaker/internal/instance/serverconf"
 	"github.com/caretaker-dev/caretaker/internal/instance/volume"
@@ -146,7 +148,12 @@ func (c *configuration) Put(encoded []byte, isUp bool) error { //nolint:revive /
 		return err
 	}
 
-	return c.save(encoded)
+	// On a full volume it is not kept, and in force all the same: what makes room must not fail for want of room.
+	if err := c.save(encoded); err != nil && !errors.Is(err, unix.ENOSPC) {
+		return err
+	}
+
+	return nil
 }
 
 // Config that is wanted.
@@ -244,6 +251,14 @@ func (c *configuration) door() error {
 	}
 
 	return volume.OpenDoor(l.SocketDir, l.OwnSocketDir(), l.PostgresPort)
+}
+
+// segment is the size of the log's segments; 0 if it is not known.
+func (c *configuration) segment() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	return c.input.WALSegmentBytes
 }
 
 // HasFloor says whether a parameter is held above what is configured, since this standby still needs it.

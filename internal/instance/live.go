@@ -6,19 +6,8 @@ import (
 
 	"github.com/caretaker-dev/caretaker/internal/ha"
 	"github.com/caretaker-dev/caretaker/internal/instance/metrics"
-	"github.com/caretaker-dev/caretaker/internal/instance/volume"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 )
-
-// diskStatus is the data volume; nil if it cannot be asked.
-func (r *runner) diskStatus() *instanceapi.Disk {
-	total, free, err := volume.Usage(r.layout.VolumeDir)
-	if err != nil {
-		return nil
-	}
-
-	return &instanceapi.Disk{TotalBytes: total, FreeBytes: free}
-}
 
 // protocolStatus is how this instance stands in the protocol; nil while it takes no part.
 func (r *runner) protocolStatus() *instanceapi.Protocol {

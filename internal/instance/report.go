@@ -206,7 +206,7 @@ func (r *runner) Status(ctx context.Context) instanceapi.Status {
 	status := r.view.get()
 	status.Now = r.clock.Now()
 	status.ConfigHash, status.PendingRestart = r.conf.Applied()
-	status.Disk, status.Protocol = r.diskStatus(), r.protocolStatus()
+	status.Disk, status.Protocol = r.space.disk(), r.protocolStatus()
 
 	kept := r.rejoins.get()
 	status.Rejoin, status.Takeover, status.Rewinds, status.Reclones = kept.Last, kept.Takeover, kept.Rewinds, kept.Reclones

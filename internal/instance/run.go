@@ -84,10 +84,12 @@ func newRunner(opts Options, table *process.Table) *runner {
 	}, r.server.Reload)
 
 	local := pgconn.Local(opts.Layout.OwnSocketDir(), opts.Layout.PostgresPort, postgres.Superuser)
-	watching, working, measuring := pgconn.NewSession(local), pgconn.NewSession(local), pgconn.NewSession(local)
-	r.sessions = []*pgconn.Session{watching, working, measuring}
+	watching, working := pgconn.NewSession(local), pgconn.NewSession(local)
+	measuring, guarding := pgconn.NewSession(local), pgconn.NewSession(local)
+	r.sessions = []*pgconn.Session{watching, working, measuring, guarding}
 	r.monitor = monitor.New(watching, opts.Clock)
 	r.chores = newChores(r, working)
+	r.space = &diskWatch{r: r, session: guarding}
 	r.rejoins = newRejoins(opts.Layout.StateDir, r.log)
 	r.metrics = metrics.NewCollector(metrics.Source{
 		Session: measuring,
@@ -101,6 +103,7 @@ func newRunner(opts Options, table *process.Table) *runner {
 		},
 		Restarts: func() int { return r.view.get().Restarts },
 		Protocol: r.protocolMetrics,
+		Disk:     r.space.disk,
 		Instance: r.instanceOf,
 		Rejoins: func() (int, int) {
 			kept := r.rejoins.get()
@@ -160,6 +163,7 @@ func (r *runner) background(ctx, life context.Context) {
 	go r.chores.run(ctx)
 	go r.chores.runLabels(ctx)
 	go r.chores.runFiles(ctx)
+	go r.space.run(life)
 
 	var once sync.Once
 

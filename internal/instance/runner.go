@@ -53,6 +53,7 @@ type runner struct {
 	// sessions are closed while PostgreSQL stops, since a smart shutdown would wait for them.
 	sessions []*pgconn.Session
 	chores   *chores
+	space    *diskWatch
 	rejoins  *rejoins
 	// onPrograms is called when PostgreSQL's programs are known.
 	onPrograms func(ctx context.Context)

@@ -15,6 +15,8 @@ type Config struct {
 	SharedPreloadLibraries []string `json:"sharedPreloadLibraries,omitempty"`
 	// MemoryLimit of the container in bytes; 0 if there is none.
 	MemoryLimit int64 `json:"memoryLimit,omitempty"`
+	// StorageBytes is the size of the data volume that the Cluster asks for; 0 if it is not known.
+	StorageBytes int64 `json:"storageBytes,omitempty"`
 	// HBA are the user's pg_hba lines.
 	HBA []string `json:"hba,omitempty"`
 	// Ident are the user's pg_ident lines.

@@ -50,6 +50,10 @@ func Connect(ctx context.Context, p Params) (*pgx.Conn, error) {
 	config.Fallbacks = nil
 	config.Password = ""
 	config.RuntimeParams = map[string]string{"application_name": p.ApplicationName}
+	if p.TLS == nil && !p.Replication {
+		// Our own sessions look after the server also while clients may not write, as its volume is nearly full.
+		config.RuntimeParams["default_transaction_read_only"] = "off"
+	}
 
 	// What the Cluster's configuration, or an ALTER ROLE, imposes on clients is not for us: a checkpoint takes its time.
 	for _, limit := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"} {

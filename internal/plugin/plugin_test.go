@@ -176,6 +176,15 @@ func TestStatus(t *testing.T) {
 			p.Disk = &instanceapi.Disk{TotalBytes: 10 << 30, FreeBytes: 300 << 20, ReadOnly: true}
 			f.live["shop-1"] = p
 		},
+		"the primary's volume is full": func(f *fake) {
+			p := f.live["shop-0"]
+			p.Disk = &instanceapi.Disk{TotalBytes: 10 << 30, FreeBytes: 300 << 20, ReadOnly: true}
+			f.live["shop-0"] = p
+			message := "shop-0 refuses writes, since its volume is nearly full; reads go on. Make spec.storage.size larger than 10Gi, and writes resume by themselves"
+			set(f.cluster, metav1.Condition{Type: v1.ConditionStalled, Status: metav1.ConditionTrue, Reason: v1.ReasonVolumeFull, Message: message})
+			set(f.cluster, metav1.Condition{Type: v1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1.ReasonVolumeFull, Message: message})
+			set(f.cluster, metav1.Condition{Type: v1.ConditionDiskSpace, Status: metav1.ConditionFalse, Reason: v1.ReasonVolumeFull, Message: message})
+		},
 		"stalled": func(f *fake) {
 			set(f.cluster, metav1.Condition{
 				Type: v1.ConditionStalled, Status: metav1.ConditionTrue, Reason: v1.ReasonInvalidParameters,

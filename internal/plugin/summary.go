@@ -59,6 +59,8 @@ func summarize(cluster *v1.Cluster, view View) (Health, string) {
 		return Asleep, "is hibernated: " + orElse(message, "no instance runs")
 	case cluster.Status.Term == 0 && stalled == nil:
 		return Working, "is being made: " + orElse(message, "the operator has not looked at it yet (is it running?)")
+	case stalled != nil && serves && stalled.Reason == v1.ReasonVolumeFull:
+		return NeedsYou, "serves reads only: " + strings.TrimSuffix(stalled.Message, ".")
 	case stalled != nil && serves:
 		return NeedsYou, "serves, but needs you: " + strings.TrimSuffix(stalled.Message, ".")
 	case stalled != nil:
@@ -160,8 +162,8 @@ func advice(cluster *v1.Cluster, view View, now time.Time) []Advice {
 		})
 	}
 
-	if c := condition(cluster, v1.ConditionStalled); c != nil && isTrue(cluster, v1.ConditionStalled) {
-		next = append(next, Advice{Text: fmt.Sprintf("Do what the condition Stalled (%s) says; nothing goes on until then.", c.Reason)})
+	if c := condition(cluster, v1.ConditionStalled); c != nil && c.Reason != v1.ReasonVolumeFull {
+		next = append(next, Advice{Text: fmt.Sprintf("Do what is said above (%s); nothing goes on until then.", c.Reason)})
 	}
 
 	if c := condition(cluster, v1.ConditionReady); c != nil && c.Reason == v1.ReasonWaitingForUser {
@@ -218,19 +220,21 @@ func diskAdvice(cluster *v1.Cluster, view View) (Advice, bool) {
 		return Advice{}, false
 	}
 
-	wanted := resource.MustParse("0")
-	if parsed, err := resource.ParseQuantity(cluster.Spec.Storage.Size); err == nil {
-		wanted = parsed
+	asked := orElse(cluster.Status.StorageSize, cluster.Spec.Storage.Size)
+
+	wanted, err := resource.ParseQuantity(asked)
+	if err != nil {
+		return Advice{}, false
 	}
 
 	// Some storage classes give folders of a file system that others use too; they never grow.
 	if fullest.Disk.TotalBytes > 2*wanted.Value() {
 		return Advice{Text: fmt.Sprintf("The file system under %s is %d%% full. It is much larger (%s) than the volume (%s), so others use it too: "+
-			"make room there.", fullest.Name, fullest.Disk.UsedPercent(), size(fullest.Disk.TotalBytes), cluster.Spec.Storage.Size)}, true
+			"make room there.", fullest.Name, fullest.Disk.UsedPercent(), size(fullest.Disk.TotalBytes), asked)}, true
 	}
 
 	return Advice{
-		fmt.Sprintf("The volume of %s is %d%% full. Make the volumes larger than %s:", fullest.Name, fullest.Disk.UsedPercent(), cluster.Spec.Storage.Size),
+		fmt.Sprintf("The volume of %s is %d%% full. Make the volumes larger than %s:", fullest.Name, fullest.Disk.UsedPercent(), asked),
 		kubectl(view, `patch pgc %s --type=merge -p '{"spec":{"storage":{"size":"NEW"}}}'`, view.Cluster),
 	}, true
 }

@@ -215,16 +215,13 @@ func unwell(conditions []metav1.Condition) []metav1.Condition {
 	var found []metav1.Condition
 
 	for _, condition := range conditions {
-		bad := metav1.ConditionFalse
-
 		switch condition.Type {
-		case v1.ConditionReady, v1.ConditionReconciling, v1.ConditionHibernated, v1.ConditionPaused:
+		case v1.ConditionReady, v1.ConditionReconciling, v1.ConditionStalled, v1.ConditionHibernated, v1.ConditionPaused:
 			continue // the summary says it
-		case v1.ConditionStalled:
-			bad = metav1.ConditionTrue
 		}
 
-		if condition.Status == bad {
+		// A full volume stalls the Cluster with the same words.
+		if condition.Status == metav1.ConditionFalse && condition.Reason != v1.ReasonVolumeFull {
 			found = append(found, condition)
 		}
 	}

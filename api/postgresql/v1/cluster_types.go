@@ -283,6 +283,7 @@ type ServiceAccountTemplate struct {
 // StorageConfiguration describes the volume of each instance.
 //
 // +kubebuilder:validation:XValidation:rule="quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0",message="spec.storage.size: a volume can grow but not shrink; set it back, or move the data into a new Cluster"
+// +kubebuilder:validation:XValidation:rule="!has(self.autoGrow) || !isQuantity(self.autoGrow.limit) || !isQuantity(self.size) || quantity(self.autoGrow.limit).compareTo(quantity(self.size)) >= 0",message="spec.storage.autoGrow.limit: is smaller than spec.storage.size; raise it, or leave autoGrow out"
 // +kubebuilder:validation:XValidation:rule="has(self.storageClass) == has(oldSelf.storageClass) && (!has(self.storageClass) || self.storageClass == oldSelf.storageClass)",message="spec.storage.storageClass: cannot change on existing volumes; move the data into a new Cluster"
 type StorageConfiguration struct {
 	// Size of each volume, such as 10Gi. It can grow.
@@ -300,9 +301,29 @@ type StorageConfiguration struct {
 	// +kubebuilder:default=true
 	ResizeInUseVolumes *bool `json:"resizeInUseVolumes,omitempty"`
 
+	// AutoGrow makes the volumes larger by themselves when one runs full.
+	// +optional
+	AutoGrow *AutoGrowConfiguration `json:"autoGrow,omitempty"`
+
 	// PVCTemplate is the base of each volume claim; size and storageClass override it.
 	// +optional
 	PVCTemplate *corev1.PersistentVolumeClaimSpec `json:"pvcTemplate,omitempty"`
+}
+
+// AutoGrowConfiguration lets volumes grow by themselves: all of them, by a quarter and by at least 1Gi, when one is used
+// up to atUsedPercent. The size that they have got is status.storageSize; spec.storage.size stays as it is written.
+type AutoGrowConfiguration struct {
+	// Limit that they do not grow beyond, such as 100Gi.
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="isQuantity(self) && quantity(self).isGreaterThan(quantity('0'))",message="spec.storage.autoGrow.limit: must be a quantity above zero, such as 100Gi"
+	Limit string `json:"limit"`
+
+	// AtUsedPercent of a volume they grow.
+	// +optional
+	// +kubebuilder:default=80
+	// +kubebuilder:validation:Minimum=50
+	// +kubebuilder:validation:Maximum=90
+	AtUsedPercent *int32 `json:"atUsedPercent,omitempty"`
 }
 
 // PostgresConfiguration is the server's configuration.

@@ -13,6 +13,8 @@ const (
 	// ConditionSyncReplication says whether commits are on as many replicas as wanted before they are acknowledged; present
 	// where that is wanted.
 	ConditionSyncReplication = "SyncReplication"
+	// ConditionDiskSpace says whether every volume has room.
+	ConditionDiskSpace = "DiskSpace"
 	// ConditionPodMonitor says whether the wanted PodMonitor could be made; present where it is asked for.
 	ConditionPodMonitor = "PodMonitorAvailable"
 	// ConditionPaused is present, and True, while reconciliation is paused by annotation.
@@ -63,6 +65,9 @@ const (
 	ReasonDegraded               = "Degraded"
 	ReasonNotSynchronousYet      = "NotSynchronousYet"
 	ReasonSwitchingOver          = "SwitchingOver"
+	ReasonEnoughSpace            = "Enough"
+	ReasonVolumeFilling          = "VolumeFilling"
+	ReasonVolumeFull             = "VolumeFull"
 	ReasonPodMonitorAPINotFound  = "APINotInstalled"
 	ReasonBackupNotConfigured    = "NotConfigured"
 	ReasonBackupDestinationEmpty = "DestinationMissing"

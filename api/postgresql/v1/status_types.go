@@ -86,6 +86,10 @@ type ClusterStatus struct {
 	// +optional
 	LastSwitchover *SwitchoverStatus `json:"lastSwitchover,omitempty"`
 
+	// StorageSize is what autoGrow has made of spec.storage.size; empty while it has done nothing.
+	// +optional
+	StorageSize string `json:"storageSize,omitempty"`
+
 	// Hibernated is since when no instance runs on the user's request.
 	// +optional
 	Hibernated *metav1.Time `json:"hibernated,omitempty"`

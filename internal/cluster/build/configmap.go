@@ -69,6 +69,9 @@ func Config(in Input) instanceapi.Config {
 		RestartNonce:           in.Cluster.Annotations[naming.AnnotationRestart],
 	}
 
+	size := StorageSize(in.Cluster)
+	config.StorageBytes = size.Value()
+
 	if limit, ok := spec.Resources.Limits[corev1.ResourceMemory]; ok {
 		config.MemoryLimit = limit.Value()
 	}

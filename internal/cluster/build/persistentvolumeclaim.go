@@ -30,7 +30,7 @@ func PersistentVolumeClaim(in Input, volume Volume) *corev1.PersistentVolumeClai
 
 	maps.Copy(m.Annotations, volume.Annotations)
 
-	spec := claimSpec(in.Cluster.Spec.Storage)
+	spec := claimSpec(in.Cluster.Spec.Storage, StorageSize(in.Cluster))
 	if volume.Live != nil {
 		spec = liveSpec(in.Cluster.Spec.Storage, spec, volume)
 	}
@@ -64,7 +64,18 @@ func requests(size resource.Quantity) corev1.VolumeResourceRequirements {
 	return corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: size}}
 }
 
-func claimSpec(storage v1.StorageConfiguration) corev1.PersistentVolumeClaimSpec {
+// StorageSize of the volumes: what the user wrote, or what it has grown to by itself. The CRD demands a quantity; a zero one
+// is refused by the API server.
+func StorageSize(cluster *v1.Cluster) resource.Quantity {
+	size, _ := resource.ParseQuantity(cluster.Spec.Storage.Size)
+	if grown, err := resource.ParseQuantity(cluster.Status.StorageSize); err == nil && grown.Cmp(size) > 0 {
+		return grown
+	}
+
+	return size
+}
+
+func claimSpec(storage v1.StorageConfiguration, size resource.Quantity) corev1.PersistentVolumeClaimSpec {
 	spec := corev1.PersistentVolumeClaimSpec{}
 	if storage.PVCTemplate != nil {
 		storage.PVCTemplate.DeepCopyInto(&spec)
@@ -78,8 +89,6 @@ func claimSpec(storage v1.StorageConfiguration) corev1.PersistentVolumeClaimSpec
 		spec.StorageClassName = storage.StorageClass
 	}
 
-	// The CRD demands a quantity; a zero one is refused by the API server.
-	size, _ := resource.ParseQuantity(storage.Size)
 	spec.Resources.Requests = requests(size).Requests
 
 	return spec

@@ -15,7 +15,7 @@ import (
 //	a trouble that somebody must solve  image, scheduling, crashing, no answer; retried all the same
 //	the primary                         being made, then starting
 //	the replicas                        cloning, then starting
-//	volumes                             growing
+//	volumes                             growing, or the primary's full
 //	nothing                             ready
 func (p *planner) summarize() {
 	if p.decided {
@@ -33,6 +33,10 @@ func (p *planner) summarize() {
 		p.replicaMessage()
 	case p.expanding() != "":
 		p.wait(v1.ReasonExpandingVolumes, fmt.Sprintf("Expanding volumes: %s (%s)", p.expanding(), p.readiness()))
+	case p.isFull(p.primary) && p.storageSize() != p.Cluster.Status.StorageSize:
+		p.wait(v1.ReasonExpandingVolumes, "Expanding volumes: the primary's is full")
+	case p.isFull(p.primary):
+		p.say(conditions.Stalled, v1.ReasonVolumeFull, p.fullMessage(p.primary), afterBlocked)
 	default:
 		p.say(conditions.Done, v1.ReasonReady, p.readiness(), p.quiet())
 	}

@@ -34,6 +34,7 @@ func (p *planner) status() v1.ClusterStatus {
 		PendingRestart:     p.pendingParameters(),
 		DataDurability:     p.durability(),
 		FailoverHistory:    p.failovers(),
+		StorageSize:        p.storageSize(),
 		LastSwitchover:     p.switched,
 	}
 
@@ -199,7 +200,7 @@ func (p *planner) pendingParameters() []string {
 
 // features are the conditions of single features.
 func (p *planner) features() []Feature {
-	return []Feature{p.archiving(), p.syncReplication(), p.podMonitor(), p.paused(), p.hibernated()}
+	return []Feature{p.archiving(), p.syncReplication(), p.diskSpace(), p.podMonitor(), p.paused(), p.hibernated()}
 }
 
 func (p *planner) archiving() Feature {

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/utils/clock"
 
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/pgconn"
 )
 
@@ -41,6 +42,8 @@ type Source struct {
 	Rejoins func() (rewinds, reclones int)
 	// Protocol is how the instance stands in the failover protocol; false while it takes no part.
 	Protocol func() (Protocol, bool)
+	// Disk is the data volume; nil if it is not known.
+	Disk func() *instanceapi.Disk
 	// Instance is the instance of a replication connection, by the name that the connection shows.
 	Instance func(application string) string
 }
@@ -102,7 +105,7 @@ func (c *Collector) scrape() []prometheus.Metric {
 		prometheus.MustNewConstMetric(c.rewinds, prometheus.CounterValue, float64(rewinds)),
 		prometheus.MustNewConstMetric(c.reclones, prometheus.CounterValue, float64(reclones)),
 	}
-	found = append(found, c.protocol()...)
+	found = append(append(found, c.volume()...), c.protocol()...)
 
 	major, isUp := c.source.IsUp()
 	if !isUp {

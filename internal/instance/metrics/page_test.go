@@ -68,6 +68,10 @@ func table() string {
 		}
 	}
 
+	for _, m := range volumeMetrics() {
+		rows = append(rows, row(prefix+m.name, kindOf(m.kind), nil, m.help))
+	}
+
 	for _, m := range protocolMetrics() {
 		var labels []string
 		if m.label != "" {

@@ -36,6 +36,8 @@ type Input struct {
 	SyncGen uint64
 	// Closed lets only ourselves and replicas in.
 	Closed bool
+	// ReadOnly: new transactions are, unless they choose otherwise: the volume is nearly full.
+	ReadOnly bool
 	// Private keeps everyone but ourselves out: while the data of a new Cluster are made.
 	Private bool
 }
@@ -100,6 +102,10 @@ func Render(in Input) Files {
 
 	if in.Member != "" {
 		settings.Overrides[GenParameter] = strconv.FormatUint(in.SyncGen, 10)
+	}
+
+	if in.ReadOnly {
+		settings.Overrides["default_transaction_read_only"] = "on"
 	}
 
 	if in.Private {
