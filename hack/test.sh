@@ -50,7 +50,7 @@ unit() {
   export POSTGRES_BINDIR
   POSTGRES_BINDIR=$(postgres_bindir)
   [ -z "$POSTGRES_BINDIR" ] || export CARETAKER_REQUIRE_POSTGRES=1
-  gotest unit . ./api/... ./cmd/... ./internal/... ./charts/... ./test/internal/... ./test/chaos/... || return
+  gotest unit . -timeout 30m ./api/... ./cmd/... ./internal/... ./charts/... ./test/internal/... ./test/chaos/... || return
   gotest devcluster devcluster ./... || return
   gotest images images ./...
 }

@@ -8,6 +8,6 @@ func TestLimitsOfClientsAreNotOurs(t *testing.T) {
 	newTrioOf(t, 1, func(w *world) {
 		w.config.Parameters["statement_timeout"] = "1ms"
 		w.config.Parameters["lock_timeout"] = "1ms"
-		w.config.Parameters["idle_session_timeout"] = "10ms"
+		w.config.Parameters["idle_session_timeout"] = "2s"
 	})
 }
