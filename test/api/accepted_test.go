@@ -136,6 +136,7 @@ enablePDB: true
 enableSuperuserAccess: false
 instances: 1
 postgresql: {}
+primaryUpdateMethod: switchover
 primaryUpdateStrategy: unsupervised
 resources: {}
 smartShutdownTimeout: 10

@@ -3,6 +3,7 @@ package build
 import (
 	"maps"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
@@ -25,6 +26,9 @@ type Input struct {
 	Operator Operator
 	// Members are the names of all instances that exist or shall exist, in order.
 	Members []string
+	// Smallest is what the smallest of the volumes that exist asks for: growing may not have begun, or not be possible.
+	// Zero if there is none.
+	Smallest resource.Quantity
 	// App are the application's credentials; nil if there are none to manage.
 	App *Credentials
 	// Superuser are the credentials of postgres; nil if access is off.

@@ -70,6 +70,10 @@ func Config(in Input) instanceapi.Config {
 	}
 
 	size := StorageSize(in.Cluster)
+	if !in.Smallest.IsZero() && in.Smallest.Cmp(size) < 0 {
+		size = in.Smallest
+	}
+
 	config.StorageBytes = size.Value()
 
 	if limit, ok := spec.Resources.Limits[corev1.ResourceMemory]; ok {

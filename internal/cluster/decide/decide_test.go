@@ -156,19 +156,28 @@ func TestOneThingHappens(t *testing.T) {
 		{
 			name: "larger volumes", happens: []mutation{storageClass("fast"), spec(func(s *v1.ClusterSpec) { s.Storage.Size = "2Gi" })},
 			want: []string{
-				"update ConfigMap db-postgresql", "configure db-0", "configure db-1", "configure db-2", // they go by the size
 				"update PersistentVolumeClaim db-0: grow from 1Gi to 2Gi", "update PersistentVolumeClaim db-1: grow from 1Gi to 2Gi",
 				"update PersistentVolumeClaim db-2: grow from 1Gi to 2Gi",
 			},
-			kind: conditions.Waiting, says: "Applying the configuration",
+			kind: conditions.Done, says: "ready",
 		},
 		{
 			name: "larger volumes that cannot grow", happens: []mutation{
 				storageClass("slow"), spec(func(s *v1.ClusterSpec) { s.Storage.Size = "2Gi" }),
 				func(w *world) { w.view.Expandable = map[string]bool{"slow": false} },
 			},
-			want: []string{"update ConfigMap db-postgresql", "configure db-0", "configure db-1", "configure db-2"},
 			kind: conditions.Stalled, says: `storage class "slow" does not allow expansion`,
+		},
+		{
+			name: "a restart that only the primary has heard of", happens: []mutation{
+				pendingRestart("db-0", "shared_buffers", "128MB", "256MB"),
+				func(w *world) {
+					for _, name := range []string{"db-1", "db-2"} {
+						w.report(name, func(s *instanceapi.Status) { s.ConfigHash = "older" })
+					}
+				},
+			},
+			want: []string{"configure db-1", "configure db-2"}, kind: conditions.Waiting, says: "Applying the configuration",
 		},
 		{
 			name: "hibernation", happens: []mutation{annotate(naming.AnnotationHibernate, "on")},

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/cluster/build"
@@ -70,7 +71,7 @@ func newFacts(view View) facts {
 	f.major = f.chooseMajor()
 	f.input = build.Input{
 		Cluster: view.Cluster, Image: f.image, Major: f.major, Operator: view.Operator, Members: f.members,
-		App: f.appCredentials(), Superuser: f.superuserCredentials(), Certificates: view.Certificates.Certificates,
+		Smallest: f.smallestVolume(), App: f.appCredentials(), Superuser: f.superuserCredentials(), Certificates: view.Certificates.Certificates,
 	}
 	f.config = build.EncodedConfig(f.input)
 	f.hash = instanceapi.HashBytes(f.config)
@@ -82,6 +83,18 @@ func newFacts(view View) facts {
 	}
 
 	return f
+}
+
+// smallestVolume is what the smallest volume asks for; zero if there is none.
+func (f *facts) smallestVolume() (smallest resource.Quantity) {
+	for _, volume := range f.Volumes {
+		size := volume.Spec.Resources.Requests[corev1.ResourceStorage]
+		if smallest.IsZero() || size.Cmp(smallest) < 0 {
+			smallest = size
+		}
+	}
+
+	return smallest
 }
 
 func (f *facts) chooseMembers() {

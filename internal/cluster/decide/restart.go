@@ -44,12 +44,18 @@ func (p *planner) restart() {
 
 	for _, name := range p.members {
 		state := p.states[name]
-		if state.ready || slices.Contains(pending, name) && name != p.primary {
+		if state.ready && state.report != nil && state.report.ConfigHash == p.hash || slices.Contains(pending, name) && name != p.primary {
 			continue
 		}
 
-		p.wait(v1.ReasonRestarting, fmt.Sprintf("Restarting PostgreSQL: waits until %s is ready, %d left to restart (%s)",
-			name, len(pending), p.readiness()))
+		// One that has not heard of the change yet does not say either that it must restart for it, before the primary.
+		until := "is ready"
+		if state.ready {
+			until = "has its new configuration"
+		}
+
+		p.wait(v1.ReasonRestarting, fmt.Sprintf("Restarting PostgreSQL: waits until %s %s, %d left to restart (%s)",
+			name, until, len(pending), p.readiness()))
 
 		return
 	}
