@@ -186,3 +186,19 @@ func TestEmptyVolumeFollows(t *testing.T) {
 		t.Error(w.fail)
 	}
 }
+
+// TestFilledVolumeVotes: a volume that was empty when PID 1 started votes once it is filled, as the data it has by then.
+func TestFilledVolumeVotes(t *testing.T) {
+	w := newWorld(opt{n: 3, acks: 1, directed: true, trace: true}, 1)
+	w.steady(t)
+	a, c := w.node("A"), w.node("C")
+	c.loseVolume()
+	c.start()
+	w.must(t, "C as a voter again", 30*time.Second, func() bool { return slices.Contains(w.rec.Voters, c.disk.Member) })
+	a.crash("is lost for good")
+	w.must(t, "another primary", 15*time.Second, func() bool { return w.openT == 2 })
+	w.writable(10 * time.Second)
+	if w.fail != "" {
+		t.Error(w.fail)
+	}
+}

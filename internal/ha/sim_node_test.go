@@ -20,6 +20,7 @@ type node struct {
 	// PID 1
 	alive    bool // the container runs
 	st       State
+	systemID string // of the data, as far as PID 1 knows
 	starts   int
 	saved    time.Duration // when the last save will be done
 	lastOp   uint64
@@ -64,10 +65,7 @@ func (n *node) whenThawed(inc int, f func()) {
 }
 
 func (n *node) settings() Settings {
-	s := Settings{Acks: n.w.acks, Preferred: n.w.o.preferred, SystemID: "1", Timing: DefaultTiming(), off: n.w.o.off}
-	if n.disk.Empty {
-		s.SystemID = ""
-	}
+	s := Settings{Acks: n.w.acks, Preferred: n.w.o.preferred, SystemID: n.systemID, Timing: DefaultTiming(), off: n.w.o.off}
 	for _, p := range n.w.nodes {
 		if p != n && !p.removed {
 			s.Peers = append(s.Peers, p.name)
@@ -85,6 +83,10 @@ func (n *node) start() {
 	n.starts++
 	n.w.runs++
 	n.frozen, n.pidStop, n.pgStop = 0, 0, 0
+	n.systemID = "1"
+	if n.disk.Empty {
+		n.systemID = ""
+	}
 	n.st = New(Instance{ID: n.disk.Member, Name: n.name}, n.name+"-uid", n.w.runs, n.disk, n.settings(), n.clock())
 	n.killBy = 0
 	n.w.tracef("%s starts: %+v at %v", n.name, n.disk, n.tip)
@@ -333,6 +335,7 @@ func (n *node) followNow(a Follow) {
 func (n *node) longAct(a Action) {
 	switch a := a.(type) {
 	case StartStandby:
+		n.learn()
 		n.op(a.Op, 200*ms, 800*ms, func() Done {
 			if n.w.now < n.pgBroken {
 				return Done{Failed: "out of order"}
@@ -341,6 +344,7 @@ func (n *node) longAct(a Action) {
 			return Done{Tip: n.w.tipOf(n.tip)}
 		})
 	case StartPrimary:
+		n.learn()
 		n.op(a.Op, 300*ms+n.recovery, 1500*ms+n.recovery, func() Done { return n.startPrimary(a) })
 	case StopReceiving:
 		n.op(a.Op, 20*ms, 300*ms, func() Done { n.follow, n.upstream = -1, -1; return Done{} })

@@ -100,6 +100,15 @@ type server struct {
 	conns   int
 }
 
+// learn tells the protocol whose data these are, as every start of PostgreSQL does before it: a volume that was empty may
+// have been filled since PID 1 started.
+func (n *node) learn() {
+	n.later(1*ms, 20*ms, func() {
+		n.systemID = "1"
+		n.event(Configured{Settings: n.settings()})
+	})
+}
+
 func (n *node) startServer(mode pgMode, s Sync, gen uint64) {
 	n.pgInc++
 	n.mode = mode
