@@ -48,9 +48,9 @@ func (r *runner) stopWithin(ctx context.Context, smart, total time.Duration) err
 	return err
 }
 
-// stopWithinUnclaimed stops PostgreSQL and leaves it to others to notice.
-func (r *runner) stopWithinUnclaimed(ctx context.Context) error {
-	return r.server.Stop(ctx, server.StopPlan(0, time.Duration(r.conf.Config().StopTimeout)*time.Second))
+// stopWithinUnclaimed stops PostgreSQL and leaves it to others to notice, to clean up after it and to start the next.
+func (r *runner) stopWithinUnclaimed() error {
+	return r.server.End(server.StopPlan(0, time.Duration(r.conf.Config().StopTimeout)*time.Second))
 }
 
 func (r *runner) suspend(ctx context.Context) {

@@ -220,7 +220,7 @@ func (p *protocol) restartServer(ctx context.Context) {
 	p.r.suspend(ctx)
 	p.ordered.Store(true)
 
-	if err := p.r.stopWithinUnclaimed(ctx); err != nil && !errors.Is(err, context.Canceled) {
+	if err := p.r.stopWithinUnclaimed(); err != nil {
 		p.r.log.Error("PostgreSQL did not stop for a restart", "error", err)
 	}
 }

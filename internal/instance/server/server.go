@@ -223,16 +223,35 @@ func (s *Server) RotateLog() error {
 	return s.Signal(syscall.SIGUSR1)
 }
 
-// Stop stops PostgreSQL phase by phase, and kills what is left after the last. It returns the signal that did it.
+// Stop stops PostgreSQL phase by phase, and kills what is left after the last.
 func (s *Server) Stop(ctx context.Context, plan []Phase) error {
 	child := s.current()
 	if child == nil {
 		return nil
 	}
 
+	if err := s.end(child, plan); err != nil {
+		return err
+	}
+
+	return s.killLeft(ctx)
+}
+
+// End has the postmaster end, phase by phase, and kills it after the last. What it leaves behind is not touched: who waits
+// for its end may have started the next server by now, and that is no leftover.
+func (s *Server) End(plan []Phase) error {
+	child := s.current()
+	if child == nil {
+		return nil
+	}
+
+	return s.end(child, plan)
+}
+
+func (s *Server) end(child *process.Child, plan []Phase) error {
 	for _, phase := range plan {
 		if child.HasEnded() {
-			break
+			return nil
 		}
 
 		s.log.Info("stopping PostgreSQL", "signal", phase.Signal.String(), "wait", phase.Wait.String())
@@ -247,11 +266,13 @@ func (s *Server) Stop(ctx context.Context, plan []Phase) error {
 		}
 	}
 
-	if !child.HasEnded() {
-		s.log.Warn("PostgreSQL did not stop in time and is killed")
+	if child.HasEnded() {
+		return nil
 	}
 
-	return s.killLeft(ctx)
+	s.log.Warn("PostgreSQL did not stop in time and is killed")
+
+	return child.Signal(syscall.SIGKILL)
 }
 
 // KillLeft kills every process below this one: of PostgreSQL, and of programs that work on its data.
