@@ -101,6 +101,16 @@ func (c *trio) holdReplay(name string) *pgx.Conn {
 	return conn
 }
 
+// awaitArmed waits until both replicas have come back after the primary's newest rule of acknowledgement was loaded: their
+// walsenders are ended for it once. A startup process that is held back, by a pause or a query, starts no new receiver, and
+// commits would wait for an acknowledgement that cannot come.
+func (c *trio) awaitArmed(primary string) {
+	c.t.Helper()
+	c.members[primary].awaitQuery(`SELECT count(*) = 2 AND bool_and(backend_start > pg_conf_load_time()
+		AND strpos(current_setting('synchronous_standby_names'), '"' || application_name || '"') > 0)
+		FROM pg_stat_replication WHERE state = 'streaming'`, "t")
+}
+
 // TestReplayGivesWay: a query on a replica, or a pause, holds replay back. An election does not wait for them.
 func TestReplayGivesWay(t *testing.T) {
 	c := newTrioOf(t, 1, func(w *world) { w.config.Parameters["max_standby_streaming_delay"] = "-1" })
@@ -108,6 +118,8 @@ func TestReplayGivesWay(t *testing.T) {
 	t.Run("readers", func(t *testing.T) {
 		c.t = t
 		old := c.awaitPrimary("")
+		c.awaitArmed(old)
+
 		m := c.members[old]
 		m.mustQuery("CREATE TABLE held AS SELECT generate_series(1, 1000) AS id; GRANT ALL ON held TO PUBLIC")
 
@@ -135,6 +147,7 @@ func TestReplayGivesWay(t *testing.T) {
 	t.Run("a pause", func(t *testing.T) {
 		c.t = t
 		old := c.awaitPrimary("")
+		c.awaitArmed(old)
 
 		for name, replica := range c.members {
 			if name != old {
