@@ -40,6 +40,9 @@ type protocol struct {
 	// ordered: the server's next end was asked for, and begins a restart in place.
 	ordered atomic.Bool
 
+	// telling keeps what the protocol is told of its settings in order: an older answer would stay.
+	telling sync.Mutex
+
 	mu sync.Mutex
 	// failures of operations in a row, and why the last one did.
 	failures int

@@ -240,6 +240,9 @@ func (p *protocol) learn(control postgres.ControlData) {
 
 // configured tells the protocol of its settings.
 func (p *protocol) configured() {
+	p.telling.Lock()
+	defer p.telling.Unlock()
+
 	p.mu.Lock()
 	id := p.systemID
 	p.mu.Unlock()
