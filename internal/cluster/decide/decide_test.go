@@ -169,6 +169,12 @@ func TestOneThingHappens(t *testing.T) {
 			kind: conditions.Stalled, says: `storage class "slow" does not allow expansion`,
 		},
 		{
+			name: "fewer connections, which no replica may have before the primary", happens: []mutation{
+				pendingRestart("db-0", "max_connections", "200", "100"),
+			},
+			want: []string{"restart PostgreSQL of db-0: max_connections"}, kind: conditions.Waiting, says: "Restarting PostgreSQL of db-0",
+		},
+		{
 			name: "a restart that only the primary has heard of", happens: []mutation{
 				pendingRestart("db-0", "shared_buffers", "128MB", "256MB"),
 				func(w *world) {

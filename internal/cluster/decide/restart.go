@@ -34,7 +34,9 @@ func withoutDone(pending []instanceapi.PendingParameter, pod *corev1.Pod) []inst
 //	                                   never have less than its primary (package postgres knows which, and PID 1 keeps a
 //	                                   standby at its primary's values until then)
 //
-// A primary that comes last hands over to a replica instead, and is restarted as one, unless the method is restart.
+// A primary that comes last hands over to a replica instead, and is restarted as one, unless the method is restart. One
+// whose values shrink is restarted itself: as a replica it would keep the larger ones, and so does the one that it would
+// hand over to.
 // The primary waits for the user if the strategy is supervised, unless the restart is what the user asked for.
 func (p *planner) restart() {
 	pending := p.pendingRestart()
@@ -70,7 +72,7 @@ func (p *planner) restart() {
 		return
 	}
 
-	if next == p.primary && len(pending) == 1 && p.switchesOver() {
+	if next == p.primary && len(pending) == 1 && !p.primaryFirst() && p.switchesOver() {
 		p.handOver("", "which is to restart"+because(p.states[next].report))
 
 		return
