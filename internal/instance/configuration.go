@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -35,15 +36,19 @@ type configuration struct {
 	isStale bool
 	// started is the restart nonce that PostgreSQL was started under.
 	started string
-	// mounted is the hash of the mounted Config when it was read.
-	mounted string
+	// older are the hashes of Configs that came before the wanted one.
+	older []string
 }
+
+// maxOlder bounds them: the kubelet is minutes behind, not hundreds of changes.
+const maxOlder = 64
 
 // savedConfig is a Config that was put, as it is kept on the volume. The kubelet takes up to a minute to renew what is
 // mounted; a PID 1 that starts in that minute must not go back to the Config from before.
 type savedConfig struct {
-	// Mounted is the hash of what was mounted when this was put: once something else is mounted, that is newer.
-	Mounted string `json:"mounted"`
+	// Older are the hashes of what was mounted or put before: the kubelet may renew the mount with any of them. Once
+	// something else is mounted, that is newer.
+	Older []string `json:"older"`
 	// Config as it was encoded.
 	Config []byte `json:"config"`
 }
@@ -71,9 +76,6 @@ func (c *configuration) Load() error {
 	defer c.mu.Unlock()
 
 	c.err = err
-	if err == nil {
-		c.mounted = instanceapi.HashBytes(content)
-	}
 
 	return err
 }
@@ -86,9 +88,14 @@ func (c *configuration) newest(mounted []byte) []byte {
 	}
 
 	var saved savedConfig
-	if err := json.Unmarshal(content, &saved); err != nil || saved.Mounted != instanceapi.HashBytes(mounted) {
+	if err := json.Unmarshal(content, &saved); err != nil || !slices.Contains(saved.Older, instanceapi.HashBytes(mounted)) {
 		return mounted
 	}
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	c.older = saved.Older
 
 	return saved.Config
 }
@@ -96,10 +103,10 @@ func (c *configuration) newest(mounted []byte) []byte {
 // save keeps a Config that was put. The volume must be ours.
 func (c *configuration) save(encoded []byte) error {
 	c.mu.Lock()
-	mounted := c.mounted
+	older := slices.Clone(c.older)
 	c.mu.Unlock()
 
-	content, err := json.Marshal(savedConfig{Mounted: mounted, Config: encoded})
+	content, err := json.Marshal(savedConfig{Older: older, Config: encoded})
 	if err != nil {
 		return fmt.Errorf("encode the configuration: %w", err)
 	}
@@ -107,6 +114,29 @@ func (c *configuration) save(encoded []byte) error {
 	_, err = volume.WriteFileIfChanged(filepath.Join(c.layout.StateDir, savedFile), content, 0o600)
 
 	return err
+}
+
+// outdate notes that what was wanted, and what is mounted now, came before what is wanted now.
+func (c *configuration) outdate(old string) {
+	mounted, err := os.ReadFile(filepath.Join(c.layout.ConfigDir, instanceapi.ConfigKey))
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	hashes := []string{old}
+	if err == nil {
+		hashes = append(hashes, instanceapi.HashBytes(mounted))
+	}
+
+	for _, hash := range hashes {
+		if hash != "" && !slices.Contains(c.older, hash) {
+			c.older = append(c.older, hash)
+		}
+	}
+
+	// What is wanted again is not old.
+	c.older = slices.DeleteFunc(c.older, func(hash string) bool { return hash == c.hash })
+	c.older = c.older[max(0, len(c.older)-maxOlder):]
 }
 
 // take makes an encoded Config the wanted one.
@@ -134,11 +164,13 @@ func (c *configuration) take(encoded []byte) error {
 
 // Put takes a Config over and applies it to the server, if it runs.
 func (c *configuration) Put(encoded []byte, isUp bool) error { //nolint:revive // a state, not a switch
-	before := c.Config().ReloadNonce
+	before, old := c.Config().ReloadNonce, c.Hash()
 
 	if err := c.take(encoded); err != nil {
 		return err
 	}
+
+	c.outdate(old)
 
 	if !isUp {
 		return nil
