@@ -15,6 +15,10 @@ else
   export KUBECONFIG=$DEV_KUBECONFIG
 fi
 
+# What is built and what is tested is compiled alike, so that each package is compiled once.
+export CGO_ENABLED=0
+export GOFLAGS="${GOFLAGS:+$GOFLAGS }-trimpath"
+
 # The PostgreSQL majors that there are development images of; the first is the default.
 POSTGRES_MAJORS=(17 15 18)
 # The images that the end-to-end tests need beside those.
