@@ -4,13 +4,10 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
-	"github.com/caretaker-dev/caretaker/internal/cluster"
-	"github.com/caretaker-dev/caretaker/internal/instanceclient"
+	"github.com/caretaker-dev/caretaker/internal/controllers"
 	"github.com/caretaker-dev/caretaker/internal/operator"
 )
 
@@ -40,31 +37,10 @@ func newOperatorCommand() *cobra.Command {
 
 			clk := clock.RealClock{}
 
-			return operator.Run(command.Context(), connection, options, clk, logger, controllers(options, clk))
+			return operator.Run(command.Context(), connection, options, clk, logger, controllers.All(options, clk))
 		},
 	}
 	options.AddFlags(command.Flags())
 
 	return command
-}
-
-// controllers is every controller of this operator.
-func controllers(o operator.Options, clk clock.Clock) operator.Setup {
-	return func(manager ctrl.Manager) error {
-		err := cluster.SetupWithManager(manager, cluster.Options{
-			DefaultImage:            o.DefaultPostgresImage,
-			OperatorImage:           o.OperatorImage,
-			OperatorImagePullPolicy: corev1.PullPolicy(o.OperatorImagePullPolicy),
-			Clock:                   clk,
-			Instances:               instanceclient.New(clk),
-			Recorder:                manager.GetEventRecorder("caretaker"),
-			Registerer:              metrics.Registry,
-			MaxConcurrentReconciles: o.MaxConcurrentReconciles,
-		})
-		if err != nil {
-			return fmt.Errorf("set up the Cluster controller: %w", err)
-		}
-
-		return nil
-	}
 }

@@ -18,6 +18,15 @@ const (
 	// LabelPostgreSQL is the label that existing manifests select a Cluster's pods by.
 	LabelPostgreSQL = "postgresql"
 
+	// LabelManagedBy has the value ManagedBy on everything that the operator makes; its caches hold nothing else of kinds
+	// that others have, too.
+	LabelManagedBy = "app.kubernetes.io/managed-by"
+	ManagedBy      = "caretaker"
+
+	// The name of the object that something belongs to, by the kind of that object.
+	LabelWebApp    = "caretaker.dev/webapp"
+	LabelAppConfig = "caretaker.dev/appconfig"
+
 	// AnnotationHibernate: "on" stops every instance and keeps the volumes.
 	AnnotationHibernate = "caretaker.dev/hibernate"
 	// AnnotationPaused: "true" stops reconciliation.
@@ -36,6 +45,8 @@ const (
 	// AnnotationMounts on a pod names the versions of the mounted passwords that its kubelet was last asked to look for: it
 	// looks at once when a pod changes, and within a minute or two when not.
 	AnnotationMounts = "caretaker.dev/mounts"
+	// AnnotationDatabaseHash on a pod of an application is the hash of the credentials that it was started with.
+	AnnotationDatabaseHash = "caretaker.dev/database-hash"
 	// AnnotationMemberID on a volume claim is the member that lives on the volume, once known.
 	AnnotationMemberID = "caretaker.dev/member-id"
 	// AnnotationImage and AnnotationMajor on a volume claim are the image and the major version that last ran on it, for a
@@ -139,11 +150,11 @@ func RoleSelectorLabels(cluster, role string) map[string]string {
 // CommonLabels are on every object of a Cluster.
 func CommonLabels(cluster string) map[string]string {
 	return map[string]string{
-		LabelCluster:                   cluster,
-		"app.kubernetes.io/name":       "postgresql",
-		"app.kubernetes.io/instance":   cluster,
-		"app.kubernetes.io/part-of":    cluster,
-		"app.kubernetes.io/managed-by": "caretaker",
+		LabelCluster:                 cluster,
+		"app.kubernetes.io/name":     "postgresql",
+		"app.kubernetes.io/instance": cluster,
+		"app.kubernetes.io/part-of":  cluster,
+		LabelManagedBy:               ManagedBy,
 	}
 }
 

@@ -3,7 +3,10 @@ package operator
 import (
 	"fmt"
 
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -14,7 +17,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	caretakerappsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
+	configv1 "github.com/caretaker-dev/caretaker/api/config/v1"
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/naming"
 )
 
 // newScheme registers what the operator works with, and nothing else: every registered kind costs memory.
@@ -23,6 +29,11 @@ func newScheme() (*runtime.Scheme, error) {
 
 	for _, add := range []func(*runtime.Scheme) error{
 		postgresqlv1.AddToScheme,
+		caretakerappsv1.AddToScheme,
+		configv1.AddToScheme,
+		appsv1.AddToScheme,
+		autoscalingv2.AddToScheme,
+		networkingv1.AddToScheme,
 		corev1.AddToScheme,
 		rbacv1.AddToScheme,
 		policyv1.AddToScheme,
@@ -46,7 +57,7 @@ func addMeta(scheme *runtime.Scheme) error {
 // cacheOptions: of the kinds that others have too, only our own objects are kept in memory, and of no object the
 // managed fields.
 func cacheOptions(namespaces []string) cache.Options {
-	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{"app.kubernetes.io/managed-by": "caretaker"})}
+	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{naming.LabelManagedBy: naming.ManagedBy})}
 	options := cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
@@ -59,6 +70,12 @@ func cacheOptions(namespaces []string) cache.Options {
 			&rbacv1.Role{}:                  ours,
 			&rbacv1.RoleBinding{}:           ours,
 			&policyv1.PodDisruptionBudget{}: ours,
+
+			&appsv1.Deployment{}:                     ours,
+			&appsv1.StatefulSet{}:                    ours,
+			&autoscalingv2.HorizontalPodAutoscaler{}: ours,
+			&networkingv1.Ingress{}:                  ours,
+			&networkingv1.NetworkPolicy{}:            ours,
 		},
 	}
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -11,10 +12,13 @@ import (
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
+	caretakerappsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
+	configv1 "github.com/caretaker-dev/caretaker/api/config/v1"
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 )
 
@@ -23,6 +27,15 @@ const (
 	crdPoll     = time.Second
 	crdReminder = 30 * time.Second
 )
+
+// own are the kinds that come with the operator, by plural.
+func own() map[schema.GroupVersion][]string {
+	return map[schema.GroupVersion][]string{
+		postgresqlv1.GroupVersion:    {"clusters", "clusterterms"},
+		caretakerappsv1.GroupVersion: {"webapps"},
+		configv1.GroupVersion:        {"appconfigs"},
+	}
+}
 
 // Kinds looks whether the API server serves the operator's kinds.
 type Kinds struct {
@@ -41,23 +54,22 @@ func NewKinds(config *rest.Config) (*Kinds, error) {
 
 // Served is nil if the API server answers and serves every kind. The error says what is missing and what to do.
 func (k *Kinds) Served(ctx context.Context) error {
-	version := postgresqlv1.GroupVersion.String()
-	resources := &metav1.APIResourceList{}
-
-	err := k.client.Get().AbsPath("/apis/" + version).Do(ctx).Into(resources)
-	if apierrors.IsNotFound(err) {
-		return &missingKindsError{kinds: []string{"clusters", "clusterterms"}}
-	}
-
-	if err != nil {
-		return fmt.Errorf("ask the API server for %s: %w", version, err)
-	}
-
 	var missing []string
 
-	for _, plural := range []string{"clusters", "clusterterms"} {
-		if !slices.ContainsFunc(resources.APIResources, func(r metav1.APIResource) bool { return r.Name == plural }) {
-			missing = append(missing, plural)
+	versions := slices.SortedFunc(maps.Keys(own()), func(a, b schema.GroupVersion) int { return strings.Compare(a.Group, b.Group) })
+
+	for _, version := range versions {
+		resources := &metav1.APIResourceList{}
+
+		err := k.client.Get().AbsPath("/apis/" + version.String()).Do(ctx).Into(resources)
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("ask the API server for %s: %w", version, err)
+		}
+
+		for _, plural := range own()[version] {
+			if !slices.ContainsFunc(resources.APIResources, func(r metav1.APIResource) bool { return r.Name == plural }) {
+				missing = append(missing, plural+"."+version.Group)
+			}
 		}
 	}
 
@@ -74,8 +86,8 @@ type missingKindsError struct {
 }
 
 func (e *missingKindsError) Error() string {
-	return fmt.Sprintf("the API server does not serve %s of %s: install the CRDs, with the chart (crds.install=true) or with kubectl apply --server-side -f config/crd",
-		strings.Join(e.kinds, " and "), postgresqlv1.GroupVersion)
+	return fmt.Sprintf("the API server does not serve %s: install the CRDs, with the chart (crds.install=true) or with kubectl apply --server-side -f config/crd",
+		strings.Join(e.kinds, ", "))
 }
 
 // waitServed returns once the kinds are served. A chart may start the operator a moment before its CRDs are there, and

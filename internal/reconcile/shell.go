@@ -53,6 +53,8 @@ func (s *Shell[T]) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Re
 	object := s.New()
 	if err := s.Client.Get(ctx, request.NamespacedName, object); err != nil {
 		if client.IgnoreNotFound(err) == nil {
+			s.Metrics.forget(request.NamespacedName)
+
 			return ctrl.Result{}, nil
 		}
 
@@ -70,7 +72,7 @@ func (s *Shell[T]) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Re
 	outcome, err := s.Pass(log.IntoContext(ctx, logger), object)
 
 	took := s.Clock.Since(start)
-	s.Metrics.observe(outcome, Classify(err), took)
+	s.Metrics.observe(request.NamespacedName, outcome, Classify(err), took)
 	logger.V(1).Info("Reconciliation completed", "duration", took.String())
 
 	return result(outcome, err)

@@ -62,37 +62,3 @@ readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
 {{- end -}}
-
-{{/* What the operator may do wherever it looks after Clusters. */}}
-{{- define "caretaker.rules" -}}
-- apiGroups: [postgresql.caretaker.dev]
-  resources: [clusters]
-  verbs: [get, list, watch]
-- apiGroups: [postgresql.caretaker.dev]
-  resources: [clusters/status]
-  verbs: [get, patch, update]
-# Owner references that block the owner's deletion need this where the API server enforces it.
-- apiGroups: [postgresql.caretaker.dev]
-  resources: [clusters/finalizers]
-  verbs: [update]
-# The operator makes term records and does not update them. But it grants update to instances, and nobody may grant what
-# he does not have.
-- apiGroups: [postgresql.caretaker.dev]
-  resources: [clusterterms]
-  verbs: [get, list, watch, create, patch, update, delete]
-- apiGroups: [""]
-  resources: [pods, persistentvolumeclaims, services, configmaps, secrets, serviceaccounts]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [rbac.authorization.k8s.io]
-  resources: [roles, rolebindings]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [policy]
-  resources: [poddisruptionbudgets]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [monitoring.coreos.com]
-  resources: [podmonitors]
-  verbs: [get, list, create, patch, delete]
-- apiGroups: ["", events.k8s.io]
-  resources: [events]
-  verbs: [create, patch, update]
-{{- end -}}

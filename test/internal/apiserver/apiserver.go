@@ -17,6 +17,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	caretakerappsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
+	configv1 "github.com/caretaker-dev/caretaker/api/config/v1"
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 )
 
@@ -116,6 +118,8 @@ func Scheme() (*runtime.Scheme, error) {
 		clientgoscheme.AddToScheme(scheme),
 		apiextensionsv1.AddToScheme(scheme),
 		postgresqlv1.AddToScheme(scheme),
+		caretakerappsv1.AddToScheme(scheme),
+		configv1.AddToScheme(scheme),
 	)
 
 	return scheme, err

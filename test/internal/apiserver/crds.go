@@ -27,7 +27,7 @@ func CRDs(ctx context.Context) ([]*apiextensionsv1.CustomResourceDefinition, err
 }
 
 func readCRDs(ctx context.Context, root string) ([]*apiextensionsv1.CustomResourceDefinition, error) {
-	paths, err := filepath.Glob(filepath.Join(root, "config", "crd", "postgresql.caretaker.dev_*.yaml"))
+	paths, err := filepath.Glob(filepath.Join(root, "config", "crd", "*.caretaker.dev_*.yaml"))
 	if err != nil {
 		return nil, fmt.Errorf("list CRDs: %w", err)
 	}

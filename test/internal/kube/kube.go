@@ -18,6 +18,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	caretakerappsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
+	configv1 "github.com/caretaker-dev/caretaker/api/config/v1"
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 )
 
@@ -46,7 +48,14 @@ func Connect() (*Kube, error) {
 	config.QPS, config.Burst = 100, 200
 
 	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), postgresqlv1.AddToScheme(scheme)); err != nil {
+
+	err = errors.Join(
+		clientgoscheme.AddToScheme(scheme),
+		postgresqlv1.AddToScheme(scheme),
+		caretakerappsv1.AddToScheme(scheme),
+		configv1.AddToScheme(scheme),
+	)
+	if err != nil {
 		return nil, fmt.Errorf("build scheme: %w", err)
 	}
 

@@ -1,0 +1,87 @@
+{{/* What the operator may do wherever it looks after something: what all kinds need, and then each kind's own. */}}
+{{- define "caretaker.rules" -}}
+- apiGroups: [""]
+  resources: [pods, persistentvolumeclaims, services, configmaps, secrets, serviceaccounts]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: ["", events.k8s.io]
+  resources: [events]
+  verbs: [create, patch, update]
+{{ include "caretaker.rules.cluster" . }}
+{{ include "caretaker.rules.applications" . }}
+{{ include "caretaker.rules.webapp" . }}
+{{ include "caretaker.rules.appconfig" . }}
+{{- end -}}
+
+{{/* Cluster */}}
+{{- define "caretaker.rules.cluster" -}}
+- apiGroups: [postgresql.caretaker.dev]
+  resources: [clusters]
+  verbs: [get, list, watch]
+- apiGroups: [postgresql.caretaker.dev]
+  resources: [clusters/status]
+  verbs: [get, patch, update]
+# Owner references that block the owner's deletion need this where the API server enforces it.
+- apiGroups: [postgresql.caretaker.dev]
+  resources: [clusters/finalizers]
+  verbs: [update]
+# The operator makes term records and does not update them. But it grants update to instances, and nobody may grant what
+# he does not have.
+- apiGroups: [postgresql.caretaker.dev]
+  resources: [clusterterms]
+  verbs: [get, list, watch, create, patch, update, delete]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [roles, rolebindings]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [monitoring.coreos.com]
+  resources: [podmonitors]
+  verbs: [get, list, create, patch, delete]
+{{- end -}}
+
+{{/* What application kinds are made of. */}}
+{{- define "caretaker.rules.applications" -}}
+- apiGroups: [apps]
+  resources: [deployments, statefulsets]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies, ingresses]
+  verbs: [get, list, watch, create, patch, delete]
+{{- end -}}
+
+{{/* WebApp */}}
+{{- define "caretaker.rules.webapp" -}}
+- apiGroups: [apps.caretaker.dev]
+  resources: [webapps]
+  verbs: [get, list, watch]
+- apiGroups: [apps.caretaker.dev]
+  resources: [webapps/status]
+  verbs: [get, patch, update]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, watch, create, patch, delete]
+{{- end -}}
+
+{{/* AppConfig. Every workload that uses the configuration is restarted, also those that others made. */}}
+{{- define "caretaker.rules.appconfig" -}}
+- apiGroups: [config.caretaker.dev]
+  resources: [appconfigs]
+  verbs: [get, list, watch]
+- apiGroups: [config.caretaker.dev]
+  resources: [appconfigs/status]
+  verbs: [get, patch, update]
+- apiGroups: [apps]
+  resources: [daemonsets]
+  verbs: [get, list, patch]
+{{- end -}}
+
+{{/* The kinds that users write, for the roles view and edit: plurals by group, those with a scale apart. */}}
+{{- define "caretaker.kinds" -}}
+postgresql.caretaker.dev: {plurals: [clusters], scaled: [clusters], readOnly: [clusterterms]}
+apps.caretaker.dev: {plurals: [webapps], scaled: [webapps]}
+config.caretaker.dev: {plurals: [appconfigs]}
+{{- end -}}

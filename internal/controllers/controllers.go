@@ -1,0 +1,50 @@
+package controllers
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/caretaker-dev/caretaker/internal/cluster"
+	"github.com/caretaker-dev/caretaker/internal/instanceclient"
+	"github.com/caretaker-dev/caretaker/internal/operator"
+)
+
+// recorder is the name that events are reported by.
+const recorder = "caretaker"
+
+// All adds every controller of the operator to a manager.
+func All(o operator.Options, clk clock.Clock) operator.Setup {
+	list := []struct {
+		kind  string
+		setup func(ctrl.Manager, operator.Options, clock.Clock) error
+	}{
+		{"Cluster", setupCluster},
+	}
+
+	return func(manager ctrl.Manager) error {
+		for _, controller := range list {
+			if err := controller.setup(manager, o, clk); err != nil {
+				return fmt.Errorf("set up the %s controller: %w", controller.kind, err)
+			}
+		}
+
+		return nil
+	}
+}
+
+func setupCluster(manager ctrl.Manager, o operator.Options, clk clock.Clock) error {
+	return cluster.SetupWithManager(manager, cluster.Options{
+		DefaultImage:            o.DefaultPostgresImage,
+		OperatorImage:           o.OperatorImage,
+		OperatorImagePullPolicy: corev1.PullPolicy(o.OperatorImagePullPolicy),
+		Clock:                   clk,
+		Instances:               instanceclient.New(clk),
+		Recorder:                manager.GetEventRecorder(recorder),
+		Registerer:              metrics.Registry,
+		MaxConcurrentReconciles: o.MaxConcurrentReconciles,
+	})
+}
