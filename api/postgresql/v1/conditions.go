@@ -65,6 +65,7 @@ const (
 	ReasonDegraded               = "Degraded"
 	ReasonNotSynchronousYet      = "NotSynchronousYet"
 	ReasonSwitchingOver          = "SwitchingOver"
+	ReasonNoProgress             = "NoProgress"
 	ReasonEnoughSpace            = "Enough"
 	ReasonVolumeFilling          = "VolumeFilling"
 	ReasonVolumeFull             = "VolumeFull"

@@ -86,6 +86,11 @@ type ClusterStatus struct {
 	// +optional
 	LastSwitchover *SwitchoverStatus `json:"lastSwitchover,omitempty"`
 
+	// Takedowns is how often the operator itself has taken the primary down for the same specification; empty once that
+	// lies an hour back and the Cluster is at rest.
+	// +optional
+	Takedowns *TakedownsStatus `json:"takedowns,omitempty"`
+
 	// StorageSize is what autoGrow has made of spec.storage.size; empty while it has done nothing.
 	// +optional
 	StorageSize string `json:"storageSize,omitempty"`
@@ -262,6 +267,23 @@ type SwitchoverStatus struct {
 	Message string `json:"message,omitempty"`
 	// StartedAt is when it was asked for.
 	StartedAt metav1.Time `json:"startedAt"`
+}
+
+// TakedownsStatus counts how often the operator had the primary hand over, restart or be replaced, for one specification.
+// A change that is never satisfied is given up after a few.
+type TakedownsStatus struct {
+	// Generation of the specification, and value of caretaker.dev/restart, that they were for. New ones count anew.
+	// +optional
+	Generation int64 `json:"generation,omitempty"`
+	// +optional
+	Request string `json:"request,omitempty"`
+	// Count of them.
+	Count int32 `json:"count"`
+	// Run of PostgreSQL that was last asked to end: asking again is the same.
+	Run string `json:"run"`
+	// Since is when the first was asked for, At when the last was.
+	Since metav1.Time `json:"since"`
+	At    metav1.Time `json:"at"`
 }
 
 // CertificateStatus is a certificate in use.

@@ -60,6 +60,8 @@ type planner struct {
 	taken bool
 	// switched is what became of the last switchover.
 	switched *v1.SwitchoverStatus
+	// takedowns of primaries so far.
+	takedowns *v1.TakedownsStatus
 	// ended: the remaining steps are not for this pass.
 	ended bool
 }
@@ -67,7 +69,7 @@ type planner struct {
 // Decide makes the Plan for a View.
 func Decide(view View) Plan {
 	p := &planner{facts: newFacts(view)}
-	p.switched = view.Cluster.Status.LastSwitchover
+	p.switched, p.takedowns = view.Cluster.Status.LastSwitchover, view.Cluster.Status.Takedowns
 
 	switch problem := p.validate(); {
 	case p.Cluster.DeletionTimestamp != nil:
@@ -89,6 +91,7 @@ func Decide(view View) Plan {
 
 	p.act(p.late...)
 	p.summarize()
+	p.forgetTakedowns()
 	p.plan.Status = p.status()
 	p.plan.Features = p.features()
 

@@ -73,8 +73,12 @@ func (p *planner) restart() {
 	}
 
 	if next == p.primary && len(pending) == 1 && !p.primaryFirst() && p.switchesOver() {
-		p.handOver("", "which is to restart"+because(p.states[next].report))
+		p.handOver("", "is to restart"+because(p.states[next].report))
 
+		return
+	}
+
+	if next == p.primary && !p.takeDown("is to restart"+because(p.states[next].report)) {
 		return
 	}
 

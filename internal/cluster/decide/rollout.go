@@ -62,8 +62,12 @@ func (p *planner) rollout() {
 	}
 
 	if next == p.primary && p.switchesOver() {
-		p.handOver("", "whose pod is to be replaced")
+		p.handOver("", "is to be replaced")
 
+		return
+	}
+
+	if next == p.primary && !p.takeDown("is to be replaced") {
 		return
 	}
 

@@ -62,7 +62,7 @@ func (p *planner) replaceSurplusPrimary() {
 		return
 	}
 
-	p.handOver(p.heirs[i], "which is one too many")
+	p.handOver(p.heirs[i], "is one too many")
 }
 
 // isVoter says whether the record counts on what lives on an instance's volume.

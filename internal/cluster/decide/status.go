@@ -36,6 +36,7 @@ func (p *planner) status() v1.ClusterStatus {
 		FailoverHistory:    p.failovers(),
 		StorageSize:        p.storageSize(),
 		LastSwitchover:     p.switched,
+		Takedowns:          p.takedowns,
 	}
 
 	if len(status.FailoverHistory) > 0 {

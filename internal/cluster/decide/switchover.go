@@ -90,17 +90,20 @@ func (p *planner) switchesOver() bool {
 }
 
 // handOver has the primary hand over before it is taken down, to the instance named or to any. It is asked in each pass
-// until it has done so.
+// until it has done so. Why is the end of a sentence that begins with the primary.
 func (p *planner) handOver(to, why string) {
-	p.wait(v1.ReasonSwitchingOver, fmt.Sprintf("Switching over from %s, %s (%s)", p.primary, why, p.readiness()))
-
 	report := p.states[p.primary].report
 	isAble := p.states[p.primary].ready && report != nil && report.Role == instanceapi.RolePrimary && p.hasVoters()
 
 	if !p.taken && isAble {
+		if !p.takeDown(why) {
+			return
+		}
+
 		p.act(Switchover{Instance: p.primary, Request: plannedRequest, Target: p.memberID(to), TargetName: to})
 	}
 
+	p.wait(v1.ReasonSwitchingOver, fmt.Sprintf("Switching over from %s, which %s (%s)", p.primary, why, p.readiness()))
 	p.taken = true
 }
 

@@ -150,7 +150,7 @@ func (w *world) do(action decide.Action) {
 		})
 	case decide.Restart:
 		w.nonces[a.Instance] = w.view.Cluster.Annotations[naming.AnnotationRestart]
-		w.report(a.Instance, func(s *instanceapi.Status) { s.PendingRestart = nil })
+		w.report(a.Instance, func(s *instanceapi.Status) { s.PendingRestart, s.StartedAt = nil, new(w.view.Now) })
 	case decide.Switchover:
 		w.handOver(a.Instance, a.TargetName)
 	}
@@ -173,7 +173,7 @@ func (w *world) handOver(from, to string) {
 		w.view.Record.Spec.Term++
 		w.view.Record.Spec.Voters = nil
 		w.view.Record.Spec.Primary = &v1.TermHolder{MemberID: memberID(volume), Name: name}
-		w.report(from, func(s *instanceapi.Status) { s.PendingRestart = nil })
+		w.report(from, func(s *instanceapi.Status) { s.PendingRestart, s.StartedAt = nil, new(w.view.Now) })
 
 		return
 	}

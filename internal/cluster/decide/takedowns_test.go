@@ -1,0 +1,135 @@
+package decide_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/cluster/decide"
+	"github.com/caretaker-dev/caretaker/internal/conditions"
+	"github.com/caretaker-dev/caretaker/internal/naming"
+)
+
+// neverSatisfied has whoever leads wait for a restart, in each of so many passes, and counts how often it was taken down.
+func neverSatisfied(w *world, passes int, parameter, from, to string) (takenDown int) {
+	run := ""
+
+	for range passes {
+		primary := w.view.Record.Spec.Primary.Name
+		if len(w.view.Reports[primary].Status.PendingRestart) == 0 {
+			pendingRestart(primary, parameter, from, to)(w)
+		}
+
+		for _, action := range w.step().Actions {
+			switch a := action.(type) {
+			case decide.Switchover:
+				run = a.Instance
+				takenDown++
+			case decide.Restart:
+				if a.Instance == primary {
+					takenDown++
+				}
+			}
+		}
+	}
+
+	_ = run
+
+	return takenDown
+}
+
+// TestAPlanThatIsNeverSatisfiedIsGivenUp: two instances that changed places for ever, and one that restarted for ever.
+func TestAPlanThatIsNeverSatisfiedIsGivenUp(t *testing.T) {
+	t.Parallel()
+
+	for _, tc := range []struct {
+		name, parameter, from, to string
+		spec                      func(*v1.ClusterSpec)
+	}{
+		{"hands over", "shared_buffers", "16384", "32768", func(s *v1.ClusterSpec) { s.Instances = 2 }},
+		{"restarts", "max_connections", "200", "100", func(*v1.ClusterSpec) {}},
+		{"restarts by its method", "shared_buffers", "16384", "32768", func(s *v1.ClusterSpec) { s.PrimaryUpdateMethod = v1.PrimaryUpdateRestart }},
+		{"alone", "shared_buffers", "16384", "32768", func(s *v1.ClusterSpec) { s.Instances = 1 }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+
+			w := newWorld(t, func(w *world) { tc.spec(&w.view.Cluster.Spec) })
+			w.settle(40)
+
+			if got := neverSatisfied(w, 60, tc.parameter, tc.from, tc.to); got != 3 {
+				t.Errorf("the primary was taken down %d times, want 3 and no more", got)
+			}
+
+			plan := w.plan()
+			if plan.Outcome.Kind != conditions.Stalled || plan.Outcome.Reason != v1.ReasonNoProgress {
+				t.Errorf("the outcome is %+v", plan.Outcome)
+			}
+
+			for _, word := range []string{"taken down 3 times since 03:0", w.view.Record.Spec.Primary.Name + " is to restart for " + tc.parameter, naming.AnnotationRestart} {
+				if !strings.Contains(plan.Outcome.Message, word) {
+					t.Errorf("%q is not said: %s", word, plan.Outcome.Message)
+				}
+			}
+
+			// The user has the last word: by a request of theirs, or another specification.
+			annotate(naming.AnnotationRestart, "again")(w)
+
+			if got := neverSatisfied(w, 60, tc.parameter, tc.from, tc.to); got != 3 {
+				t.Errorf("after a new request it was taken down %d times, want 3", got)
+			}
+
+			spec(func(s *v1.ClusterSpec) { s.LogLevel = "debug" })(w)
+
+			if got := neverSatisfied(w, 60, tc.parameter, tc.from, tc.to); got != 3 {
+				t.Errorf("after a change it was taken down %d times, want 3", got)
+			}
+		})
+	}
+}
+
+func TestASwitchoverByAnnotationIsNotBraked(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t, running)
+	neverSatisfied(w, 60, "shared_buffers", "16384", "32768")
+
+	was := w.view.Record.Spec.Primary.Name
+	annotate(naming.AnnotationSwitchover, "/1")(w)
+	w.step()
+
+	if now := w.view.Record.Spec.Primary.Name; now == was {
+		t.Errorf("%s still leads: %s", was, w.plan().Outcome.Message)
+	}
+}
+
+// TestTakedownsAreForgotten: a Cluster lives for years with one specification.
+func TestTakedownsAreForgotten(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t, running)
+
+	if w.plan().Status.Takedowns != nil {
+		t.Fatal("a Cluster that came up counts takedowns")
+	}
+
+	pendingRestart("db-0", "shared_buffers", "16384", "32768")(w)
+	w.settle(20)
+
+	if got := w.plan().Status.Takedowns; got == nil || got.Count != 1 {
+		t.Fatalf("after a hand-over: %+v", got)
+	}
+
+	w.view.Now = w.view.Now.Add(59 * time.Minute)
+
+	if w.step(); w.view.Cluster.Status.Takedowns == nil {
+		t.Error("forgotten within the hour")
+	}
+
+	w.view.Now = w.view.Now.Add(2 * time.Minute)
+
+	if w.step(); w.view.Cluster.Status.Takedowns != nil {
+		t.Error("still counted after an hour at rest")
+	}
+}
