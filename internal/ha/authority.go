@@ -15,7 +15,9 @@ func (m *machine) beat() {
 	}
 	m.NextBeat = m.Now + m.Settings.Timing.Heartbeat
 	tip := m.Obs.Tip
-	m.broadcast(Heartbeat{Term: m.Disk.Led, Run: m.Run, Sent: m.Now, Tip: tip, Established: m.Lead.Established})
+	m.broadcast(Heartbeat{
+		Term: m.Disk.Led, Run: m.Run, Sent: m.Now, Promise: m.Settings.Timing.Promise, Tip: tip, Established: m.Lead.Established,
+	})
 }
 
 func (m *machine) mayBeat() bool {
@@ -38,27 +40,34 @@ func (m *machine) onHeartbeatReply(p *Peer, r HeartbeatReply) {
 		return
 	}
 	p.Answered = m.Now
-	p.Held = max(p.Held, r.Sent+m.Settings.Timing.Promise)
+	lasts := r.Lasts
+	if lasts == 0 || m.without(gAsked) {
+		lasts = m.Settings.Timing.Promise // by settings that are, with luck, the same
+	}
+	if until := r.Sent + lasts; until > p.Held {
+		p.Held, p.HeldFor = until, lasts
+	}
 }
 
-// promisedUntil is how long the voters' promises keep every other away, under every rule that may be in the record.
-func (m *machine) promisedUntil() time.Duration {
-	until := m.promisedUnder(m.Lead.Sync)
+// promisedUntil is how long the voters' promises keep every other away, under every rule that may be in the record, with
+// so many tenths of each promise left.
+func (m *machine) promisedUntil(tenths time.Duration) time.Duration {
+	until := m.promisedUnder(m.Lead.Sync, tenths)
 	if m.without(gAuthUnion) {
 		return until
 	}
 	if m.leads() {
-		until = min(until, m.promisedUnder(m.View.Record.sync()))
+		until = min(until, m.promisedUnder(m.View.Record.sync(), tenths))
 	}
 	if m.Swap != nil {
-		until = min(until, m.promisedUnder(m.Swap.Record.sync()))
+		until = min(until, m.promisedUnder(m.Swap.Record.sync(), tenths))
 	}
 
 	return until
 }
 
 // promisedUnder: no election can gather R while n - R + 1 promise; with no voters nobody else may lead.
-func (m *machine) promisedUnder(s Sync) time.Duration {
+func (m *machine) promisedUnder(s Sync, tenths time.Duration) time.Duration {
 	if len(s.Voters) == 0 {
 		return forever
 	}
@@ -69,7 +78,7 @@ func (m *machine) promisedUnder(s Sync) time.Duration {
 	held := make([]time.Duration, 0, len(s.Voters))
 	for _, v := range s.Voters {
 		if p := m.member(v); p != nil {
-			held = append(held, p.Held)
+			held = append(held, p.Held-p.HeldFor*tenths/10)
 		}
 	}
 	if len(held) < need {
@@ -93,14 +102,14 @@ func (m *machine) readAuthority(sent time.Duration) {
 // fenceAt is when fencing must begin, and by when every process must be gone.
 func (m *machine) fenceAt() (begin, end time.Duration) {
 	t := m.Settings.Timing
-	prom, api := m.promisedUntil(), m.Lead.APIUntil
+	api := m.Lead.APIUntil
 	if m.without(gDrift) {
-		a := max(prom, api)
+		a := max(m.promisedUntil(0), api)
 
 		return a, a + t.Promise/2
 	}
-	begin = max(prom-t.Promise*4/10, api-t.APIFresh*4/10)
-	end = max(prom-t.Promise/10, api-t.APIFresh/10)
+	begin = max(m.promisedUntil(4), api-t.APIFresh*4/10)
+	end = max(m.promisedUntil(1), api-t.APIFresh/10)
 
 	return begin, end
 }

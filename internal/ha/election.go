@@ -12,7 +12,8 @@ const (
 	freedTime   = time.Second
 	gatherTime  = 300 * time.Millisecond // for reports that are on their way
 	spareOld    = 3 * time.Second        // how long a switchover avoids the old primary
-	stuckAfter  = 6 * time.Second
+	stuckAfter  = 6 * time.Second        // the first candidate has so long; patience has what the next ones have
+	mostDoubled = 2
 	nameBackoff = 400 * time.Millisecond
 )
 
@@ -62,7 +63,7 @@ func (m *machine) retake() {
 	r := m.View.Record
 	p := r.Pending
 	own := p.Candidate.ID == m.Self.ID && m.Disk.Led == p.Term // we were promoted in it, and did not make it
-	stuck := m.Now-m.View.SameSince > stuckAfter+m.jitter(stuckAfter/2) &&
+	stuck := m.Now-m.View.SameSince > m.patience(r)+m.jitter(stuckAfter/2) &&
 		m.Now-m.Leader.Heard > m.Settings.Timing.missed() && (p.Candidate.ID != "" || p.MinLSN != 0)
 	if !own && !stuck || !m.fresh(1200*time.Millisecond) {
 		return
@@ -76,6 +77,17 @@ func (m *machine) retake() {
 		return
 	}
 	m.ask("term "+p.Candidate.Name+" did not come about", func(*Pending) {})
+}
+
+// patience is how long a candidate has to come about. It doubles with each that was replaced since there was a primary:
+// where everything is slow, one that needs long would be replaced shortly before its end, and the next one, too.
+func (m *machine) patience(r *Record) time.Duration {
+	replaced := r.Pending.Term - r.Term - 1
+	if m.without(gPatience) {
+		replaced = 0
+	}
+
+	return stuckAfter << min(replaced, mostDoubled)
 }
 
 // ask makes the next term pending.

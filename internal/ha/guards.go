@@ -1,7 +1,7 @@
 package ha
 
 // guard is a rule of the protocol that a test can take away, to see that the simulator then finds a violation.
-type guard uint32
+type guard uint64
 
 const (
 	gDurable         guard = 1 << iota // a pledge is on the disk before it is answered
@@ -35,6 +35,8 @@ const (
 	gEstMark  // promises prove only a term that was established
 	gEndedRun // that a run has ended says nothing of a later one
 	gSettle   // the end of the log is known before another leader is followed
+	gAsked    // a promise lasts as long as the primary asked for, not as the voter's own settings have
+	gPatience // a candidate has longer, the more were replaced before it
 	gPrefix   // a candidate needs W others that can follow it without a rewind
 )
 

@@ -11,18 +11,23 @@ type Heartbeat struct {
 	Run  uint64
 	// Sent is on the sender's clock and comes back in the reply.
 	Sent time.Duration
+	// Promise is for how long a promise is asked for; 0 of a sender that does not say: then for what the receiver's settings
+	// have.
+	Promise time.Duration
 	// Tip has the timeline history that followers compare theirs with.
 	Tip Tip
 	// Established: the record says so, divergent members may rewind onto it.
 	Established bool
 }
 
-// HeartbeatReply with Promise says: I pledge to no later term for the promise time from now on.
+// HeartbeatReply with Promise says: I pledge to no later term for the time Lasts from now on.
 type HeartbeatReply struct {
 	Term    uint64
 	Run     uint64
 	Sent    time.Duration
 	Promise bool
+	// Lasts is for how long it was asked; 0 of a sender that does not say.
+	Lasts time.Duration
 	// Pledged is the highest term that the sender has pledged to.
 	Pledged uint64
 }

@@ -44,7 +44,12 @@ func (m *machine) mayPledge(r *Record) bool {
 		return true // it has led since before it started: nobody has a promise of it
 	}
 
-	return m.Now >= m.Boot+m.Settings.Timing.promiseWait() || m.without(gBootWait)
+	promised := m.Disk.Promised
+	if promised == 0 || m.without(gAsked) {
+		promised = m.Settings.Timing.Promise // a volume from before this was kept
+	}
+
+	return m.Now >= m.Boot+promiseWait(promised) || m.without(gBootWait)
 }
 
 func (m *machine) pledgeNext() {

@@ -6,7 +6,23 @@ import "time"
 const endedAge = 2 * time.Second
 
 // promiseWait is a promise on the giver's clock, with a margin for clocks that drift.
-func (t Timing) promiseWait() time.Duration { return t.Promise + t.Promise/10 }
+func promiseWait(promise time.Duration) time.Duration { return promise + promise/10 }
+
+// keepPromised sees to it that the volume knows the longest promise that may hold, before it is given: after a restart
+// that long is waited. The settings may be others by then. It reports whether it is durable.
+func (m *machine) keepPromised(asked time.Duration) bool {
+	d := &m.Disk
+	switch {
+	case asked > d.Promised:
+		d.Promised = asked
+		m.PromisedN = m.save()
+	case asked < d.Promised && m.Now >= m.LongUntil && m.Now >= m.Boot+promiseWait(d.Promised):
+		d.Promised = asked // the longer ones are over
+		m.save()
+	}
+
+	return m.SavedN >= m.PromisedN || m.without(gDurable)
+}
 
 // readWait is how long after a pending term was seen some other may still serve on an earlier live read.
 func (t Timing) readWait() time.Duration { return t.APIFresh + t.APIFresh/10 }
@@ -34,11 +50,22 @@ func (m *machine) onHeartbeat(from Instance, hb Heartbeat) {
 	if hb.Tip.Timeline != 0 {
 		l.Tip = hb.Tip
 	}
-	if m.SavedN < m.AdoptN && !m.without(gDurable) {
+	asked := hb.Promise
+	if asked == 0 || m.without(gAsked) {
+		asked = m.Settings.Timing.Promise
+	}
+	if kept := m.keepPromised(asked); !kept || m.SavedN < m.AdoptN && !m.without(gDurable) {
 		return // the next heartbeat is answered
 	}
-	reply.Promise = true
-	m.Promise = Promise{To: from.ID, Run: hb.Run, Sent: hb.Sent, Given: m.Now, Until: m.Now + m.Settings.Timing.promiseWait()}
+	reply.Promise, reply.Lasts = true, hb.Promise
+	until := m.Now + promiseWait(asked)
+	if asked == m.Disk.Promised {
+		m.LongUntil = until
+	}
+	if m.Promise.To == from.ID && m.Promise.Run == hb.Run {
+		until = max(until, m.Promise.Until) // one that was asked for longer holds on
+	}
+	m.Promise = Promise{To: from.ID, Run: hb.Run, Sent: hb.Sent, Given: m.Now, Until: until}
 	m.send(from.Name, reply)
 }
 

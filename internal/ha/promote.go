@@ -78,7 +78,7 @@ func (m *machine) firstSync(r *Record) Sync {
 func (m *machine) clearPeers() {
 	for i := range m.Peers {
 		p := &m.Peers[i]
-		p.Held, p.Answered = 0, 0
+		p.Held, p.HeldFor, p.Answered = 0, 0, 0
 	}
 }
 

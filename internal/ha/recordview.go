@@ -28,7 +28,7 @@ func (m *machine) readInterval() time.Duration {
 	busy := m.View.Record == nil || m.View.Record.Pending != nil || m.Swap != nil
 	switch {
 	case m.Phase == Primary:
-		busy = busy || m.Lead.Change || m.promisedUntil() < m.Now+m.Settings.Timing.Promise-2*m.Settings.Timing.Heartbeat
+		busy = busy || m.Lead.Change || m.promisedUntil(0) < m.Now+m.Settings.Timing.Promise-2*m.Settings.Timing.Heartbeat
 	case m.Phase == Standby:
 		busy = busy || m.Now-m.Leader.Heard > 2*m.Settings.Timing.Heartbeat
 	case m.Phase.is(Rewinding, Cloning):
@@ -148,7 +148,7 @@ func (m *machine) onMissing() {
 	if m.Phase != Primary || !m.Lead.Established || r == nil || r.Pending != nil || m.swapping() {
 		return
 	}
-	if m.promisedUntil() <= m.Now+m.Settings.Timing.Promise/2 {
+	if m.promisedUntil(0) <= m.Now+m.Settings.Timing.Promise/2 {
 		return
 	}
 	m.Swap = nil // whatever was under way to the deleted object cannot be applied to a new one

@@ -65,7 +65,7 @@ func (m *machine) prove() {
 	}
 	m.Lead.Sync = d.Sync.clone()
 	m.beat()
-	if m.promisedUntil() > m.Now+m.Settings.Timing.Promise/2 {
+	if m.promisedUntil(0) > m.Now+m.Settings.Timing.Promise/2 {
 		m.Lead.Established = true
 		m.startPrimary(d.Sync)
 	}

@@ -413,11 +413,33 @@ func ruleScenarios() []scenario {
 	}
 }
 
+// longerPromise: A alone knows that promises are longer now; then it hears of nobody any more, and only its watchdog is left.
+func longerPromise(t *testing.T, w *world) {
+	t.Helper()
+	a := w.node("A")
+	a.promise = 9 * time.Second
+	w.tell(a, Configured{Settings: a.settings()})
+	w.run(w.now + 2*time.Second)
+	w.api(false, "A")
+	w.must(t, "a heartbeat", time.Second, func() bool { return a.st.Peers[0].Answered > a.clock()-20*ms })
+	a.pidStop = w.now + 30*time.Second
+	w.wire(false, "AB")
+}
+
 func timeScenarios() []scenario {
 	async2, async3 := directed(2, 0), directed(3, 0)
 	async3.voters = 1
 
 	return []scenario{
+		{"every promotion takes longer than the first candidate may", gPatience, directed(3, 1), func(t *testing.T, w *world) {
+			t.Helper()
+			w.steady(t)
+			for _, n := range w.nodes {
+				n.promoteDelay = 16 * time.Second
+			}
+			w.node("A").crash("is lost for good")
+			w.writable(2 * time.Minute)
+		}},
 		{"a voter is added, and elects, while the primary does not know that it was", gAuthUnion, async3, func(t *testing.T, w *world) {
 			t.Helper()
 			w.written = func(_ *node, x CompareAndSwap) {
@@ -430,6 +452,23 @@ func timeScenarios() []scenario {
 			w.must(t, "C added", 20*time.Second, func() bool { return len(w.rec.Voters) == 2 })
 			w.wait(15*time.Second, func() bool { return w.node("C").admitted })
 			w.run(w.now + 2*time.Second)
+		}},
+		{"a voter promises for as long as its own settings have, and the primary counts on its", gAsked, async2, func(t *testing.T, w *world) {
+			t.Helper()
+			w.steady(t)
+			longerPromise(t, w)
+			w.tell(w.node("B"), ForceTerm{})
+			w.run(w.now + 15*time.Second)
+		}},
+		{"a voter starts again with settings of shorter promises", gAsked, async2, func(t *testing.T, w *world) {
+			t.Helper()
+			w.steady(t)
+			longerPromise(t, w)
+			w.tell(w.node("B"), ForceTerm{})
+			w.must(t, "a pending term", time.Second, func() bool { return w.rec.Pending != nil })
+			w.node("B").crash("crashes")
+			w.node("B").start()
+			w.run(w.now + 15*time.Second)
 		}},
 		{"a voter does not wait out its promise", gPromiseWait, async2, func(t *testing.T, w *world) {
 			t.Helper()

@@ -70,11 +70,30 @@ func (w *world) fault() {
 		w.orderlyStop(n)
 	case 19:
 		w.varyAcks()
+		w.varyPromise()
 	case 20:
 		if w.o.missing && w.rec != nil && w.rec.Pending == nil {
 			w.tracef("the record is deleted")
 			w.old, w.rec = append(w.old, w.rec), nil
 		}
+	}
+}
+
+// varyPromise is another: each instance knows at another time, and some only after a restart.
+func (w *world) varyPromise() {
+	if len(w.o.promises) == 0 {
+		return
+	}
+	w.promise = w.o.promises[w.rnd.IntN(len(w.o.promises))]
+	w.tracef("the spec asks for promises of %v", w.promise)
+	for _, n := range w.nodes {
+		inc, wanted := n.inc(), w.promise
+		w.at(w.between(10*ms, 6*time.Second), func() {
+			n.whenThawed(inc, func() {
+				n.promise = wanted
+				n.event(Configured{Settings: n.settings()})
+			})
+		})
 	}
 }
 

@@ -17,6 +17,8 @@ type node struct {
 	// volume
 	disk   Disk
 	volGen int
+	// promise of the settings that reached it last
+	promise time.Duration
 	// PID 1
 	alive    bool // the container runs
 	st       State
@@ -66,6 +68,7 @@ func (n *node) whenThawed(inc int, f func()) {
 
 func (n *node) settings() Settings {
 	s := Settings{Acks: n.w.acks, Preferred: n.w.o.preferred, SystemID: n.systemID, Timing: DefaultTiming(), off: n.w.o.off}
+	s.Timing.Promise = n.promise
 	for _, p := range n.w.nodes {
 		if p != n && !p.removed {
 			s.Peers = append(s.Peers, p.name)
@@ -84,6 +87,9 @@ func (n *node) start() {
 	n.w.runs++
 	n.frozen, n.pidStop, n.pgStop = 0, 0, 0
 	n.systemID = "1"
+	if len(n.w.o.promises) > 0 && n.w.chance(2) {
+		n.promise = n.w.promise // it is mounted by now, or not yet
+	}
 	if n.disk.Empty {
 		n.systemID = ""
 	}

@@ -31,6 +31,10 @@ func configs() []opt {
 		mk("5-w2-loss-freeze", func(o *opt) { o.n, o.acks, o.loss, o.freeze = 5, 2, true, true }),
 		mk("5-vary-acks", func(o *opt) { o.n, o.vary = 5, []int{1, 2} }),
 		mk("3-vary-acks", func(o *opt) { o.vary = []int{0, 1} }),
+		mk("3-vary-promise", func(o *opt) { o.promises = []time.Duration{2 * time.Second, 3 * time.Second, 5 * time.Second} }),
+		mk("2-async-vary-promise", func(o *opt) {
+			o.n, o.acks, o.promises = 2, 0, []time.Duration{2 * time.Second, 3 * time.Second, 5 * time.Second}
+		}),
 		mk("3-missing", func(o *opt) { o.missing = true }),
 		mk("1", func(o *opt) { o.n, o.freeze = 1, true }),
 		mk("2-async", func(o *opt) { o.n, o.acks = 2, 0 }),

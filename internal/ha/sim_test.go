@@ -19,10 +19,11 @@ type opt struct {
 	name      string
 	n, acks   int
 	preferred bool
-	freeze    bool  // pauses of nodes and of PID 1, with clocks that stand still
-	loss      bool  // volumes are lost and made anew
-	vary      []int // the user changes W to one of these
-	missing   bool  // the record is deleted
+	freeze    bool            // pauses of nodes and of PID 1, with clocks that stand still
+	loss      bool            // volumes are lost and made anew
+	vary      []int           // the user changes W to one of these
+	promises  []time.Duration // the user changes the length of promises to one of these
+	missing   bool            // the record is deleted
 	fault     time.Duration
 	writable  time.Duration // after the last fault
 	heal      time.Duration // until all have rejoined
@@ -102,12 +103,13 @@ type world struct {
 	runs     uint64
 	reads    int
 	acks     int // that the user wants
+	promise  time.Duration
 }
 
 func newWorld(o opt, seed uint64) *world {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(o.name))
-	w := &world{o: o, rnd: rand.New(rand.NewPCG(seed, h.Sum64())) /* #nosec G404 -- repeatable */, apiUp: true, exposed: map[int]uint64{}, acks: o.acks}
+	w := &world{o: o, rnd: rand.New(rand.NewPCG(seed, h.Sum64())) /* #nosec G404 -- repeatable */, apiUp: true, exposed: map[int]uint64{}, acks: o.acks, promise: DefaultTiming().Promise}
 	w.br = []branch{{parent: -1, tl: 1}}
 	for i := range o.n {
 		w.apiTo[i] = true
@@ -124,7 +126,7 @@ func newWorld(o opt, seed uint64) *world {
 func (w *world) bootstrap() {
 	r := &Record{SystemID: "1", Rule: Rule{Term: 1, Timeline: 1, Acks: w.o.acks}}
 	for i := range w.o.n {
-		n := &node{w: w, id: i, name: string(rune('A' + i)), rate: 1, off: time.Duration(100+i) * time.Second, volGen: 1}
+		n := &node{w: w, id: i, name: string(rune('A' + i)), rate: 1, off: time.Duration(100+i) * time.Second, volGen: 1, promise: w.promise}
 		if !w.o.directed {
 			n.rate = 1 + (w.rnd.Float64()-0.5)*0.08
 			n.off = time.Duration(w.rnd.IntN(1000)+100) * time.Second

@@ -116,6 +116,8 @@ type Disk struct {
 	Led, Established, Opened, Resigned uint64
 	// Seen is the highest Seq of the record that it has seen.
 	Seen uint64
+	// Promised is the longest promise that may hold since it was given; 0 on a volume from before this was kept.
+	Promised time.Duration
 	// Sync is what its PostgreSQL may have loaded when it was last read-write.
 	Sync Sync
 	// Dirty: pg_rewind or a clone was begun and did not end; the directory is never started.
@@ -134,8 +136,8 @@ func (d Disk) clone() Disk {
 type Peer struct {
 	Name string
 	ID   MemberID
-	// Held is until when its promise holds, counted from our sending.
-	Held time.Duration
+	// Held is until when its promise holds, counted from our sending; HeldFor is how long that one was asked for.
+	Held, HeldFor time.Duration
 	// Answered is when it last answered a heartbeat with a promise.
 	Answered time.Duration
 	// Hears and HearsNot are when it last said so of the primary.
@@ -276,6 +278,9 @@ type State struct {
 	Op              Op
 	SaveN, SavedN   uint64
 	AdoptN          uint64 // the save of the term last adopted from a heartbeat
+	PromisedN       uint64 // the save of the longest promise
+	// LongUntil is until when a promise of that length holds.
+	LongUntil time.Duration
 	// WaitSave holds the next step of Promoting, Rewinding, Resigned until that save is on the disk.
 	WaitSave uint64
 

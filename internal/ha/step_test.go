@@ -11,7 +11,7 @@ const sec = time.Second
 
 func voter() State {
 	set := Settings{Peers: []string{"a", "c"}, Acks: 1, SystemID: "1", Timing: DefaultTiming()}
-	s := New(Instance{ID: "B", Name: "b"}, "uid-b", 1, Disk{Member: "B", Pledged: 3}, set, 100*sec)
+	s := New(Instance{ID: "B", Name: "b"}, "uid-b", 1, Disk{Member: "B", Pledged: 3, Promised: set.Timing.Promise}, set, 100*sec)
 	s.Phase, s.Entered = Standby, 100*sec
 	s.Obs = Observed{Asked: 100 * sec, Tip: Tip{Timeline: 3, LSN: 50}}
 	s.ObsAt = 100 * sec
