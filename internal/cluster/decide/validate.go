@@ -97,7 +97,19 @@ func (f *facts) checkParameters() *problem {
 		messages = append(messages, fmt.Sprintf("spec.postgresql.parameters.%s: %s", found.Name, found.Message))
 	}
 
+	if value, ok := f.Cluster.Spec.PostgreSQL.Parameters["synchronous_commit"]; ok && !waitsForReplicas(value) && len(messages) == 0 &&
+		build.Acks(f.Cluster, int(f.Cluster.Spec.Instances)) > 0 {
+		messages = append(messages, fmt.Sprintf("spec.postgresql.parameters.synchronous_commit: with %q no commit waits for a replica, "+
+			"and a failover would lose the last ones; leave it out and SET it in the transactions, or ALTER ROLE or DATABASE … SET it for those, "+
+			"that may be lost, or set spec.postgresql.synchronous.number to 0", value))
+	}
+
 	return join(v1.ReasonInvalidParameters, messages)
+}
+
+// waitsForReplicas: local and off do not wait, and remote_write is not on the replica's disk.
+func waitsForReplicas(synchronousCommit string) bool {
+	return slices.Contains([]string{"on", "true", "yes", "1", "t", "y", "tr", "tru", "ye", "remote_apply"}, strings.ToLower(synchronousCommit))
 }
 
 func (f *facts) checkAccess() *problem {
