@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"k8s.io/utils/clock"
+
+	"github.com/caretaker-dev/caretaker/internal/pki"
 )
 
 const (
@@ -114,24 +116,7 @@ func tlsConfig(target Target) (*tls.Config, error) {
 		// Not a gap: VerifyConnection checks the chain. What is skipped is the host name, see the package comment.
 		InsecureSkipVerify: true, //nolint:gosec // VerifyConnection verifies the chain
 		VerifyConnection: func(state tls.ConnectionState) error {
-			return verifyChain(state, roots)
+			return pki.VerifyChain(state, roots)
 		},
 	}, nil
-}
-
-func verifyChain(state tls.ConnectionState, roots *x509.CertPool) error {
-	if len(state.PeerCertificates) == 0 {
-		return errors.New("the server sent no certificate")
-	}
-
-	options := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
-	for _, certificate := range state.PeerCertificates[1:] {
-		options.Intermediates.AddCert(certificate)
-	}
-
-	if _, err := state.PeerCertificates[0].Verify(options); err != nil {
-		return fmt.Errorf("the server's certificate is not of the expected CA: %w", err)
-	}
-
-	return nil
 }

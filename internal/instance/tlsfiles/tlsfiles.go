@@ -12,6 +12,7 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/instance/layout"
 	"github.com/caretaker-dev/caretaker/internal/instance/volume"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+	"github.com/caretaker-dev/caretaker/internal/pki"
 )
 
 // Paths of the copies.
@@ -194,24 +195,7 @@ func (f *Files) ReplicaConfig() (*tls.Config, error) {
 		Certificates:       []tls.Certificate{now.replica},
 		InsecureSkipVerify: true, //nolint:gosec // VerifyConnection verifies the chain
 		VerifyConnection: func(state tls.ConnectionState) error {
-			return verifyChain(state, now.serverCA)
+			return pki.VerifyChain(state, now.serverCA)
 		},
 	}, nil
-}
-
-func verifyChain(state tls.ConnectionState, roots *x509.CertPool) error {
-	if len(state.PeerCertificates) == 0 {
-		return errors.New("the server sent no certificate")
-	}
-
-	options := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
-	for _, certificate := range state.PeerCertificates[1:] {
-		options.Intermediates.AddCert(certificate)
-	}
-
-	if _, err := state.PeerCertificates[0].Verify(options); err != nil {
-		return fmt.Errorf("the server's certificate is not of the expected CA: %w", err)
-	}
-
-	return nil
 }
