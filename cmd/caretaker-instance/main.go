@@ -2,42 +2,24 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"k8s.io/utils/clock"
 
+	"github.com/caretaker-dev/caretaker/internal/command"
 	"github.com/caretaker-dev/caretaker/internal/instance/harunner"
 	"github.com/caretaker-dev/caretaker/internal/instance/install"
 	"github.com/caretaker-dev/caretaker/internal/instance/watchdog"
 	"github.com/caretaker-dev/caretaker/internal/version"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-
-	if err := newCommand().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "caretaker-instance:", err)
-		os.Exit(1) //nolint:gocritic // nothing is left to do but what stop does
-	}
-}
+func main() { os.Exit(command.Run(newCommand(), "caretaker-instance")) }
 
 func newCommand() *cobra.Command {
-	root := &cobra.Command{
-		Use:           "caretaker-instance",
-		Short:         "PID 1 of a database pod, and its helpers",
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
-	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(newInstanceCommand(), newInstallCommand(), newStatusCommand(), newWatchdogCommand(), newVersionCommand())
-
-	return root
+	return command.Root("caretaker-instance", "PID 1 of a database pod, and its helpers",
+		newInstanceCommand(), newInstallCommand(), newStatusCommand(), newWatchdogCommand(), newVersionCommand())
 }
 
 // newWatchdogCommand is what PID 1 starts beside itself; nobody else has a use for it.

@@ -2,34 +2,15 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/caretaker-dev/caretaker/internal/command"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-
-	if err := newCommand().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "caretaker:", err)
-		os.Exit(1) //nolint:gocritic // nothing is left to do but what stop does
-	}
-}
+func main() { os.Exit(command.Run(newCommand(), "caretaker")) }
 
 func newCommand() *cobra.Command {
-	root := &cobra.Command{
-		Use:           "caretaker",
-		Short:         "Looks after PostgreSQL on Kubernetes",
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
-	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(newOperatorCommand(), newCheckCommand(), newVersionCommand())
-
-	return root
+	return command.Root("caretaker", "Looks after PostgreSQL on Kubernetes", newOperatorCommand(), newCheckCommand(), newVersionCommand())
 }

@@ -2,16 +2,14 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
 
+	"github.com/caretaker-dev/caretaker/internal/command"
 	"github.com/caretaker-dev/caretaker/internal/version"
 )
 
@@ -20,23 +18,12 @@ func main() {
 	klog.LogToStderr(false)
 	klog.SetOutput(io.Discard)
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-
-	if err := newCommand().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(1) //nolint:gocritic // nothing is left to do but what stop does
-	}
+	os.Exit(command.Run(newCommand(), "error"))
 }
 
 func newCommand() *cobra.Command {
-	root := &cobra.Command{
-		Use:           "kubectl-caretaker",
-		Short:         "Look after PostgreSQL Clusters of Caretaker",
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl caretaker"},
-	}
+	root := command.Root("kubectl-caretaker", "Look after PostgreSQL Clusters of Caretaker")
+	root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl caretaker"}
 	connection := newConnection(root.PersistentFlags())
 	root.AddCommand(newStatusCommand(connection), newPromoteCommand(connection), newVersionCommand())
 
