@@ -1,0 +1,151 @@
+package api
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/cluster/build"
+	"github.com/caretaker-dev/caretaker/internal/naming"
+)
+
+// TestPodMonitor: where the kind is not installed the Cluster says so and is ready all the same; once it is, the PodMonitor
+// is made, kept, and taken away.
+func TestPodMonitor(t *testing.T) {
+	w := started(t, func(s *postgresqlv1.ClusterSpec) {
+		s.Monitoring = &postgresqlv1.MonitoringConfiguration{EnablePodMonitor: true}
+	})
+
+	w.wantPodMonitorCondition(t, metav1.ConditionFalse, postgresqlv1.ReasonPodMonitorAPINotFound)
+	w.installPodMonitors(t)
+	w.settle(t)
+	w.wantReady(t)
+	w.wantPodMonitorCondition(t, metav1.ConditionTrue, postgresqlv1.ReasonPodMonitorMade)
+
+	monitor := w.podMonitor(t)
+	if monitor == nil {
+		t.Fatal("there is no PodMonitor")
+	}
+
+	labels, _, _ := unstructured.NestedStringMap(monitor.Object, "spec", "selector", "matchLabels")
+	if owner := metav1.GetControllerOf(monitor); owner == nil || owner.UID != w.cluster(t).UID || labels[naming.LabelCluster] != "db" {
+		t.Errorf("it selects %v and belongs to %v", labels, owner)
+	}
+
+	// Whoever changes or deletes it by hand gets it back.
+	if err := unstructured.SetNestedStringMap(monitor.Object, map[string]string{"app": "another"}, "spec", "selector", "matchLabels"); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := w.server.Client.Update(t.Context(), monitor); err != nil {
+		t.Fatal(err)
+	}
+
+	w.settle(t)
+
+	if labels, _, _ := unstructured.NestedStringMap(w.podMonitor(t).Object, "spec", "selector", "matchLabels"); labels[naming.LabelCluster] != "db" {
+		t.Errorf("after a change by hand it selects %v", labels)
+	}
+
+	if writes := w.settle(t); len(writes) > 0 {
+		t.Errorf("at rest it writes %v", writes)
+	}
+
+	if err := w.server.Client.Delete(t.Context(), w.podMonitor(t)); err != nil {
+		t.Fatal(err)
+	}
+
+	if w.settle(t); w.podMonitor(t) == nil {
+		t.Error("it is not made again")
+	}
+
+	w.change(t, func(c *postgresqlv1.Cluster) { c.Spec.Monitoring.EnablePodMonitor = false })
+
+	if w.settle(t); w.podMonitor(t) != nil {
+		t.Error("it stays, though it is not asked for any more")
+	}
+
+	// One more pass: the condition goes when the object has.
+	w.settle(t)
+
+	if c := meta.FindStatusCondition(w.cluster(t).Status.Conditions, postgresqlv1.ConditionPodMonitor); c != nil {
+		t.Errorf("the condition stays: %+v", c)
+	}
+}
+
+// installPodMonitors installs the kind until the test is over.
+func (w *world) installPodMonitors(t *testing.T) {
+	t.Helper()
+
+	content, err := os.ReadFile("testdata/podmonitors.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	crd := &apiextensionsv1.CustomResourceDefinition{}
+	if err := yaml.Unmarshal(content, crd); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := w.server.Client.Create(t.Context(), crd); err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(func() {
+		if err := w.server.Client.Delete(t.Context(), crd); client.IgnoreNotFound(err) != nil {
+			t.Errorf("remove the kind: %v", err)
+		}
+	})
+
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(build.PodMonitorGVK())
+
+	for deadline := time.Now().Add(time.Minute); ; {
+		err := w.server.Client.List(t.Context(), list, client.InNamespace(w.namespace))
+		if err == nil {
+			return
+		}
+
+		if time.Now().After(deadline) {
+			t.Fatalf("the kind is not served: %v", err)
+		}
+
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+func (w *world) podMonitor(t *testing.T) *unstructured.Unstructured {
+	t.Helper()
+
+	monitor := &unstructured.Unstructured{}
+	monitor.SetGroupVersionKind(build.PodMonitorGVK())
+
+	err := w.server.Client.Get(t.Context(), client.ObjectKey{Namespace: w.namespace, Name: naming.PodMonitor("db")}, monitor)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return monitor
+}
+
+func (w *world) wantPodMonitorCondition(t *testing.T, status metav1.ConditionStatus, reason string) {
+	t.Helper()
+
+	got := meta.FindStatusCondition(w.cluster(t).Status.Conditions, postgresqlv1.ConditionPodMonitor)
+	if got == nil || got.Status != status || got.Reason != reason {
+		t.Errorf("the condition is %+v, want %s for %s", got, status, reason)
+	}
+}
