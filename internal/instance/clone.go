@@ -54,8 +54,7 @@ func (c clone) run(ctx context.Context) error {
 
 	c.r.view.say(instanceapi.StateCloning, "", "copying the primary "+c.spec.Primary.Name)
 
-	info := serverconf.ConnInfo(c.input, c.upstream)
-	info.ApplicationName = copyName
+	info := serverconf.CopyConnInfo(c.input, c.upstream, copyName)
 
 	backup := provision.Copy{
 		ConnInfo: info.String(),

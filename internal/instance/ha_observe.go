@@ -116,11 +116,16 @@ func (p *protocol) observe(ctx context.Context) error {
 	return nil
 }
 
+// isMember is a condition for the walsenders of members. Whoever else receives the log (pg_receivewal, a copy of somebody's
+// own, logical replication) is never waited for, nor ended: no name but a member's is in synchronous_standby_names, which
+// PostgreSQL compares without case.
+const isMember = `application_name ~* '^[0-9a-f]{16}$'`
+
 // sendersQuery counts what a standby that streams has flushed. One that connects tells its own position, whatever log it
 // is of, before it has received anything: more than it was sent is of another log.
 const sendersQuery = `SELECT pid::text || ' ' || backend_start::text, application_name,
        CASE WHEN state = 'streaming' AND flush_lsn <= sent_lsn THEN flush_lsn ELSE '0/0' END::text
-  FROM pg_catalog.pg_stat_replication WHERE application_name <> $1`
+  FROM pg_catalog.pg_stat_replication WHERE ` + isMember
 
 type senderRow struct {
 	key   string
@@ -129,7 +134,7 @@ type senderRow struct {
 }
 
 func listSenders(ctx context.Context, conn *pgx.Conn) ([]senderRow, error) {
-	rows, err := conn.Query(ctx, sendersQuery, copyName)
+	rows, err := conn.Query(ctx, sendersQuery)
 	if err != nil {
 		return nil, fmt.Errorf("list the walsenders: %w", err)
 	}
@@ -217,8 +222,7 @@ func (p *protocol) confirmLoaded(ctx context.Context, before generations) error 
 			return err
 		}
 
-		_, err = conn.Exec(ctx, `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_replication
-			WHERE application_name <> $1`, copyName)
+		_, err = conn.Exec(ctx, `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_replication WHERE `+isMember)
 
 		return err
 	})

@@ -156,8 +156,8 @@ func (p *protocol) runRewind(ctx context.Context, from ha.Instance, upstream ser
 	var input serverconf.Input
 	p.r.conf.Set(func(in *serverconf.Input) { input = *in })
 
-	info := serverconf.ConnInfo(input, upstream)
-	info.ApplicationName, info.DBName = copyName, postgresDatabase
+	info := serverconf.CopyConnInfo(input, upstream, copyName)
+	info.DBName = postgresDatabase
 	log := p.r.opts.Log.With("logger", "pg_rewind")
 
 	err := p.r.programs.Rewind(ctx, dataDir, p.r.layout.ConfFile(), info.String(), func(line string) { log.Info(line) })

@@ -196,7 +196,9 @@ func (p *protocol) startStandby(ctx context.Context) (ha.Done, error) {
 	}
 
 	// Connections are accepted before all of the volume's WAL is replayed; where the log ends shows only then.
-	return p.waitReplayEnd(ctx)
+	done, err := p.waitReplayEnd(ctx)
+
+	return done, p.killAfter(ctx, err)
 }
 
 func (p *protocol) startPrimary(ctx context.Context, a ha.StartPrimary) (ha.Done, error) {
@@ -226,7 +228,25 @@ func (p *protocol) startPrimary(ctx context.Context, a ha.StartPrimary) (ha.Done
 
 	tip, err := p.primaryTip(ctx)
 
-	return ha.Done{Tip: tip}, err
+	return ha.Done{Tip: tip}, p.killAfter(ctx, err)
+}
+
+// killAfter leaves nothing running of a start that failed: the protocol takes PostgreSQL for stopped then. Whoever has
+// claimed the end of that server already, such as a fence, cleans up; another server may run by now.
+func (p *protocol) killAfter(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+
+	p.mu.Lock()
+	claim := p.ends
+	p.mu.Unlock()
+
+	if claim == nil || !claim.CompareAndSwap(false, true) {
+		return err
+	}
+
+	return errors.Join(err, p.kill(context.WithoutCancel(ctx)))
 }
 
 // learn tells the protocol whose data these are.
@@ -301,10 +321,16 @@ func (p *protocol) startServer(ctx context.Context, role instanceapi.Role) error
 		return errors.Join(err, p.kill(ctx))
 	}
 
-	return conn.Close(ctx)
+	// Only asked whether it answers; the server ends the session either way.
+	_ = conn.Close(ctx)
+
+	return nil
 }
 
 const postgresDatabase = "postgres"
+
+// allowAlterSystemMajor is the first version that refuses ALTER SYSTEM by itself (allow_alter_system).
+const allowAlterSystemMajor = 17
 
 // prepare makes PGDATA fit to be started.
 func (p *protocol) prepare() error {
@@ -322,6 +348,10 @@ func (p *protocol) prepare() error {
 	if dropped != "" {
 		p.r.log.Warn("settings of ALTER SYSTEM are put aside: the Cluster's configuration decides",
 			"settings", dropped, "kept", volume.AutoConfAside)
+	}
+
+	if err := volume.BlockAutoConf(dataDir, p.r.programs.Major < allowAlterSystemMajor); err != nil {
+		return err
 	}
 
 	if err := clearPlaceholders(p.walDir()); err != nil {
@@ -482,7 +512,7 @@ func (p *protocol) stopFast(ctx context.Context, a ha.StopFast) (ha.Done, error)
 	return ha.Done{Tip: tip}, err
 }
 
-// awaitSender waits a moment until a replica streams, if commits wait for one: PostgreSQL sends its last record to those
+// awaitSender waits a moment until as many voters stream as a commit waits for: PostgreSQL sends its last record to those
 // that are connected only, and a new setting has just had them connect anew.
 func (p *protocol) awaitSender(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, senderPatience)
@@ -493,17 +523,20 @@ func (p *protocol) awaitSender(ctx context.Context) {
 	}
 
 	err := p.poll(ctx, func(ctx context.Context) (bool, error) {
-		var streaming int
+		var enough bool
 
-		err := p.query(ctx, `SELECT count(*) FROM pg_catalog.pg_stat_replication
-			WHERE state = 'streaming' AND application_name <> '`+copyName+`'`, &streaming)
+		err := p.query(ctx, votersStream, &enough)
 
-		return streaming > 0, err
+		return enough, err
 	})
 	if err != nil {
-		p.r.log.Warn("no replica streams while PostgreSQL is stopped", "error", err)
+		p.r.log.Warn("too few replicas stream while PostgreSQL is stopped", "error", err)
 	}
 }
+
+// votersStream: PostgreSQL itself knows whom it counts, and how many it waits for.
+const votersStream = `SELECT count(*) >= COALESCE(substring(pg_catalog.current_setting('synchronous_standby_names') FROM 'ANY (\d+)')::int, 1)
+  FROM pg_catalog.pg_stat_replication WHERE state = 'streaming' AND sync_state <> 'async'`
 
 // awaitClients waits until no client is connected. The pod's Services lead no new ones here any more.
 func (p *protocol) awaitClients(ctx context.Context, limit time.Duration) {

@@ -23,6 +23,10 @@ func (r *runner) passProtocol(ctx context.Context, p *protocol) {
 		r.lookAtFloor(ctx)
 	}
 
+	if seen.Phase == ha.Standby {
+		r.lookAtPause(ctx, p)
+	}
+
 	r.view.change(func(s *instanceapi.Status) {
 		s.MemberID, s.Major, s.Version = string(seen.Self.ID), r.programs.Major, r.programs.Version
 		s.Term = int64(seen.Term) //nolint:gosec // small

@@ -80,6 +80,7 @@ type runner struct {
 	retryAt         time.Time
 	// floorLooked is when the parameters that a standby holds up were last looked at.
 	floorLooked time.Time
+	paused      pauseWatch
 	// attempts to make data in a row.
 	attempts int
 

@@ -34,6 +34,9 @@ type ConnInfo struct {
 	KeepalivesIdleSeconds     int
 	KeepalivesIntervalSeconds int
 	KeepalivesCount           int
+
+	// Options are command-line options for the session, such as "-c idle_session_timeout=0".
+	Options string
 }
 
 // option is one libpq keyword with its value.
@@ -68,6 +71,7 @@ func (c ConnInfo) options() []option {
 		{"keepalives_idle", number(c.KeepalivesIdleSeconds)},
 		{"keepalives_interval", number(c.KeepalivesIntervalSeconds)},
 		{"keepalives_count", number(c.KeepalivesCount)},
+		{"options", c.Options},
 	}
 }
 

@@ -142,6 +142,15 @@ func userParameters(config instanceapi.Config) map[string]string {
 	return all
 }
 
+// CopyConnInfo is how this instance connects to another member to copy it, or to rewind onto it. Such a session idles while
+// the copy is written here: the limits that the Cluster sets for its clients would end it.
+func CopyConnInfo(in Input, upstream Upstream, name string) postgres.ConnInfo {
+	info := ConnInfo(in, upstream)
+	info.ApplicationName, info.Options = name, "-c idle_session_timeout=0 -c statement_timeout=0"
+
+	return info
+}
+
 // ConnInfo is how this instance connects to another member to replicate. The timeouts let go of an upstream whose node
 // lost power in seconds; the kernel alone would take a quarter of an hour.
 func ConnInfo(in Input, upstream Upstream) postgres.ConnInfo {

@@ -46,3 +46,31 @@ func ClearAutoConf(dataDir string) (string, error) {
 
 	return strings.Join(settings, "; "), WriteFile(path, nil, 0o600)
 }
+
+// BlockAutoConf makes ALTER SYSTEM fail, or lets it be, in a version that refuses it by itself: what one would set in the
+// running server would come over the Cluster's configuration, synchronous_standby_names included, with the next reload.
+// The server writes a temporary file first, and cannot where a folder has that name. Copies and pg_rewind leave it out.
+func BlockAutoConf(dataDir string, block bool) error { //nolint:revive // by version, not a mode
+	path := filepath.Join(dataDir, autoConf+".tmp")
+
+	look, err := os.Lstat(path)
+
+	switch {
+	case err == nil && !look.IsDir(), err == nil && !block:
+		err = os.Remove(path)
+	case err == nil:
+		return nil
+	case errors.Is(err, os.ErrNotExist):
+		err = nil
+	}
+
+	if err == nil && block {
+		err = os.Mkdir(path, 0o700)
+	}
+
+	if err != nil {
+		return fmt.Errorf("keep ALTER SYSTEM out: %w", err)
+	}
+
+	return nil
+}

@@ -176,3 +176,27 @@ func TestWriteFileIfChanged(t *testing.T) {
 		t.Errorf("temporary files are left: %v", entries)
 	}
 }
+
+// TestBlockAutoConf: a folder in the way of the file that the server writes first; a version that needs none has none.
+func TestBlockAutoConf(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "postgresql.auto.conf.tmp")
+
+	must(t, os.WriteFile(path, []byte("left by a crash"), 0o600))
+
+	for range 2 {
+		must(t, volume.BlockAutoConf(dir, true))
+
+		if look, err := os.Stat(path); err != nil || !look.IsDir() {
+			t.Fatalf("nothing is in the way: %v", err)
+		}
+	}
+
+	for range 2 {
+		must(t, volume.BlockAutoConf(dir, false))
+
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("it is in the way still: %v", err)
+		}
+	}
+}
