@@ -136,7 +136,7 @@ func (b *benching) measure(ctx context.Context, row benchRow) (string, error) {
 			break
 		}
 
-		t, err := b.world.target(ctx, row.c.Instances, row.c.Major)
+		t, err := b.world.target(ctx, row.c.Instances, row.c.Major, row.c.StorageClass)
 		if err == nil && row.withOperator {
 			err = moveToOperator(ctx, t, b.operator)
 		}

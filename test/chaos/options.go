@@ -93,7 +93,7 @@ func (o *options) runner() *scenario.Runner {
 }
 
 // target for a case: the cluster that the flags name, or a Cluster made for it. There is only one at a time.
-func (w *world) target(ctx context.Context, instances int, major string) (*target.Target, error) {
+func (w *world) target(ctx context.Context, instances int, major, class string) (*target.Target, error) {
 	switch {
 	case w.uri != "":
 		return w.foreignTarget()
@@ -102,6 +102,10 @@ func (w *world) target(ctx context.Context, instances int, major string) (*targe
 	}
 
 	namespace := fmt.Sprintf("chaos-%d-%s", instances, major)
+	if class != "" {
+		namespace += "-" + class
+	}
+
 	if namespace == w.made {
 		return w.last, nil
 	}
@@ -116,7 +120,7 @@ func (w *world) target(ctx context.Context, instances int, major string) (*targe
 
 	w.last, err = target.Provide(ctx, w.kube, target.Wish{
 		Instances: int32(instances), //nolint:gosec // A handful.
-		Image:     strings.ReplaceAll(w.image, "%s", major), StorageClass: w.storageClass, Namespace: namespace,
+		Image:     strings.ReplaceAll(w.image, "%s", major), StorageClass: cmp.Or(class, w.storageClass), Namespace: namespace,
 	}, w.nodes)
 
 	return w.last, err

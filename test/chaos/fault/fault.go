@@ -82,6 +82,8 @@ func Kinds() map[string]Kind {
 
 		"volume-and-primary": {Words: "delete a replica's pod and volume, and kill PID 1 of the primary's pod with SIGKILL", inject: deleteReplicaAndKill},
 
+		"disk-full": {Words: "fill the pod's volume", inject: fillDisk},
+
 		"node-off":   {Words: "cut the power of the pod's node", Node: true, inject: nodeOff},
 		"node-pause": {Words: "freeze the pod's node", Node: true, inject: nodePause},
 		"cut-all":    {Words: "cut the pod's node off from everything", Node: true, inject: cut("")},

@@ -53,6 +53,8 @@ type Case struct {
 	// Max is how long the longest time without an acknowledged write may be, on a machine with nothing else to do.
 	Max    time.Duration
 	Expect Expect
+	// StorageClass that the volumes need; empty for the usual one.
+	StorageClass string
 	// Short is part of the set that runs in CI; Long is left out unless long ones are asked for.
 	Short, Long bool
 	// NotYet says why it is not run.
@@ -133,7 +135,25 @@ func Cases() []Case {
 		Max: time.Second, Expect: NoFailover, Long: true,
 	})
 
+	cases = append(cases, fullVolumes()...)
+
 	return append(append(cases, otherClusters()...), notYet()...)
+}
+
+// ownFilesystems is the development cluster's class of volumes that can fill up.
+const ownFilesystems = "loop"
+
+// fullVolumes: a primary refuses writes until there is room again, and never ends in a PANIC; a replica's matters to nobody.
+func fullVolumes() []Case {
+	full := Case{
+		Instances: mainInstances, Major: mainMajor, Fault: "disk-full", Victim: Primary, Activity: Steady, StorageClass: ownFilesystems,
+		Hold: 10 * time.Second, Max: 30 * time.Second,
+	}
+
+	replica := full
+	replica.Victim, replica.Max, replica.Expect = Replica, 5*time.Second, NoFailover
+
+	return []Case{full, replica}
 }
 
 // with makes a case of a strike. While more goes on than the fault, the time may be longer and a change of primary be wanted.
@@ -216,7 +236,6 @@ func notYet() []Case {
 	}
 
 	return []Case{
-		row("disk-full", Steady, "not yet: nothing keeps a full volume from stopping PostgreSQL so far"),
 		row("pod-force-delete", Backup, "not yet: there are no backups so far"),
 		row("clock-jump", Steady, "not possible here: containers share the machine's wall clock, and time namespaces do not move it"),
 	}
