@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,7 +37,14 @@ func (p *planner) takeDown(what string) bool {
 		return true
 	}
 
-	if last.Run == next.Run {
+	// An instance that could not ask its PostgreSQL just now does not know when that was started.
+	switch {
+	case last.Run == next.Run, strings.HasPrefix(last.Run, next.Run+"/"):
+		return true
+	case strings.HasPrefix(next.Run, last.Run+"/"):
+		known := *last
+		known.Run, p.takedowns = next.Run, &known
+
 		return true
 	}
 

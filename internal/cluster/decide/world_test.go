@@ -383,6 +383,7 @@ func (w *world) live(name string) {
 		if s.PodUID != string(pod.UID) && config != nil {
 			s.ConfigHash = instanceapi.HashBytes([]byte(config.Data[instanceapi.ConfigKey]))
 			w.mount(name)
+			s.StartedAt = new(w.view.Now)
 
 			parsed := w.config([]byte(config.Data[instanceapi.ConfigKey]))
 			w.nonces[name], s.PasswordsHash = parsed.RestartNonce, w.passwordsHash(name, parsed)
