@@ -1,0 +1,128 @@
+package wal
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/caretaker-dev/caretaker/internal/archive/layout"
+	"github.com/caretaker-dev/caretaker/internal/objectstore"
+	"github.com/caretaker-dev/caretaker/internal/postgres"
+)
+
+// Has says whether the archive holds this file. Other content under its name is an error.
+func (a *Archive) Has(ctx context.Context, file File) (bool, error) {
+	key, err := layout.WAL(file.Name)
+	if err != nil {
+		return false, err
+	}
+
+	return a.compare(ctx, key, file, sumOf(file.Content))
+}
+
+// known is what a probe found out, nil before there was one.
+func (a *Archive) known() *objectstore.Capabilities {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+
+	return a.capabilities
+}
+
+// GapBefore says what is missing right before an archived segment: nil if the segment before it is there, or if there is no
+// earlier WAL at all, since an archive begins somewhere.
+func (a *Archive) GapBefore(ctx context.Context, segment postgres.WALSegment, segmentBytes int64) (*Gap, error) {
+	if segment.Number == 0 {
+		return nil, nil //nolint:nilnil // nothing comes before the first
+	}
+
+	timelines, err := a.lineOf(ctx, segment.Timeline)
+	if err != nil {
+		return nil, err
+	}
+
+	before := segment.Number - 1
+
+	for _, timeline := range timelines {
+		_, err := a.Header(ctx, postgres.WALSegment{Timeline: timeline, Number: before}.Name(segmentBytes))
+		if err == nil {
+			return nil, nil //nolint:nilnil // no gap
+		}
+
+		if !errors.Is(err, objectstore.ErrNotFound) {
+			return nil, err
+		}
+	}
+
+	last, err := a.lastBefore(ctx, timelines, segment.Number, segmentBytes)
+	if err != nil || last == nil {
+		return nil, err
+	}
+
+	return &Gap{
+		Timeline: segment.Timeline,
+		First:    postgres.WALSegment{Timeline: segment.Timeline, Number: last.Number + 1}.Name(segmentBytes),
+		Last:     postgres.WALSegment{Timeline: segment.Timeline, Number: before}.Name(segmentBytes),
+	}, nil
+}
+
+// lineOf is a timeline and those that it came from, newest first.
+func (a *Archive) lineOf(ctx context.Context, timeline postgres.Timeline) ([]postgres.Timeline, error) {
+	line := []postgres.Timeline{timeline}
+
+	if timeline == 1 {
+		return line, nil
+	}
+
+	history, err := a.History(ctx, timeline)
+	if errors.Is(err, objectstore.ErrNotFound) {
+		return line, nil
+	}
+
+	if err != nil {
+		return nil, err
+	}
+
+	for _, entry := range slices.Backward(history.Entries) {
+		line = append(line, entry.Parent)
+	}
+
+	return line, nil
+}
+
+// History of a timeline, from the archive.
+func (a *Archive) History(ctx context.Context, timeline postgres.Timeline) (postgres.History, error) {
+	text, err := a.Fetch(ctx, postgres.HistoryName(timeline), nil)
+	if err != nil {
+		return postgres.History{}, err
+	}
+
+	return postgres.ParseHistory(timeline, string(text))
+}
+
+// lastBefore is the newest archived segment before a place, on any of the timelines; nil if there is none.
+func (a *Archive) lastBefore(ctx context.Context, timelines []postgres.Timeline, number uint64, segmentBytes int64) (*postgres.WALSegment, error) {
+	var last *postgres.WALSegment
+
+	for _, timeline := range timelines {
+		end := postgres.WALSegment{Timeline: timeline, Number: number}.Name(segmentBytes)
+
+		for info, err := range a.store.List(ctx, layout.WALTimeline(timeline), "") {
+			if err != nil {
+				return nil, err
+			}
+
+			name := info.Key[strings.LastIndex(info.Key, "/")+1:]
+			if name >= end {
+				break
+			}
+
+			segment, err := postgres.ParseWALName(name, segmentBytes)
+			if err == nil && (last == nil || segment.Number > last.Number) {
+				last = &segment
+			}
+		}
+	}
+
+	return last, nil
+}
