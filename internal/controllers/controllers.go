@@ -8,9 +8,11 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/caretaker-dev/caretaker/internal/appconfig"
 	"github.com/caretaker-dev/caretaker/internal/cluster"
 	"github.com/caretaker-dev/caretaker/internal/instanceclient"
 	"github.com/caretaker-dev/caretaker/internal/operator"
+	"github.com/caretaker-dev/caretaker/internal/webapp"
 )
 
 // recorder is the name that events are reported by.
@@ -23,6 +25,8 @@ func All(o operator.Options, clk clock.Clock) operator.Setup {
 		setup func(ctrl.Manager, operator.Options, clock.Clock) error
 	}{
 		{"Cluster", setupCluster},
+		{"AppConfig", setupAppConfig},
+		{"WebApp", setupWebApp},
 	}
 
 	return func(manager ctrl.Manager) error {
@@ -45,6 +49,25 @@ func setupCluster(manager ctrl.Manager, o operator.Options, clk clock.Clock) err
 		Instances:               instanceclient.New(clk),
 		Recorder:                manager.GetEventRecorder(recorder),
 		Registerer:              metrics.Registry,
+		MaxConcurrentReconciles: o.MaxConcurrentReconciles,
+	})
+}
+
+func setupAppConfig(manager ctrl.Manager, o operator.Options, clk clock.Clock) error {
+	return appconfig.SetupWithManager(manager, appconfig.Options{
+		Clock:                   clk,
+		Recorder:                manager.GetEventRecorder(recorder),
+		Registerer:              metrics.Registry,
+		MaxConcurrentReconciles: o.MaxConcurrentReconciles,
+	})
+}
+
+func setupWebApp(manager ctrl.Manager, o operator.Options, clk clock.Clock) error {
+	return webapp.SetupWithManager(manager, webapp.Options{
+		Clock:                   clk,
+		Recorder:                manager.GetEventRecorder(recorder),
+		Registerer:              metrics.Registry,
+		MetricsPerObject:        o.MetricsPerObject,
 		MaxConcurrentReconciles: o.MaxConcurrentReconciles,
 	})
 }

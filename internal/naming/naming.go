@@ -47,6 +47,8 @@ const (
 	AnnotationMounts = "caretaker.dev/mounts"
 	// AnnotationDatabaseHash on a pod of an application is the hash of the credentials that it was started with.
 	AnnotationDatabaseHash = "caretaker.dev/database-hash"
+	// AnnotationConfigVersion on the objects of an AppConfig is the version that they hold.
+	AnnotationConfigVersion = "caretaker.dev/config-version"
 	// AnnotationMemberID on a volume claim is the member that lives on the volume, once known.
 	AnnotationMemberID = "caretaker.dev/member-id"
 	// AnnotationImage and AnnotationMajor on a volume claim are the image and the major version that last ran on it, for a
@@ -71,6 +73,17 @@ const (
 // ReplicationUser is the PostgreSQL role that replicas stream as, and the common name of its client certificate, which
 // also opens the status server of an instance.
 const ReplicationUser = "streaming_replica"
+
+// FieldOwnerRollout is the field manager of the annotation that restarts the users of an AppConfig. It is not FieldOwner:
+// who applies a workload as that must not take the annotation away.
+const FieldOwnerRollout = "caretaker-rollout"
+
+// AnnotationConfig on the pods of a workload names the version of an application's configuration that they were last
+// restarted for.
+func AnnotationConfig(application string) string { return "caretaker.dev/config-" + application }
+
+// ConfigOf is the ConfigMap with an application's configuration, and the Secret with what is secret of it.
+func ConfigOf(application string) string { return application + "-config" }
 
 // ServiceReadWrite leads to the primary.
 func ServiceReadWrite(cluster string) string { return cluster + "-rw" }

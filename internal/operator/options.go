@@ -31,6 +31,7 @@ type Options struct {
 	RetryPeriod             time.Duration
 
 	MetricsBindAddress     string
+	MetricsPerObject       bool
 	MetricsSecure          bool
 	MetricsCertDir         string
 	HealthProbeBindAddress string
@@ -68,6 +69,8 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 		"how often everybody tries")
 
 	flags.StringVar(&o.MetricsBindAddress, "metrics-bind-address", ":8080", "address of /metrics; 0 for none")
+	flags.BoolVar(&o.MetricsPerObject, "metrics-per-object", false,
+		"add the labels namespace and name to the metrics of WebApps: a time series for each of them")
 	flags.BoolVar(&o.MetricsSecure, "metrics-secure", false,
 		"serve metrics over HTTPS, to callers that may get the non-resource URL /metrics")
 	flags.StringVar(&o.MetricsCertDir, "metrics-cert-dir", "",

@@ -1,0 +1,2 @@
+// Package build makes the objects that an AppConfig owns. It is pure.
+package build
