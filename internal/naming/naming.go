@@ -24,8 +24,11 @@ const (
 	ManagedBy      = "caretaker"
 
 	// The name of the object that something belongs to, by the kind of that object.
-	LabelWebApp    = "caretaker.dev/webapp"
-	LabelAppConfig = "caretaker.dev/appconfig"
+	LabelWebApp           = "caretaker.dev/webapp"
+	LabelAppConfig        = "caretaker.dev/appconfig"
+	LabelPostgreSQLServer = "caretaker.dev/postgresql"
+	LabelMySQL            = "caretaker.dev/mysql"
+	LabelDatabase         = "caretaker.dev/database"
 
 	// AnnotationHibernate: "on" stops every instance and keeps the volumes.
 	AnnotationHibernate = "caretaker.dev/hibernate"
@@ -68,6 +71,7 @@ const (
 	PortPostgreSQL = 5432
 	PortStatus     = 8000
 	PortMetrics    = 9187
+	PortMySQL      = 3306
 )
 
 // ReplicationUser is the PostgreSQL role that replicas stream as, and the common name of its client certificate, which
@@ -84,6 +88,8 @@ func AnnotationConfig(application string) string { return "caretaker.dev/config-
 
 // ConfigOf is the ConfigMap with an application's configuration, and the Secret with what is secret of it.
 func ConfigOf(application string) string { return application + "-config" }
+// MaxMySQLMembers is how many members a group can have: Group Replication's own limit.
+const MaxMySQLMembers = 9
 
 // ServiceReadWrite leads to the primary.
 func ServiceReadWrite(cluster string) string { return cluster + "-rw" }

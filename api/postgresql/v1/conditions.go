@@ -72,4 +72,9 @@ const (
 	ReasonPodMonitorAPINotFound  = "APINotInstalled"
 	ReasonBackupNotConfigured    = "NotConfigured"
 	ReasonBackupDestinationEmpty = "DestinationMissing"
+	ReasonClusterMissing         = "ClusterMissing"
+	ReasonDatabaseConflict       = "DatabaseConflict"
+	ReasonWaitingForPrimary      = "WaitingForPrimary"
+	ReasonConfiguringDatabase    = "ConfiguringDatabase"
+	ReasonDatabaseRefused        = "DatabaseRefused"
 )

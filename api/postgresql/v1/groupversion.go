@@ -11,7 +11,8 @@ var GroupVersion = schema.GroupVersion{Group: "postgresql.caretaker.dev", Versio
 
 // AddToScheme registers this package's kinds.
 func AddToScheme(s *runtime.Scheme) error {
-	s.AddKnownTypes(GroupVersion, &Cluster{}, &ClusterList{}, &ClusterTerm{}, &ClusterTermList{})
+	s.AddKnownTypes(GroupVersion, &Cluster{}, &ClusterList{}, &ClusterTerm{}, &ClusterTermList{},
+		&Database{}, &DatabaseList{})
 	metav1.AddToGroupVersion(s, GroupVersion)
 
 	return nil

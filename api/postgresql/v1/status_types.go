@@ -272,18 +272,20 @@ type SwitchoverStatus struct {
 // TakedownsStatus counts how often the operator had the primary hand over, restart or be replaced, for one specification.
 // A change that is never satisfied is given up after a few.
 type TakedownsStatus struct {
-	// Generation of the specification, and value of caretaker.dev/restart, that they were for. New ones count anew.
+	// Generation of the specification that they were for. A new one counts anew.
 	// +optional
 	Generation int64 `json:"generation,omitempty"`
+	// Request is the value of caretaker.dev/restart that they were for. A new one counts anew.
 	// +optional
 	Request string `json:"request,omitempty"`
 	// Count of them.
 	Count int32 `json:"count"`
 	// Run of PostgreSQL that was last asked to end: asking again is the same.
 	Run string `json:"run"`
-	// Since is when the first was asked for, At when the last was.
+	// Since is when the first was asked for.
 	Since metav1.Time `json:"since"`
-	At    metav1.Time `json:"at"`
+	// At is when the last was asked for.
+	At metav1.Time `json:"at"`
 }
 
 // CertificateStatus is a certificate in use.

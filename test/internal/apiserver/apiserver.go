@@ -19,6 +19,7 @@ import (
 
 	caretakerappsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
 	configv1 "github.com/caretaker-dev/caretaker/api/config/v1"
+	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 )
 
@@ -118,6 +119,7 @@ func Scheme() (*runtime.Scheme, error) {
 		clientgoscheme.AddToScheme(scheme),
 		apiextensionsv1.AddToScheme(scheme),
 		postgresqlv1.AddToScheme(scheme),
+		databasev1.AddToScheme(scheme),
 		caretakerappsv1.AddToScheme(scheme),
 		configv1.AddToScheme(scheme),
 	)

@@ -20,6 +20,7 @@ import (
 
 	caretakerappsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
 	configv1 "github.com/caretaker-dev/caretaker/api/config/v1"
+	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 )
 
@@ -52,6 +53,7 @@ func Connect() (*Kube, error) {
 	err = errors.Join(
 		clientgoscheme.AddToScheme(scheme),
 		postgresqlv1.AddToScheme(scheme),
+		databasev1.AddToScheme(scheme),
 		caretakerappsv1.AddToScheme(scheme),
 		configv1.AddToScheme(scheme),
 	)
