@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the PostgreSQL development images named on the command line and loads them into the development cluster:
-# a major version (17), a variant of it (17-b), or one in the layout of others' images (17-official, 17-cnpg).
+# Builds the development images named on the command line and loads them into the development cluster: a major version of
+# PostgreSQL (17), a variant of it (17-b), one in the layout of others' images (17-official, 17-cnpg), mysql, or valkey.
 set -euo pipefail
 # shellcheck source=hack/cluster.sh
 source "$(dirname "$0")/cluster.sh"
@@ -11,6 +11,12 @@ archives=()
 for image in "$@"; do
   archive=$(images_dir)/postgresql-$image.tar
   case $image in
+    mysql | valkey)
+      archive=$(images_dir)/$image.tar
+      bin/images "$image" --out "$archive"
+      archives+=("$archive")
+      continue
+      ;;
     *-official | *-cnpg) flags=(--like "${image#*-}") ;;
     *-*) flags=(--variant "${image#*-}") ;;
     *) flags=() ;;

@@ -20,6 +20,8 @@ import (
 const usage = `Usage:
   images operator --out FILE.tar --binary FILE --instance FILE [--tag NAME]…
   images postgresql --major 15|17|18 --out FILE.tar [--like official|cnpg] [--variant NAME] [--tag NAME]…
+  images mysql --out FILE.tar [--tag NAME]…
+  images valkey --out FILE.tar [--tag NAME]…
 
 Common flags:
   --tag NAME      a further name for the image (repository:tag); may be repeated
@@ -77,12 +79,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case "operator":
 		programs := build.Programs{"caretaker": opts.binary, "caretaker-instance": opts.instance}
 		return opts.builder.Operator(ctx, programs, opts.output)
+	case "mysql":
+		return opts.builder.Image(ctx, recipe.MySQL(), recipe.Variant{}, opts.output)
+	case "valkey":
+		return opts.builder.Image(ctx, recipe.Valkey(), recipe.Variant{}, opts.output)
 	default:
 		from, err := recipe.PostgreSQL(opts.major)
 		if err != nil {
 			return err
 		}
-		return opts.builder.PostgreSQL(ctx, from, opts.variant, opts.output)
+		return opts.builder.Image(ctx, from, opts.variant, opts.output)
 	}
 }
 
@@ -111,6 +117,7 @@ func parse(command string, args []string, stderr io.Writer) (options, error) {
 		flags.IntVar(&opts.major, "major", 17, "")
 		flags.StringVar(&like, "like", "", "")
 		flags.StringVar(&opts.variant.Name, "variant", "", "")
+	case "mysql", "valkey":
 	case "-h", "-help", "--help", "help":
 		return opts, flag.ErrHelp
 	default:

@@ -22,8 +22,8 @@ type Output struct {
 	Names []string
 }
 
-// PostgreSQL makes an image of the recipe, or of a variant of it.
-func (b *Builder) PostgreSQL(ctx context.Context, from recipe.Recipe, variant recipe.Variant, to Output) error {
+// Image makes an image of the recipe, or of a variant of it.
+func (b *Builder) Image(ctx context.Context, from recipe.Recipe, variant recipe.Variant, to Output) error {
 	base, err := b.Base(ctx, from)
 	if err != nil {
 		return err

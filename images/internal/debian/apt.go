@@ -68,7 +68,7 @@ func (a *Archive) Prepare(omit []string) error {
 	var status strings.Builder
 	for _, name := range omit {
 		fmt.Fprintf(&status, "Package: %s\nStatus: install ok installed\nVersion: 99:99\n"+
-			"Architecture: %s\nMaintainer: none\nDescription: left out\n\n", name, a.Architecture)
+			"Architecture: %s\nMulti-Arch: allowed\nMaintainer: none\nDescription: left out\n\n", name, a.Architecture)
 	}
 	files := map[string]string{
 		"status":       status.String(),

@@ -52,6 +52,48 @@ func PostgreSQL(major int) (Recipe, error) {
 	}, nil
 }
 
+// MySQL is the server, with Group Replication's plugin, and the client. Debian
+// has it in unstable only: it is MySQL itself, not MariaDB.
+func MySQL() Recipe {
+	return Recipe{
+		Name:  "mysql",
+		Track: "9.7",
+		Suite: "sid",
+		Packages: slices.Concat([]string{"mysql-server-core", "mysql-client-core"}, basePackages(),
+			[]string{"less", "procps", "netbase", "tzdata"}),
+		Omit: slices.Concat(scripting(), []string{"sensible-utils", "mysql-common"}),
+		Drop: slices.Concat(documentation(), []string{"usr/share/mysql/*/*.txt", "usr/share/mysql-*/*.txt"}),
+		// As in the official image.
+		User: User{Name: "mysql", UID: 999, GID: 999, Home: "/var/lib/mysql"},
+		Dirs: map[string]int64{
+			"var/lib/mysql": 0o750,
+			// Any uid may put its socket here.
+			"run/mysqld": 0o1777,
+		},
+		Env:        []string{"MYSQL_MAJOR=9.7", "MYSQL_VERSION=$VERSION"},
+		Command:    []string{"mysqld"},
+		StopSignal: "SIGTERM",
+	}
+}
+
+// Valkey is the server and its command line.
+func Valkey() Recipe {
+	return Recipe{
+		Name:     "valkey",
+		Track:    "8",
+		Suite:    "trixie",
+		Packages: slices.Concat([]string{"valkey-server", "valkey-tools"}, basePackages()),
+		Omit:     scripting(),
+		Drop:     documentation(),
+		User:     User{Name: "valkey", UID: 999, GID: 999, Home: "/var/lib/valkey"},
+		Dirs:     map[string]int64{"var/lib/valkey": 0o750},
+		Env:      []string{"VALKEY_VERSION=$VERSION"},
+		Command:  []string{"valkey-server"},
+		// It saves what it has to when it is told to end.
+		StopSignal: "SIGTERM",
+	}
+}
+
 // Operator is what lies below the operator's own programs: the certificates
 // that object stores and webhooks are checked with, and the user.
 func Operator() Recipe {
