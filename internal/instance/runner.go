@@ -84,6 +84,9 @@ type runner struct {
 	// attempts to make data in a row.
 	attempts int
 
+	// working is held while a logical database is worked on.
+	working sync.Mutex
+
 	mu sync.Mutex
 	// lost says why this standby cannot go on from its data; empty if it can.
 	lost    string

@@ -54,6 +54,9 @@ const (
 	EnvPodUID    = "POD_UID"
 	EnvPodIP     = "POD_IP"
 	EnvNodeName  = "NODE_NAME"
+	// EnvMemoryLimit of the container in bytes, and EnvMySQLGroup, the UUID of the group, are for MySQL.
+	EnvMemoryLimit = "CARETAKER_MEMORY_LIMIT"
+	EnvMySQLGroup  = "CARETAKER_MYSQL_GROUP"
 )
 
 // Paths of the status server (HTTPS on naming.PortStatus). Healthz, Readyz and Startupz need no client certificate:
@@ -76,4 +79,9 @@ const (
 	PathMessage = "/v1/ha/message"
 	// PathSwitchover: POST SwitchoverRequest → 202; the primary hands over in an orderly way.
 	PathSwitchover = "/v1/switchover"
+	// PathDatabase: POST DatabaseRequest → 200 DatabaseReport, when the database is as asked for; 409 by an instance that
+	// is not the primary; 422 with PostgreSQL's message when it cannot be as asked for.
+	PathDatabase = "/v1/database"
+	// PathDropDatabase: POST DropDatabaseRequest → 200 DatabaseReport, when it is gone; 409 and 422 likewise.
+	PathDropDatabase = "/v1/database/drop"
 )

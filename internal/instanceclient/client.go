@@ -19,6 +19,8 @@ import (
 const (
 	// callTimeout bounds a whole call, connecting included.
 	callTimeout = 2 * time.Second
+	// workTimeout is for what PostgreSQL works on for a while, such as to create an extension.
+	workTimeout = time.Minute
 	// maxAnswer bounds what is read of an answer; a Status with a hundred replicas is far below.
 	maxAnswer = 1 << 20
 )
@@ -101,10 +103,49 @@ func (c *Client) Switchover(ctx context.Context, target Target, request instance
 	return err
 }
 
-// call is one request; the answer's body when it succeeded.
+// EnsureDatabase asks the primary to bring a database to what is wished, and waits for it. The error is an
+// *UnreachableError or a *RefusedError.
+func (c *Client) EnsureDatabase(ctx context.Context, target Target, request instanceapi.DatabaseRequest) (instanceapi.DatabaseReport, error) {
+	return work(ctx, c, target, instanceapi.PathDatabase, request)
+}
+
+// DropDatabase asks the primary to drop a database, and waits for it. The error is an *UnreachableError or a *RefusedError.
+func (c *Client) DropDatabase(ctx context.Context, target Target, request instanceapi.DropDatabaseRequest) (instanceapi.DatabaseReport, error) {
+	return work(ctx, c, target, instanceapi.PathDropDatabase, request)
+}
+
+func work(ctx context.Context, c *Client, target Target, path string, request any) (instanceapi.DatabaseReport, error) {
+	var report instanceapi.DatabaseReport
+
+	body, err := json.Marshal(request)
+	if err != nil {
+		return report, fmt.Errorf("encode request: %w", err)
+	}
+
+	ctx, cancel := context.WithTimeout(ctx, workTimeout)
+	defer cancel()
+
+	answer, err := c.send(ctx, target, http.MethodPost, path, body)
+	if err != nil {
+		return report, err
+	}
+
+	if err := json.Unmarshal(answer, &report); err != nil {
+		return report, &UnreachableError{Instance: target.Name, Err: fmt.Errorf("decode report: %w", err)}
+	}
+
+	return report, nil
+}
+
+// call is one short request; the answer's body when it succeeded.
 func (c *Client) call(ctx context.Context, target Target, method, path string, body []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+
+	return c.send(ctx, target, method, path, body)
+}
+
+func (c *Client) send(ctx context.Context, target Target, method, path string, body []byte) ([]byte, error) {
 
 	transport, err := c.transports.get(target)
 	if err != nil {

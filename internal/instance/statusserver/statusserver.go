@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/caretaker-dev/caretaker/internal/instance/databases"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/naming"
 )
@@ -24,6 +25,8 @@ const (
 	readTimeout  = 5 * time.Second
 	writeTimeout = 10 * time.Second
 	idleTimeout  = 2 * time.Minute
+	// workTimeout is for requests that PostgreSQL works on for a while, such as to create an extension.
+	workTimeout = time.Minute
 )
 
 // Instance is what the server answers for.
@@ -39,6 +42,15 @@ type Instance interface {
 	// Restart takes an order to restart PostgreSQL; an error means that the moment is wrong.
 	Restart(request instanceapi.RestartRequest) error
 	Peer
+	Databases
+}
+
+// Databases is what the operator wants of logical databases. The error is one of package databases.
+type Databases interface {
+	// EnsureDatabase brings a database to what is wished.
+	EnsureDatabase(ctx context.Context, request instanceapi.DatabaseRequest) (instanceapi.DatabaseReport, error)
+	// DropDatabase drops one.
+	DropDatabase(ctx context.Context, request instanceapi.DropDatabaseRequest) (instanceapi.DatabaseReport, error)
 }
 
 // Peer is what other instances, and who asks for a switchover, want of an instance.
@@ -95,6 +107,8 @@ func Handler(instance Instance) http.Handler {
 	mux.Handle("POST "+instanceapi.PathRestart, trusted(order(instance.Restart)))
 	mux.Handle("POST "+instanceapi.PathSwitchover, trusted(order(instance.Switchover)))
 	mux.Handle("POST "+instanceapi.PathMessage, trusted(taken(instance.Message)))
+	mux.Handle("POST "+instanceapi.PathDatabase, trusted(work(instance.EnsureDatabase)))
+	mux.Handle("POST "+instanceapi.PathDropDatabase, trusted(work(instance.DropDatabase)))
 
 	return mux
 }
@@ -110,8 +124,8 @@ func probe(w http.ResponseWriter, err error) {
 	_, _ = io.WriteString(w, "ok\n")
 }
 
-func answer(w http.ResponseWriter, status instanceapi.Status) {
-	body, err := json.Marshal(status)
+func answer(w http.ResponseWriter, what any) {
+	body, err := json.Marshal(what)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 
@@ -181,5 +195,38 @@ func order[T any](take func(T) error) http.HandlerFunc {
 		}
 
 		w.WriteHeader(http.StatusAccepted)
+	}
+}
+
+// work hands a decoded request over that may take a while, and answers with what came of it.
+func work[In, Out any](do func(context.Context, In) (Out, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var request In
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&request); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+
+			return
+		}
+
+		ctx, cancel := context.WithTimeout(r.Context(), workTimeout)
+		defer cancel()
+
+		// A writer that has no deadline needs none.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(workTimeout + writeTimeout)) //nolint:forbidigo // the kernel's clock
+
+		result, err := do(ctx, request)
+
+		var refused *databases.RefusedError
+
+		switch {
+		case err == nil:
+			answer(w, result)
+		case errors.Is(err, databases.ErrNotPrimary):
+			http.Error(w, err.Error(), http.StatusConflict)
+		case errors.As(err, &refused):
+			http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+		default:
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		}
 	}
 }
