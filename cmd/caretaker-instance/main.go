@@ -19,7 +19,7 @@ func main() { os.Exit(command.Run(newCommand(), "caretaker-instance")) }
 
 func newCommand() *cobra.Command {
 	return command.Root("caretaker-instance", "PID 1 of a database pod, and its helpers",
-		newInstanceCommand(), newInstallCommand(), newStatusCommand(), newWatchdogCommand(), newVersionCommand())
+		newInstanceCommand(), newMySQLCommand(), newInstallCommand(), newStatusCommand(), newWatchdogCommand(), newVersionCommand())
 }
 
 // newWatchdogCommand is what PID 1 starts beside itself; nobody else has a use for it.
