@@ -14,7 +14,10 @@ if [ -n "$DEVCLUSTER" ]; then
   bin/images operator --binary bin/caretaker --instance bin/caretaker-instance --tag "$image" --out "$(images_dir)/operator.tar"
   bin/devcluster load "$(images_dir)/operator.tar"
   default_postgres=$(postgres_image "${POSTGRES_MAJORS[0]}")
+  databases=(--set-string database.defaultVersion="${POSTGRES_MAJORS[0]}" --set-string 'mysql.images.9\.7=caretaker.local/mysql:9.7')
+  for major in "${POSTGRES_MAJORS[@]}"; do databases+=(--set-string "database.images.$major=$(postgres_image "$major")"); done
 else
+  databases=()
   image=${OPERATOR_IMAGE:-}
   default_postgres=${POSTGRES_IMAGE:-}
   if [ -z "$image" ]; then
@@ -27,4 +30,4 @@ fi
 set -- --set image.repository="${image%:*}" --set image.tag="${image##*:}"
 [ -z "$default_postgres" ] || set -- "$@" --set defaultPostgresImage="$default_postgres"
 # What somebody changed by hand in the objects of the chart is the chart's again.
-helm upgrade --install caretaker charts/caretaker --force-conflicts --namespace "$NAMESPACE" --create-namespace --wait --timeout 5m "$@" ${HELM_ARGS:-}
+helm upgrade --install caretaker charts/caretaker --force-conflicts --namespace "$NAMESPACE" --create-namespace --wait --timeout 5m "$@" ${databases[@]+"${databases[@]}"} ${HELM_ARGS:-}

@@ -97,7 +97,7 @@ if wants api; then try "API tests" api; fi
 if { wants e2e || wants chaos; } && [ -n "$nodes" ]; then
   if [ -n "$DEVCLUSTER" ]; then
     step "Start three nodes" bin/devcluster up
-    step "PostgreSQL images" hack/images.sh "${POSTGRES_MAJORS[@]}" "${POSTGRES_VARIANTS[@]}"
+    step "Database images" hack/images.sh "${POSTGRES_MAJORS[@]}" "${POSTGRES_VARIANTS[@]}" mysql
   fi
   step "Install the operator" hack/deploy.sh
   if wants e2e; then try "End-to-end tests" e2e; fi

@@ -27,6 +27,9 @@ func All(o operator.Options, clk clock.Clock) operator.Setup {
 		{"Cluster", setupCluster},
 		{"AppConfig", setupAppConfig},
 		{"WebApp", setupWebApp},
+		{"PostgreSQL", setupPostgreSQL},
+		{"Database", setupDatabase},
+		{"MySQL", setupMySQL},
 	}
 
 	return func(manager ctrl.Manager) error {

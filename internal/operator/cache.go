@@ -19,6 +19,7 @@ import (
 
 	caretakerappsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
 	configv1 "github.com/caretaker-dev/caretaker/api/config/v1"
+	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/naming"
 )
@@ -29,6 +30,7 @@ func newScheme() (*runtime.Scheme, error) {
 
 	for _, add := range []func(*runtime.Scheme) error{
 		postgresqlv1.AddToScheme,
+		databasev1.AddToScheme,
 		caretakerappsv1.AddToScheme,
 		configv1.AddToScheme,
 		appsv1.AddToScheme,

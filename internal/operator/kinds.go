@@ -19,6 +19,7 @@ import (
 
 	caretakerappsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
 	configv1 "github.com/caretaker-dev/caretaker/api/config/v1"
+	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 )
 
@@ -31,7 +32,8 @@ const (
 // own are the kinds that come with the operator, by plural.
 func own() map[schema.GroupVersion][]string {
 	return map[schema.GroupVersion][]string{
-		postgresqlv1.GroupVersion:    {"clusters", "clusterterms"},
+		postgresqlv1.GroupVersion:    {"clusters", "clusterterms", "databases"},
+		databasev1.GroupVersion:      {"postgresqls", "mysqls"},
 		caretakerappsv1.GroupVersion: {"webapps"},
 		configv1.GroupVersion:        {"appconfigs"},
 	}

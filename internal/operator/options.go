@@ -17,6 +17,8 @@ const defaultPostgresImage = "postgres:18"
 type Options struct {
 	// DefaultPostgresImage for Clusters that name none.
 	DefaultPostgresImage string
+	// Databases are the defaults of PostgreSQLs, MySQLs and Databases.
+	Databases DatabaseOptions
 	// OperatorImage holds the instances' binary; their init container runs it.
 	OperatorImage           string
 	OperatorImagePullPolicy string
@@ -48,6 +50,7 @@ type Options struct {
 func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.DefaultPostgresImage, "default-postgres-image", defaultPostgresImage,
 		"PostgreSQL image for Clusters that name none; the tag starts with the major version")
+	o.Databases.addFlags(flags)
 	flags.StringVar(&o.OperatorImage, "operator-image", "",
 		"this operator's own image; an init container of each instance takes the instance manager from it (required)")
 	flags.StringVar(&o.OperatorImagePullPolicy, "operator-image-pull-policy", string(corev1.PullIfNotPresent),
@@ -96,6 +99,10 @@ func (o *Options) Validate() error {
 
 	if o.DefaultPostgresImage == "" {
 		errs = append(errs, errors.New("--default-postgres-image must not be empty"))
+	}
+
+	if err := o.Databases.validate(); err != nil {
+		errs = append(errs, err)
 	}
 
 	policies := []string{string(corev1.PullAlways), string(corev1.PullIfNotPresent), string(corev1.PullNever)}

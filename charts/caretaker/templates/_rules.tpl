@@ -10,6 +10,7 @@
   resources: [events]
   verbs: [create, patch, update]
 {{ include "caretaker.rules.cluster" . }}
+{{ include "caretaker.rules.databases" . }}
 {{ include "caretaker.rules.applications" . }}
 {{ include "caretaker.rules.webapp" . }}
 {{ include "caretaker.rules.appconfig" . }}
@@ -38,6 +39,30 @@
 - apiGroups: [monitoring.coreos.com]
   resources: [podmonitors]
   verbs: [get, list, create, patch, delete]
+{{- end -}}
+
+{{/* PostgreSQL, MySQL and Database. */}}
+{{- define "caretaker.rules.databases" -}}
+- apiGroups: [database.caretaker.dev]
+  resources: [postgresqls, mysqls]
+  verbs: [get, list, watch]
+- apiGroups: [database.caretaker.dev]
+  resources: [postgresqls/status, mysqls/status]
+  verbs: [get, patch, update]
+# Of a Database the finalizer is written.
+- apiGroups: [postgresql.caretaker.dev]
+  resources: [databases]
+  verbs: [get, list, watch, patch]
+- apiGroups: [postgresql.caretaker.dev]
+  resources: [databases/status]
+  verbs: [get, patch, update]
+# The Clusters that PostgreSQLs and Databases are compiled to.
+- apiGroups: [postgresql.caretaker.dev]
+  resources: [clusters]
+  verbs: [create, patch, delete]
+- apiGroups: [postgresql.caretaker.dev]
+  resources: [scheduledbackups]
+  verbs: [get, create, patch, delete]
 {{- end -}}
 
 {{/* What application kinds are made of. */}}
@@ -81,7 +106,8 @@
 
 {{/* The kinds that users write, for the roles view and edit: plurals by group, those with a scale apart. */}}
 {{- define "caretaker.kinds" -}}
-postgresql.caretaker.dev: {plurals: [clusters], scaled: [clusters], readOnly: [clusterterms]}
+postgresql.caretaker.dev: {plurals: [clusters, databases], scaled: [clusters], readOnly: [clusterterms]}
+database.caretaker.dev: {plurals: [postgresqls, mysqls], scaled: [postgresqls, mysqls]}
 apps.caretaker.dev: {plurals: [webapps], scaled: [webapps]}
 config.caretaker.dev: {plurals: [appconfigs]}
 {{- end -}}

@@ -32,8 +32,8 @@ func Secrets(in Input) []Object {
 	add(naming.SecretCA(name), corev1.SecretTypeOpaque, in.Certificates.CA)
 	add(naming.SecretServer(name), corev1.SecretTypeTLS, in.Certificates.Server)
 	add(naming.SecretReplication(name), corev1.SecretTypeTLS, in.Certificates.Replication)
-	add(naming.SecretApp(name), corev1.SecretTypeBasicAuth, connectionData(in.Cluster, in.App))
-	add(naming.SecretSuperuser(name), corev1.SecretTypeBasicAuth, connectionData(in.Cluster, in.Superuser))
+	add(naming.SecretApp(name), corev1.SecretTypeBasicAuth, ConnectionData(in.Cluster, in.App))
+	add(naming.SecretSuperuser(name), corev1.SecretTypeBasicAuth, ConnectionData(in.Cluster, in.Superuser))
 
 	return objects
 }
@@ -47,9 +47,9 @@ func newSecret(in Input, name string, kind corev1.SecretType, data map[string][]
 	}
 }
 
-// connectionData is everything that an application may want to connect with. The keys are CloudNativePG's where both
+// ConnectionData is everything that an application may want to connect with. The keys are CloudNativePG's where both
 // have them.
-func connectionData(cluster *v1.Cluster, credentials *Credentials) map[string][]byte {
+func ConnectionData(cluster *v1.Cluster, credentials *Credentials) map[string][]byte {
 	if credentials == nil {
 		return nil
 	}

@@ -1,0 +1,52 @@
+package controllers
+
+import (
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/caretaker-dev/caretaker/internal/database"
+	"github.com/caretaker-dev/caretaker/internal/instanceclient"
+	"github.com/caretaker-dev/caretaker/internal/mysql"
+	"github.com/caretaker-dev/caretaker/internal/operator"
+	"github.com/caretaker-dev/caretaker/internal/postgresql"
+	"github.com/caretaker-dev/caretaker/internal/postgresql/shortform"
+)
+
+func serverDefaults(o operator.Options) shortform.Defaults {
+	return shortform.Defaults{Version: o.Databases.Version, Images: o.Databases.Images, StorageClass: o.Databases.StorageClass}
+}
+
+func setupPostgreSQL(manager ctrl.Manager, o operator.Options, clk clock.Clock) error {
+	return postgresql.SetupWithManager(manager, postgresql.Options{
+		Defaults:                postgresql.Defaults{Defaults: serverDefaults(o), Destination: o.Databases.Destination},
+		Clock:                   clk,
+		Recorder:                manager.GetEventRecorder(recorder),
+		Registerer:              metrics.Registry,
+		MaxConcurrentReconciles: o.MaxConcurrentReconciles,
+	})
+}
+
+func setupDatabase(manager ctrl.Manager, o operator.Options, clk clock.Clock) error {
+	return database.SetupWithManager(manager, database.Options{
+		Defaults:                database.Defaults{Defaults: serverDefaults(o), Replicas: o.Databases.Replicas, Storage: o.Databases.Storage},
+		Instances:               instanceclient.New(clk),
+		Clock:                   clk,
+		Recorder:                manager.GetEventRecorder(recorder),
+		Registerer:              metrics.Registry,
+		MaxConcurrentReconciles: o.MaxConcurrentReconciles,
+	})
+}
+
+func setupMySQL(manager ctrl.Manager, o operator.Options, clk clock.Clock) error {
+	return mysql.SetupWithManager(manager, mysql.Options{
+		Defaults: mysql.Defaults{
+			Version: o.Databases.MySQLVersion, Images: o.Databases.MySQLImages, StorageClass: o.Databases.StorageClass,
+			OperatorImage: o.OperatorImage, PullPolicy: o.OperatorImagePullPolicy,
+		},
+		Clock:                   clk,
+		Recorder:                manager.GetEventRecorder(recorder),
+		Registerer:              metrics.Registry,
+		MaxConcurrentReconciles: o.MaxConcurrentReconciles,
+	})
+}

@@ -1,0 +1,250 @@
+package mysql
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
+	"github.com/caretaker-dev/caretaker/internal/apply/owned"
+	"github.com/caretaker-dev/caretaker/internal/conditions"
+	"github.com/caretaker-dev/caretaker/internal/mysqld"
+	"github.com/caretaker-dev/caretaker/internal/naming"
+)
+
+const source = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
+
+func newView(replicas int32, members ...mysqld.Member) View {
+	v := View{
+		Now: time.Unix(0, 0),
+		Object: &databasev1.MySQL{
+			ObjectMeta: metav1.ObjectMeta{Name: "shop-db", Namespace: "shop", UID: "11111111-2222-3333-4444-555555555555", Generation: 1},
+			Spec:       databasev1.MySQLSpec{Version: "9.7", Storage: "10Gi", Replicas: &replicas, DeletionPolicy: databasev1.DeletionPolicyRetain},
+		},
+		Defaults: Defaults{Version: "9.7", Images: map[string]string{"9.7": "mysql:9.7"}, OperatorImage: "caretaker:1"},
+		Owned:    owned.Objects{}, Pods: map[string]*corev1.Pod{}, Volumes: map[string]*corev1.PersistentVolumeClaim{},
+		NewPassword: func() string { return "secret" },
+	}
+
+	for i, m := range members {
+		if m.State == "" {
+			continue // no pod
+		}
+
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+			Name: naming.Instance("shop-db", i), Annotations: map[string]string{mysqld.AnnotationMember: m.Encode()},
+		}}
+		if m.State == mysqld.StateOnline {
+			pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+		}
+
+		v.Pods[pod.Name] = pod
+	}
+
+	return v
+}
+
+func online(role string) mysqld.Member {
+	return mysqld.Member{Run: "r", State: mysqld.StateOnline, Role: role}
+}
+
+func waitingWith(gtids string) mysqld.Member {
+	return mysqld.Member{Run: "run", State: mysqld.StateWaiting, GTIDs: gtids, Message: "in no group"}
+}
+
+// TestGroup: who begins a group, and what is told.
+func TestGroup(t *testing.T) {
+	t.Parallel()
+
+	starting := mysqld.Member{Run: "r", State: mysqld.StateStarting, Message: "mysqld is starting"}
+	joining := mysqld.Member{Run: "r", State: mysqld.StateJoining, Message: "catching up"}
+	gone := mysqld.Member{}
+
+	for name, tc := range map[string]struct {
+		members []mysqld.Member
+		change  func(*View)
+		begins  string
+		kind    conditions.Kind
+		message string
+	}{
+		"ready":              {members: []mysqld.Member{online("replica"), online("primary"), online("replica")}, kind: conditions.Done, message: "3 of 3"},
+		"alone":              {members: []mysqld.Member{online("primary")}, kind: conditions.Done, message: "1 of 1"},
+		"no primary for now": {members: []mysqld.Member{online("replica"), gone, online("replica")}, kind: conditions.Waiting, message: "choose a primary"},
+		"new":                {members: []mysqld.Member{waitingWith(""), waitingWith(""), waitingWith("")}, begins: "shop-db-0", kind: conditions.Waiting},
+		"new and alone":      {members: []mysqld.Member{waitingWith("")}, begins: "shop-db-0", kind: conditions.Waiting},
+		"after an outage, the one with all": {
+			members: []mysqld.Member{waitingWith(source + ":1-5"), waitingWith(source + ":1-7"), waitingWith(source + ":1-6")},
+			begins:  "shop-db-1", kind: conditions.Waiting,
+		},
+		"after an outage, the first of several with all": {
+			members: []mysqld.Member{waitingWith(source + ":1-5"), waitingWith(source + ":1-7"), waitingWith(source + ":1-7")},
+			begins:  "shop-db-1", kind: conditions.Waiting,
+		},
+		"one has not told": {members: []mysqld.Member{waitingWith(source + ":1-5"), waitingWith(source + ":1-7"), starting}, kind: conditions.Waiting, message: "shop-db-"},
+		"one is gone":      {members: []mysqld.Member{waitingWith(source + ":1-5"), waitingWith(source + ":1-7"), gone}, kind: conditions.Waiting, message: "shop-db-"},
+		"one is joining":   {members: []mysqld.Member{waitingWith(""), joining, waitingWith("")}, kind: conditions.Waiting},
+		"others join by themselves": {
+			members: []mysqld.Member{online("primary"), waitingWith(""), waitingWith("")}, kind: conditions.Waiting, message: "1 of 3 members ready",
+		},
+		"none has all": {
+			members: []mysqld.Member{waitingWith(source + ":1-5"), waitingWith(source + ":1-4:9"), waitingWith("")},
+			kind:    conditions.Stalled, message: AnnotationBeginWith,
+		},
+		"the user chooses": {
+			members: []mysqld.Member{waitingWith(source + ":1-5"), waitingWith(source + ":1-4:9"), gone},
+			change:  func(v *View) { v.Object.Annotations = map[string]string{AnnotationBeginWith: "shop-db-1"} },
+			begins:  "shop-db-1", kind: conditions.Waiting,
+		},
+		"the user cannot choose against a group": {
+			members: []mysqld.Member{online("primary"), waitingWith(""), waitingWith("")},
+			change:  func(v *View) { v.Object.Annotations = map[string]string{AnnotationBeginWith: "shop-db-1"} },
+			kind:    conditions.Waiting,
+		},
+		"ordered already": {
+			members: []mysqld.Member{waitingWith("")},
+			change:  func(v *View) { v.Pods["shop-db-0"].Annotations[mysqld.AnnotationBegin] = "run" },
+			kind:    conditions.Waiting, message: "shop-db-0 to begin",
+		},
+		"ordered for an earlier run": {
+			members: []mysqld.Member{waitingWith("")},
+			change:  func(v *View) { v.Pods["shop-db-0"].Annotations[mysqld.AnnotationBegin] = "before" },
+			begins:  "shop-db-0", kind: conditions.Waiting,
+		},
+		"cannot be read": {members: []mysqld.Member{waitingWith("x:5-1")}, kind: conditions.Stalled, message: "cannot be read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			v := newView(int32(len(tc.members)), tc.members...) //nolint:gosec // a few
+			if tc.change != nil {
+				tc.change(&v)
+			}
+
+			begin, outcome := v.group()
+
+			got := ""
+			if begin != nil {
+				got = begin.Pod
+			}
+
+			if got != tc.begins || outcome.Kind != tc.kind || !strings.Contains(outcome.Message, tc.message) {
+				t.Errorf("begins: %q, outcome %+v\nwant %q, kind %v, %q", got, outcome, tc.begins, tc.kind, tc.message)
+			}
+		})
+	}
+}
+
+// settled is a view whose objects are as they should be.
+func settled(t *testing.T, replicas int32, members ...mysqld.Member) View {
+	t.Helper()
+
+	v := newView(replicas, members...)
+
+	for _, change := range Decide(v).Changes {
+		apply, ok := change.(owned.Apply)
+		if !ok {
+			t.Fatalf("%s is no creation", change)
+		}
+
+		v.Owned[owned.Key{Kind: apply.Object.GetObjectKind().GroupVersionKind().Kind, Name: apply.Object.GetName()}] = apply.Object
+	}
+
+	return v
+}
+
+func TestDecide(t *testing.T) {
+	t.Parallel()
+
+	three := []mysqld.Member{online("primary"), online("replica"), online("replica")}
+
+	v := settled(t, 3, three...)
+	if plan := Decide(v); len(plan.Changes) > 0 || plan.Outcome.Kind != conditions.Done || plan.Status.Primary != "shop-db-0" || plan.Status.ReadyReplicas != 3 {
+		t.Errorf("everything is as it should be: %v, %+v, %+v", plan.Changes, plan.Outcome, plan.Status)
+	}
+
+	for name, tc := range map[string]struct {
+		change  func(*View)
+		changes string
+		reason  string
+	}{
+		"another operator restarts nothing": {change: func(v *View) { v.Defaults.OperatorImage = "caretaker:2" }, reason: databasev1.ReasonReady},
+		"another image of the chart restarts nothing": {
+			change: func(v *View) { v.Defaults.Images["9.7"] = "mysql:9.7.5" }, reason: databasev1.ReasonReady,
+		},
+		"a new size grows volumes, and leaves the template": {
+			change: func(v *View) {
+				v.Object.Spec.Storage = "20Gi"
+				claim := claim(input{object: v.Object, templateStorage: "10Gi"})
+				claim.Name = "data-shop-db-0"
+				v.Volumes[claim.Name] = &claim
+			},
+			changes: "update PersistentVolumeClaim data-shop-db-0", reason: databasev1.ReasonRollingUpdate,
+		},
+		"another series is refused":    {change: func(v *View) { v.Object.Spec.Version = "8.4" }, reason: databasev1.ReasonMajorVersionChange},
+		"a series that is not pinned":  {change: func(v *View) { v.Object.Spec.Version = "" }, reason: databasev1.ReasonReady},
+		"more memory is rolled out":    {change: moreMemory, changes: "update StatefulSet shop-db", reason: databasev1.ReasonRollingUpdate},
+		"a lost service is made again": {change: func(v *View) { delete(v.Owned, owned.Key{Kind: "Service", Name: "shop-db-rw"}) }, changes: "create Service shop-db-rw", reason: databasev1.ReasonRollingUpdate},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			v := settled(t, 3, three...)
+			tc.change(&v)
+			plan := Decide(v)
+
+			var changes []string
+			for _, change := range plan.Changes {
+				changes = append(changes, change.String())
+			}
+
+			if got := strings.Join(changes, ", "); got != tc.changes || plan.Outcome.Reason != tc.reason {
+				t.Errorf("changes: %q, outcome %+v\nwant %q and %s", got, plan.Outcome, tc.changes, tc.reason)
+			}
+		})
+	}
+}
+
+func moreMemory(v *View) {
+	v.Object.Spec.Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("2Gi")}
+}
+
+func TestImageMustBeConfigured(t *testing.T) {
+	t.Parallel()
+
+	v := newView(1)
+	v.Object.Spec.Version = "8.4"
+
+	plan := Decide(v)
+	if plan.Outcome.Kind != conditions.Stalled || plan.Outcome.Reason != databasev1.ReasonImageNotConfigured || len(plan.Changes) > 0 {
+		t.Errorf("outcome %+v, changes %v", plan.Outcome, plan.Changes)
+	}
+}
+
+// TestStatefulSet: what the promises rest on.
+func TestStatefulSet(t *testing.T) {
+	t.Parallel()
+
+	v := settled(t, 3)
+	set, ok := v.Owned[owned.Key{Kind: "StatefulSet", Name: "shop-db"}].(*appsv1.StatefulSet)
+
+	if !ok {
+		t.Fatal("there is no StatefulSet")
+	}
+
+	if set.Spec.PodManagementPolicy != appsv1.ParallelPodManagement {
+		t.Error("members that start one after the other never come back from an outage")
+	}
+
+	if policy := set.Spec.PersistentVolumeClaimRetentionPolicy; policy.WhenDeleted != "Retain" || policy.WhenScaled != "Retain" {
+		t.Errorf("volumes are not retained: %+v", policy)
+	}
+
+	if g := group("shop", "shop-db"); g != group("shop", "shop-db") || g == group("shop", "other") || len(g) != 36 {
+		t.Errorf("the group is %q", g)
+	}
+}
