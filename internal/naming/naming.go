@@ -88,6 +88,7 @@ func AnnotationConfig(application string) string { return "caretaker.dev/config-
 
 // ConfigOf is the ConfigMap with an application's configuration, and the Secret with what is secret of it.
 func ConfigOf(application string) string { return application + "-config" }
+
 // MaxMySQLMembers is how many members a group can have: Group Replication's own limit.
 const MaxMySQLMembers = 9
 

@@ -14,9 +14,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"k8s.io/utils/clock"
 
+	"github.com/caretaker-dev/caretaker/internal/archive/internal/pgserver"
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
-	"github.com/caretaker-dev/caretaker/internal/archive/internal/pgserver"
 )
 
 // site is a real server that archives into a directory store with cp, so that only this package is under test.
