@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"os"
 	"testing"
 	"time"
@@ -101,7 +102,8 @@ func (w *world) installPodMonitors(t *testing.T) {
 	}
 
 	t.Cleanup(func() {
-		if err := w.server.Client.Delete(t.Context(), crd); client.IgnoreNotFound(err) != nil {
+		// The test's own context is over.
+		if err := w.server.Client.Delete(context.WithoutCancel(t.Context()), crd); client.IgnoreNotFound(err) != nil {
 			t.Errorf("remove the kind: %v", err)
 		}
 	})
