@@ -216,6 +216,8 @@ func azureError(op, key string, err error) error {
 	}
 
 	switch {
+	case bloberror.HasCode(err, bloberror.ContainerNotFound, bloberror.ContainerBeingDeleted):
+		return fmt.Errorf("%s %s: %w", op, key, ErrNoBucket)
 	case response.StatusCode == http.StatusNotFound:
 		return fmt.Errorf("%s %s: %w (%s)", op, key, ErrNotFound, response.ErrorCode)
 	case response.StatusCode == http.StatusPreconditionFailed,

@@ -74,6 +74,10 @@ func (d *dir) write(op, key string, body []byte, place func(from, to string) err
 	target := d.path(key)
 	folder := filepath.Dir(target)
 
+	if _, err := os.Stat(d.root); err != nil {
+		return d.missing(dirError(op, key, err))
+	}
+
 	if err := makeFolder(d.root, folder); err != nil {
 		return dirError(op, key, err)
 	}
@@ -145,7 +149,7 @@ func (d *dir) GetRange(_ context.Context, key string, offset, length int64) (io.
 
 	file, err := os.Open(d.path(key))
 	if err != nil {
-		return nil, dirError("get", key, err)
+		return nil, d.missing(dirError("get", key, err))
 	}
 
 	info, err := file.Stat()
@@ -182,10 +186,23 @@ func (d *dir) Head(_ context.Context, key string) (Info, error) {
 	}
 
 	if err != nil {
-		return Info{}, dirError("head", key, err)
+		return Info{}, d.missing(dirError("head", key, err))
 	}
 
 	return dirInfo(key, info), nil
+}
+
+// missing turns "no such object" into "no such bucket" where the directory itself is gone, as when its volume is not mounted.
+func (d *dir) missing(err error) error {
+	if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+
+	if _, statErr := os.Stat(d.root); statErr != nil {
+		return fmt.Errorf("directory %s: %w", d.root, ErrNoBucket)
+	}
+
+	return err
 }
 
 func dirInfo(key string, info fs.FileInfo) Info {
@@ -229,7 +246,7 @@ func (d *dir) walk(ctx context.Context, folder string, filter walkFilter, yield 
 
 	entries, err := os.ReadDir(d.path(folder))
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) && folder != "" {
+		if errors.Is(err, fs.ErrNotExist) && folder != "" && d.missing(ErrNotFound) == ErrNotFound { //nolint:errorlint // unchanged
 			return true
 		}
 

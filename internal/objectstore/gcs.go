@@ -158,7 +158,11 @@ func gcsError(op, key string, err error) error {
 		return nil
 	}
 
-	if errors.Is(err, storage.ErrObjectNotExist) || errors.Is(err, storage.ErrBucketNotExist) {
+	if errors.Is(err, storage.ErrBucketNotExist) || op == "list" && errors.Is(err, storage.ErrObjectNotExist) {
+		return fmt.Errorf("%s %s: %w", op, key, ErrNoBucket)
+	}
+
+	if errors.Is(err, storage.ErrObjectNotExist) {
 		return fmt.Errorf("%s %s: %w", op, key, ErrNotFound)
 	}
 
@@ -171,6 +175,10 @@ func gcsError(op, key string, err error) error {
 
 	switch api.Code {
 	case http.StatusNotFound:
+		if op == "list" || op == "put" {
+			return fmt.Errorf("%s %s: %w", op, key, ErrNoBucket)
+		}
+
 		return fmt.Errorf("%s %s: %w", op, key, ErrNotFound)
 	case http.StatusPreconditionFailed:
 		return fmt.Errorf("%s %s: %w", op, key, ErrExists)

@@ -12,6 +12,8 @@ import (
 type Capabilities struct {
 	// PutIfAbsent really refuses to replace an object. Some stores take the condition and ignore it.
 	PutIfAbsent bool `json:"putIfAbsent"`
+	// Delete is allowed. Without it nothing can expire, which may be meant: object lock.
+	Delete bool `json:"delete"`
 }
 
 // Probe writes, reads, lists and removes an object under "probe/" and says what the store can do. An error says what it
@@ -25,7 +27,10 @@ func Probe(ctx context.Context, store Store) (found Capabilities, err error) {
 	}
 
 	defer func() {
-		if deleteErr := store.Delete(context.WithoutCancel(ctx), key); deleteErr != nil && err == nil {
+		deleteErr := store.Delete(context.WithoutCancel(ctx), key)
+		found.Delete = deleteErr == nil
+
+		if deleteErr != nil && !errors.Is(deleteErr, ErrDenied) && err == nil {
 			err = fmt.Errorf("delete: %w", deleteErr)
 		}
 	}()

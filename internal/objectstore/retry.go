@@ -33,7 +33,7 @@ func isFinal(ctx context.Context, err error) bool {
 		return true
 	}
 
-	for _, final := range []error{ErrNotFound, ErrExists, ErrDenied, ErrFull, ErrInvalid} {
+	for _, final := range []error{ErrNotFound, ErrNoBucket, ErrExists, ErrDenied, ErrFull, ErrInvalid} {
 		if errors.Is(err, final) {
 			return true
 		}

@@ -226,6 +226,10 @@ func s3Error(op, key string, err error) error {
 
 	switch response.HTTPStatusCode() {
 	case http.StatusNotFound:
+		if code == "NoSuchBucket" {
+			return fmt.Errorf("%s %s: %w", op, key, ErrNoBucket)
+		}
+
 		return fmt.Errorf("%s %s: %w (%s)", op, key, ErrNotFound, cmp.Or(code, "404"))
 	case http.StatusPreconditionFailed:
 		return fmt.Errorf("%s %s: %w", op, key, ErrExists)

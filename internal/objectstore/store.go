@@ -14,8 +14,11 @@ import (
 // What a store may answer. Errors wrap at most one of them; an error without one may go away by itself (the network, an
 // overloaded store), and Open's stores have retried it for a while already.
 var (
-	// ErrNotFound is the store's own word that there is no such object, or no such bucket for List.
+	// ErrNotFound is the store's own word that there is no such object.
 	ErrNotFound = errors.New("no such object")
+	// ErrNoBucket is the store's own word that there is no such bucket or container: it says nothing about objects. Head of S3 and
+	// of GCS cannot tell it from ErrNotFound; GetRange of S3 and Azure, and List, can.
+	ErrNoBucket = errors.New("no such bucket")
 	// ErrExists is PutIfAbsent's refusal: an object is there already.
 	ErrExists = errors.New("the object exists already")
 	// ErrDenied is a refusal that only a person ends: credentials, permissions, a clock that is wrong.

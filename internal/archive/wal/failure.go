@@ -28,6 +28,7 @@ func reasonOf(err error) string {
 		{objectstore.ErrDenied, ReasonDenied},
 		{objectstore.ErrFull, ReasonFull},
 		{objectstore.ErrInvalid, ReasonFailed},
+		{objectstore.ErrNoBucket, ReasonNoBucket},
 		{objectstore.ErrNotFound, ReasonFailed},
 	} {
 		if errors.Is(err, known.err) {

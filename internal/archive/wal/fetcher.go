@@ -152,7 +152,7 @@ func (f *fetcher) obtain(ctx context.Context, name string) (isHit bool, err erro
 
 // isAnswer says whether an error is the store's last word.
 func isAnswer(err error) bool {
-	for _, last := range []error{objectstore.ErrNotFound, objectstore.ErrInvalid, ErrDamaged, ErrNothingArchived, syscall.ENOSPC} {
+	for _, last := range []error{objectstore.ErrNotFound, objectstore.ErrNoBucket, objectstore.ErrInvalid, ErrDamaged, ErrNothingArchived, syscall.ENOSPC} {
 		if errors.Is(err, last) {
 			return true
 		}

@@ -58,6 +58,8 @@ const (
 	ReasonUnreachable = "StoreUnreachable"
 	// ReasonDenied needs a person: credentials, permissions, the clock.
 	ReasonDenied = "AccessDenied"
+	// ReasonNoBucket is a bucket, container or directory that does not exist.
+	ReasonNoBucket = "NoSuchBucket"
 	// ReasonFull is a store without room.
 	ReasonFull = "StoreFull"
 	// ReasonDifferent is other content under the same name.
