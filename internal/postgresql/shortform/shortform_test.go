@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
@@ -126,6 +127,31 @@ func TestCluster(t *testing.T) {
 	}
 }
 
+// TestImageOfTheClusterStays: neither the operator's configuration nor another minor on the Cluster changes it.
+func TestImageOfTheClusterStays(t *testing.T) {
+	t.Parallel()
+
+	cluster := made(t, wish(), func(c *v1.Cluster) { c.Spec.ImageName = "postgres:17.9" })
+	changed := defaults()
+	changed.Images["17"] = "postgres:17.10"
+
+	for _, change := range wish().Decide(changed, cluster).Changes {
+		apply, ok := change.(owned.Apply)
+		if !ok {
+			t.Fatalf("the change is %T", change)
+		}
+
+		u, err := diff.Unstructured(apply.Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		if image, _, _ := unstructured.NestedString(u.Object, "spec", "imageName"); image != "postgres:17.9" {
+			t.Errorf("the Cluster gets the image %s", image)
+		}
+	}
+}
+
 func TestDecide(t *testing.T) {
 	t.Parallel()
 
@@ -147,7 +173,6 @@ func TestDecide(t *testing.T) {
 		"what others set on the Cluster stays": {
 			cluster: []func(*v1.Cluster){ready, func(c *v1.Cluster) {
 				c.Spec.PostgreSQL.Parameters = map[string]string{"work_mem": "8MB"}
-				c.Spec.ImageName = "postgres:17.9"
 			}},
 			outcome: conditions.Outcome{Kind: conditions.Done, Reason: "Ready"},
 		},
