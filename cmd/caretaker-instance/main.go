@@ -19,8 +19,7 @@ func main() { os.Exit(command.Run(newCommand(), "caretaker-instance")) }
 
 func newCommand() *cobra.Command {
 	return command.Root("caretaker-instance", "PID 1 of a database pod, and its helpers",
-		newInstanceCommand(), newMySQLCommand(), newInstallCommand(), newStatusCommand(), newWatchdogCommand(), newVersionCommand())
-		newInstanceCommand(), newInstallCommand(), newStatusCommand(), newWatchdogCommand(), newVersionCommand(),
+		newInstanceCommand(), newMySQLCommand(), newInstallCommand(), newStatusCommand(), newWatchdogCommand(), newVersionCommand(),
 		newWALPushCommand(), newWALFetchCommand(), newWALListCommand())
 }
 
