@@ -89,6 +89,10 @@ break: ## Break the quick start's PostgreSQL and watch (a menu, or FAULT=kill-po
 bench-failover: ## Measure the gaps that faults make, RUNS=5 of each, and write them into docs/benchmarks.md
 	@hack/chaos.sh bench
 
+.PHONY: bench-wal
+bench-wal: ## Measure how fast WAL goes to an S3 store on this machine and comes back (MIB=2048)
+	@hack/bench-wal.sh
+
 .PHONY: bench-apply
 bench-apply: ## Measure the time from apply to three ready instances
 	@hack/bench-apply.sh

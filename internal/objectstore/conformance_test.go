@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
-	"github.com/caretaker-dev/caretaker/test/internal/stores"
+	"github.com/caretaker-dev/caretaker/internal/objectstore/stores"
 )
 
 // Every driver passes these, against the real server.

@@ -89,8 +89,7 @@ func (*gcsStore) put(ctx context.Context, object *storage.ObjectHandle, data []b
 }
 
 func (s *gcsStore) GetRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
-	// Stored as it is read: never decompressed on the way.
-	reader, err := s.bucket.Object(key).ReadCompressed(true).NewRangeReader(ctx, offset, length)
+	reader, err := s.bucket.Object(key).NewRangeReader(ctx, offset, length)
 	if err != nil {
 		return nil, gcsError("get", key, err)
 	}

@@ -12,32 +12,36 @@ import (
 	"time"
 )
 
-// newTransport is what all drivers talk through: HTTP/1.1 connections enough for parallel transfers, and limits on what an
-// attempt may wait for before a byte moves. HTTP/2 would put all transfers on one connection.
+// newTransport is what all drivers talk through.
 func newTransport(config Config) (*http.Transport, error) {
+	transport := &http.Transport{}
+
+	return transport, setTransport(transport, config)
+}
+
+// setTransport: HTTP/1.1 connections enough for parallel transfers, and limits on what an attempt may wait for before a byte
+// moves. HTTP/2 would put all transfers on one connection.
+func setTransport(transport *http.Transport, config Config) error {
 	timeouts := config.Timeouts.withDefaults()
-	transport := &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: min(10*time.Second, timeouts.Stall), KeepAlive: 15 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   min(10*time.Second, timeouts.Stall),
-		ExpectContinueTimeout: time.Second,
-		IdleConnTimeout:       60 * time.Second,
-		MaxIdleConns:          64,
-		MaxIdleConnsPerHost:   64,
-		WriteBufferSize:       128 << 10,
-		ReadBufferSize:        128 << 10,
-		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
-		// Objects come as they are stored; our own compression is none of the transport's business.
-		DisableCompression: true,
-	}
+	transport.Proxy = http.ProxyFromEnvironment
+	transport.DialContext = (&net.Dialer{Timeout: min(10*time.Second, timeouts.Stall), KeepAlive: 15 * time.Second}).DialContext
+	transport.TLSHandshakeTimeout = min(10*time.Second, timeouts.Stall)
+	transport.ExpectContinueTimeout = time.Second
+	transport.IdleConnTimeout = 60 * time.Second
+	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 64, 64
+	transport.WriteBufferSize, transport.ReadBufferSize = 128<<10, 128<<10
+	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	transport.ForceAttemptHTTP2 = false
+	// Objects come as they are stored; our own compression is none of the transport's business.
+	transport.DisableCompression = true
 
 	if config.CAFile == "" {
-		return transport, nil
+		return nil
 	}
 
 	pem, err := os.ReadFile(config.CAFile)
 	if err != nil {
-		return nil, fmt.Errorf("read the store's CA: %w", err)
+		return fmt.Errorf("read the store's CA: %w", err)
 	}
 
 	roots, err := x509.SystemCertPool()
@@ -46,12 +50,12 @@ func newTransport(config Config) (*http.Transport, error) {
 	}
 
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%w CA file %s: it holds no PEM certificate", ErrInvalid, config.CAFile)
+		return fmt.Errorf("%w CA file %s: it holds no PEM certificate", ErrInvalid, config.CAFile)
 	}
 
 	transport.TLSClientConfig.RootCAs = roots
 
-	return transport, nil
+	return nil
 }
 
 // readValue reads a credential's file: one value, white space at its ends not counted.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/md5" //nolint:gosec // what S3 checks uploads by, where buckets have object lock; no secret hangs on it
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -31,12 +32,17 @@ type s3Store struct {
 }
 
 func openS3(ctx context.Context, config Config) (Store, error) {
-	transport, err := newTransport(config)
-	if err != nil {
-		return nil, err
+	// The SDK wants a client that it can build on: AWS_CA_BUNDLE in the environment adds to it.
+	var transportErr error
+
+	httpClient := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		transportErr = errors.Join(transportErr, setTransport(t, config))
+	})
+	if transportErr != nil {
+		return nil, transportErr
 	}
 
-	loaded, err := loadAWS(ctx, config, &http.Client{Transport: transport})
+	loaded, err := loadAWS(ctx, config, httpClient)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +72,7 @@ func openS3(ctx context.Context, config Config) (Store, error) {
 	return store, nil
 }
 
-func loadAWS(ctx context.Context, config Config, client *http.Client) (aws.Config, error) {
+func loadAWS(ctx context.Context, config Config, client *awshttp.BuildableClient) (aws.Config, error) {
 	region, err := readValue(config.Credentials.RegionFile)
 	if err != nil {
 		return aws.Config{}, err

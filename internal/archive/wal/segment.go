@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
@@ -63,4 +64,16 @@ func checkSegment(name string, content []byte) (pageHeader, error) {
 	}
 
 	return header, nil
+}
+
+// IsSegment says whether a file of pg_wal holds the WAL that its name says, and is not one that was made ahead.
+func IsSegment(path string) bool {
+	content, err := readFile(path, nil)
+	if err != nil {
+		return false
+	}
+
+	_, err = checkSegment(filepath.Base(path), content)
+
+	return err == nil
 }
