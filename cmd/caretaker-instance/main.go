@@ -20,7 +20,8 @@ func main() { os.Exit(command.Run(newCommand(), "caretaker-instance")) }
 func newCommand() *cobra.Command {
 	return command.Root("caretaker-instance", "PID 1 of a database pod, and its helpers",
 		newInstanceCommand(), newMySQLCommand(), newInstallCommand(), newStatusCommand(), newWatchdogCommand(), newVersionCommand(),
-		newWALPushCommand(), newWALFetchCommand(), newWALListCommand())
+		newWALPushCommand(), newWALFetchCommand(), newWALListCommand(),
+		newBackupCommand(), newBackupsCommand(), newRestoreCommand(), newVerifyCommand(), newExpireCommand())
 }
 
 // newWatchdogCommand is what PID 1 starts beside itself; nobody else has a use for it.

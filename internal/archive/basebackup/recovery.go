@@ -38,9 +38,26 @@ func WriteRecovery(dataDir string, settings map[string]string) error {
 		return err
 	}
 
-	if err := t.write("postgresql.auto.conf", append(before, out.String()...)); err != nil {
+	if err := t.write("postgresql.auto.conf", []byte(RemoveTargets(string(before))+out.String())); err != nil {
 		return err
 	}
 
 	return t.write("recovery.signal", nil)
+}
+
+// RemoveTargets takes the settings of RecoverySettings out of a configuration file: those of an earlier recovery would get
+// in this one's way.
+func RemoveTargets(conf string) string {
+	var out strings.Builder
+
+	for line := range strings.Lines(conf) {
+		name := strings.ToLower(strings.TrimSpace(line))
+		if strings.HasPrefix(name, "recovery_target") || strings.HasPrefix(name, "restore_command") {
+			continue
+		}
+
+		out.WriteString(line)
+	}
+
+	return out.String()
 }

@@ -118,13 +118,12 @@ func (t Target) String() string {
 // RecoverySettings are what the restored server must be started with, beside recovery.signal in its data directory.
 //
 // PostgreSQL promotes at the target, and stops with an error if the WAL ends before it: nothing is promoted short of a target.
+// It also refuses to start if another target is set anywhere, even to nothing: see RemoveTargets.
 func RecoverySettings(t Target, restoreCommand string) map[string]string {
 	settings := map[string]string{
 		"restore_command":          restoreCommand,
 		"recovery_target_timeline": "latest",
 		"recovery_target_action":   "promote",
-		// An empty value turns off what an older configuration file may say.
-		"recovery_target": "", "recovery_target_time": "", "recovery_target_lsn": "", "recovery_target_xid": "", "recovery_target_name": "",
 	}
 
 	if t.Timeline != "" {

@@ -3,6 +3,7 @@ package basebackup
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -154,13 +155,24 @@ func TestRecoverySettings(t *testing.T) {
 			"recovery_target_lsn": "16/B374D848", "recovery_target_inclusive": "on", "recovery_target_timeline": "3",
 		}},
 		"immediate": {Target{Immediate: true}, map[string]string{"recovery_target": "immediate"}},
-		"end":       {Target{}, map[string]string{"recovery_target": "", "recovery_target_action": "promote"}},
+		"end":       {Target{}, map[string]string{"recovery_target_action": "promote"}},
 	} {
 		got := RecoverySettings(c.target, "fetch %f %p")
 		for key, value := range c.want {
 			if got[key] != value {
 				t.Errorf("%s: %s is %q, want %q", name, key, got[key], value)
 			}
+		}
+
+		targets := 0
+		for key := range got {
+			if key == "recovery_target" || strings.HasPrefix(key, "recovery_target_") && !slices.Contains([]string{"action", "inclusive", "timeline"}, key[16:]) {
+				targets++
+			}
+		}
+
+		if isEnd := c.target.IsEnd(); isEnd && targets != 0 || !isEnd && targets != 1 {
+			t.Errorf("%s: %d targets are set, PostgreSQL takes one", name, targets)
 		}
 	}
 }
