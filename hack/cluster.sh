@@ -23,6 +23,8 @@ export GOFLAGS="${GOFLAGS:+$GOFLAGS }-trimpath"
 POSTGRES_MAJORS=(17 15 18)
 # The images that the end-to-end tests need beside those.
 POSTGRES_VARIANTS=(17-b 17-official 17-cnpg)
+# What applications on top of a database are tested with.
+APPLICATION_IMAGES=(valkey nginx shop)
 
 helm() { go tool -modfile="$ROOT/go.tools.mod" helm "$@"; }
 

@@ -28,6 +28,7 @@ else
 fi
 
 set -- --set image.repository="${image%:*}" --set image.tag="${image##*:}"
+[ -z "$DEVCLUSTER" ] || set -- "$@" --set cache.image=caretaker.local/valkey:8
 [ -z "$default_postgres" ] || set -- "$@" --set defaultPostgresImage="$default_postgres"
 # What somebody changed by hand in the objects of the chart is the chart's again.
 helm upgrade --install caretaker charts/caretaker --force-conflicts --namespace "$NAMESPACE" --create-namespace --wait --timeout 5m "$@" ${databases[@]+"${databases[@]}"} ${HELM_ARGS:-}

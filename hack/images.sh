@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the development images named on the command line and loads them into the development cluster: a major version of
-# PostgreSQL (17), a variant of it (17-b), one in the layout of others' images (17-official, 17-cnpg), mysql, or valkey.
+# PostgreSQL (17), a variant of it (17-b), one in the layout of others' images (17-official, 17-cnpg), mysql, valkey,
+# nginx, or shop (the backend of the demonstration shop).
 set -euo pipefail
 # shellcheck source=hack/cluster.sh
 source "$(dirname "$0")/cluster.sh"
@@ -11,7 +12,15 @@ archives=()
 for image in "$@"; do
   archive=$(images_dir)/postgresql-$image.tar
   case $image in
-    mysql | valkey)
+    shop)
+      # The backend of the demonstration shop is a program of ours.
+      archive=$(images_dir)/shop.tar
+      CGO_ENABLED=0 go build -trimpath -ldflags=-s -o bin/shop ./test/demo/shop
+      bin/images program --name shop --binary bin/shop --out "$archive"
+      archives+=("$archive")
+      continue
+      ;;
+    mysql | valkey | nginx)
       archive=$(images_dir)/$image.tar
       bin/images "$image" --out "$archive"
       archives+=("$archive")

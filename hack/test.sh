@@ -100,6 +100,7 @@ if { wants e2e || wants chaos; } && [ -n "$nodes" ]; then
   if [ -n "$DEVCLUSTER" ]; then
     step "Start three nodes" bin/devcluster up
     step "Database images" hack/images.sh "${POSTGRES_MAJORS[@]}" "${POSTGRES_VARIANTS[@]}" mysql
+    step "Images of applications" hack/images.sh "${APPLICATION_IMAGES[@]}"
   fi
   step "Install the operator" hack/deploy.sh
   if wants e2e; then try "End-to-end tests" e2e; fi

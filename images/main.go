@@ -22,6 +22,8 @@ const usage = `Usage:
   images postgresql --major 15|17|18 --out FILE.tar [--like official|cnpg] [--variant NAME] [--tag NAME]…
   images mysql --out FILE.tar [--tag NAME]…
   images valkey --out FILE.tar [--tag NAME]…
+  images nginx --out FILE.tar [--tag NAME]…
+  images program --name NAME --out FILE.tar --binary FILE [--tag NAME]…
 
 Common flags:
   --tag NAME      a further name for the image (repository:tag); may be repeated
@@ -58,6 +60,7 @@ type options struct {
 	major            int
 	variant          recipe.Variant
 	binary, instance string
+	name             string
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -83,6 +86,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return opts.builder.Image(ctx, recipe.MySQL(), recipe.Variant{}, opts.output)
 	case "valkey":
 		return opts.builder.Image(ctx, recipe.Valkey(), recipe.Variant{}, opts.output)
+	case "nginx":
+		return opts.builder.Image(ctx, recipe.Nginx(), recipe.Variant{}, opts.output)
+	case "program":
+		return opts.builder.Program(ctx, opts.name, opts.binary, opts.output)
 	default:
 		from, err := recipe.PostgreSQL(opts.major)
 		if err != nil {
@@ -117,7 +124,11 @@ func parse(command string, args []string, stderr io.Writer) (options, error) {
 		flags.IntVar(&opts.major, "major", 17, "")
 		flags.StringVar(&like, "like", "", "")
 		flags.StringVar(&opts.variant.Name, "variant", "", "")
-	case "mysql", "valkey":
+	case "program":
+		flags.StringVar(&opts.name, "name", "", "")
+		flags.StringVar(&opts.binary, "binary", "", "")
+		required["name"], required["binary"] = &opts.name, &opts.binary
+	case "mysql", "valkey", "nginx":
 	case "-h", "-help", "--help", "help":
 		return opts, flag.ErrHelp
 	default:
@@ -126,7 +137,7 @@ func parse(command string, args []string, stderr io.Writer) (options, error) {
 	if err := flags.Parse(args); err != nil {
 		return opts, err
 	}
-	for _, name := range []string{"out", "binary", "instance"} {
+	for _, name := range []string{"out", "name", "binary", "instance"} {
 		if value, ok := required[name]; ok && *value == "" {
 			return opts, fmt.Errorf("%w: --%s is missing", errUsage, name)
 		}

@@ -30,6 +30,8 @@ func All(o operator.Options, clk clock.Clock) operator.Setup {
 		{"PostgreSQL", setupPostgreSQL},
 		{"Database", setupDatabase},
 		{"MySQL", setupMySQL},
+		{"AppStack", setupAppStack},
+		{"EcommercePlatform", setupEcommercePlatform},
 	}
 
 	return func(manager ctrl.Manager) error {

@@ -18,6 +18,15 @@ const (
 	// LabelPostgreSQL is the label that existing manifests select a Cluster's pods by.
 	LabelPostgreSQL = "postgresql"
 
+	// LabelAppStack and LabelEcommercePlatform are on what belongs to one directly, LabelStack on all that is below an
+	// AppStack, pods included, with the part of it in LabelComponent.
+	LabelAppStack          = "caretaker.dev/appstack"
+	LabelEcommercePlatform = "caretaker.dev/ecommerceplatform"
+	LabelStack             = "caretaker.dev/stack"
+	LabelComponent         = "app.kubernetes.io/component"
+	// LabelPlatform is the label that existing manifests select everything of an EcommercePlatform by.
+	LabelPlatform = "platform"
+
 	// LabelManagedBy has the value ManagedBy on everything that the operator makes; its caches hold nothing else of kinds
 	// that others have, too.
 	LabelManagedBy = "app.kubernetes.io/managed-by"
@@ -48,6 +57,9 @@ const (
 	// AnnotationMounts on a pod names the versions of the mounted passwords that its kubelet was last asked to look for: it
 	// looks at once when a pod changes, and within a minute or two when not.
 	AnnotationMounts = "caretaker.dev/mounts"
+	// AnnotationConfigHash on a cache's pod is the hash of the configuration that it was started with.
+	AnnotationConfigHash = "caretaker.dev/config-hash"
+
 	// AnnotationDatabaseHash on a pod of an application is the hash of the credentials that it was started with.
 	AnnotationDatabaseHash = "caretaker.dev/database-hash"
 	// AnnotationConfigVersion on the objects of an AppConfig is the version that they hold.
@@ -59,6 +71,9 @@ const (
 	AnnotationImage = "caretaker.dev/image"
 	AnnotationMajor = "caretaker.dev/major"
 )
+
+// FinalizerOrderedDeletion keeps an object until what belongs to it has been deleted in order.
+const FinalizerOrderedDeletion = "caretaker.dev/ordered-deletion"
 
 // Roles, the values of LabelRole.
 const (

@@ -20,6 +20,7 @@ import (
 	caretakerappsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
 	configv1 "github.com/caretaker-dev/caretaker/api/config/v1"
 	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
+	platformv1 "github.com/caretaker-dev/caretaker/api/platform/v1"
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/naming"
 )
@@ -33,6 +34,7 @@ func newScheme() (*runtime.Scheme, error) {
 		databasev1.AddToScheme,
 		caretakerappsv1.AddToScheme,
 		configv1.AddToScheme,
+		platformv1.AddToScheme,
 		appsv1.AddToScheme,
 		autoscalingv2.AddToScheme,
 		networkingv1.AddToScheme,

@@ -20,6 +20,7 @@ import (
 	caretakerappsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
 	configv1 "github.com/caretaker-dev/caretaker/api/config/v1"
 	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
+	platformv1 "github.com/caretaker-dev/caretaker/api/platform/v1"
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 )
 
@@ -36,6 +37,7 @@ func own() map[schema.GroupVersion][]string {
 		databasev1.GroupVersion:      {"postgresqls", "mysqls"},
 		caretakerappsv1.GroupVersion: {"webapps"},
 		configv1.GroupVersion:        {"appconfigs"},
+		platformv1.GroupVersion:      {"appstacks", "ecommerceplatforms"},
 	}
 }
 

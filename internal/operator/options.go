@@ -22,6 +22,8 @@ type Options struct {
 	// OperatorImage holds the instances' binary; their init container runs it.
 	OperatorImage           string
 	OperatorImagePullPolicy string
+	// CacheImage of AppStacks that name none: Valkey or Redis.
+	CacheImage string
 	// WatchNamespaces limits the operator to these namespaces; empty for all.
 	WatchNamespaces []string
 
@@ -55,6 +57,7 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 		"this operator's own image; an init container of each instance takes the instance manager from it (required)")
 	flags.StringVar(&o.OperatorImagePullPolicy, "operator-image-pull-policy", string(corev1.PullIfNotPresent),
 		"pull policy of that init container: Always, IfNotPresent or Never")
+	flags.StringVar(&o.CacheImage, "cache-image", "valkey/valkey:8", "image of Valkey or Redis for the caches of AppStacks that name none")
 	flags.StringSliceVar(&o.WatchNamespaces, "watch-namespaces", nil,
 		"namespaces to look after, separated by commas; all if empty")
 

@@ -32,7 +32,7 @@ func TestSample(t *testing.T) {
 		t.Skipf("there is a namespace %s already, which this test would remove at its end", sampleNamespace)
 	}
 
-	f.applySample(t)
+	f.applyOverlay(t, "../../config/samples/overlays/devcluster")
 	f.waitReady(t)
 
 	kube.Eventually(t, readyTimeout, "trading-app is available", func(ctx context.Context) error {
@@ -69,8 +69,8 @@ func TestSample(t *testing.T) {
 	}
 }
 
-// applySample applies what `kubectl apply -k` would, and takes it away at the test's end.
-func (f *fixture) applySample(t *testing.T) {
+// applyOverlay applies what `kubectl apply -k` would, and takes the namespace away at the test's end.
+func (f *fixture) applyOverlay(t *testing.T, overlay string) {
 	t.Helper()
 
 	kubectl := "../../bin/kubectl"
@@ -78,7 +78,7 @@ func (f *fixture) applySample(t *testing.T) {
 		kubectl = "kubectl"
 	}
 
-	content, err := exec.CommandContext(t.Context(), kubectl, "kustomize", "../../config/samples/overlays/devcluster").Output()
+	content, err := exec.CommandContext(t.Context(), kubectl, "kustomize", overlay).Output()
 	if err != nil {
 		t.Fatalf("build the overlay with %s: %v", kubectl, err)
 	}

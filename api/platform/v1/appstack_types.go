@@ -79,6 +79,10 @@ type AppStackSpec struct {
 	// Monitoring of the stack.
 	// +optional
 	Monitoring *MonitoringSpec `json:"monitoring,omitempty"`
+
+	// InheritedMetadata is copied to every object that belongs to this stack, pods included.
+	// +optional
+	InheritedMetadata *EmbeddedMetadata `json:"inheritedMetadata,omitempty"`
 }
 
 // AppStackStatus is the state last seen.

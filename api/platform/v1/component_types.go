@@ -2,6 +2,9 @@ package v1
 
 import (
 	corev1 "k8s.io/api/core/v1"
+
+	appsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
+	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
 )
 
 // DatabaseType is a database server.
@@ -16,6 +19,8 @@ const (
 )
 
 // DatabaseSpec is the database of an application.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.replicas) || self.replicas != 2 || !has(self.type) || self.type != 'mysql'",message="spec.database.replicas: a MySQL group of 2 stops when either server is lost, since it has no majority then; use 1 or 3"
 type DatabaseSpec struct {
 	// Type of the server.
 	// +kubebuilder:default=postgresql
@@ -41,25 +46,11 @@ type DatabaseSpec struct {
 
 	// Backup of the database.
 	// +optional
-	Backup *BackupSpec `json:"backup,omitempty"`
-}
+	Backup *databasev1.BackupSpec `json:"backup,omitempty"`
 
-// BackupSpec says whether, when and where to a database is backed up.
-type BackupSpec struct {
-	// Enabled switches backups on.
+	// Resources of each server.
 	// +optional
-	Enabled bool `json:"enabled,omitempty"`
-
-	// Schedule in cron's five fields, such as "0 2 * * *" for every day at 02:00 UTC.
-	// +optional
-	// +kubebuilder:validation:MaxLength=128
-	Schedule string `json:"schedule,omitempty"`
-
-	// Retention says how long backups are kept, such as 30d.
-	// +optional
-	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[1-9][0-9]*[dwm]$')",message="spec.database.backup.retention: must be a number of days, weeks or months, such as 30d, 4w or 6m"
-	Retention string `json:"retention,omitempty"`
+	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
 }
 
 // CacheSpec is the cache of an application: one Valkey server, which speaks Redis' protocol.
@@ -110,6 +101,20 @@ type WorkloadSpec struct {
 	// Resources of the container.
 	// +optional
 	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
+
+	// Probes of the container. Without a readiness probe, a pod is ready when its port is open.
+	// +optional
+	Probes *appsv1.Probes `json:"probes,omitempty"`
+}
+
+// EmbeddedMetadata is labels and annotations for objects made by us.
+type EmbeddedMetadata struct {
+	// Labels to add.
+	// +optional
+	Labels map[string]string `json:"labels,omitempty"`
+	// Annotations to add.
+	// +optional
+	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
 // IngressSpec is how an application is reached from outside.

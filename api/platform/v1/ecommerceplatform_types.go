@@ -3,6 +3,8 @@ package v1
 import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	appsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
 )
 
 // Environment that an application is for.
@@ -54,6 +56,8 @@ type EcommercePlatformList struct {
 }
 
 // EcommercePlatformSpec is what a user wants of a shop. What is not set follows the environment.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.ingress) || (has(self.frontend) && has(self.frontend.image) && self.frontend.image.size() > 0)",message="spec.ingress: leads to the frontend; set spec.frontend.image, or leave ingress out"
 type EcommercePlatformSpec struct {
 	// Environment that the shop is for: it sets the database's instances, storage and backups, and how strict the security
 	// settings are.
@@ -125,6 +129,10 @@ type ShopWorkloadSpec struct {
 	// Resources of the container.
 	// +optional
 	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
+
+	// Probes of the container. Without a readiness probe, a pod is ready when its port is open.
+	// +optional
+	Probes *appsv1.Probes `json:"probes,omitempty"`
 }
 
 // EcommercePlatformStatus is the state last seen.

@@ -64,10 +64,12 @@ func checkNames(t *testing.T, crd apiextensionsv1.CustomResourceDefinition) {
 var fromKubernetes = []string{
 	".spec.affinity.nodeAffinity", ".spec.affinity.podAffinity", ".spec.affinity.podAntiAffinity", ".spec.affinity.tolerations",
 	".spec.env", ".spec.envFrom", ".spec.projectedVolumeTemplate", ".spec.resources", ".spec.storage.pvcTemplate",
-	".spec.backend.env", ".spec.backend.resources", ".spec.cache.resources", ".spec.frontend.env", ".spec.frontend.resources",
 	".spec.topologySpreadConstraints", ".spec.managed.services.additional[].serviceTemplate.spec", ".status.conditions",
 	".spec.securityContext", ".spec.probes.liveness", ".spec.probes.readiness", ".spec.probes.startup", ".spec.autoscaling.metrics",
 	".spec.networkPolicy.from",
+	".spec.database.resources", ".spec.cache.resources",
+	".spec.backend.env", ".spec.backend.resources", ".spec.backend.probes.liveness", ".spec.backend.probes.readiness", ".spec.backend.probes.startup",
+	".spec.frontend.env", ".spec.frontend.resources", ".spec.frontend.probes.liveness", ".spec.frontend.probes.readiness", ".spec.frontend.probes.startup",
 }
 
 func checkSchema(t *testing.T, path string, schema apiextensionsv1.JSONSchemaProps) {

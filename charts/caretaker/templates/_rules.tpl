@@ -14,6 +14,7 @@
 {{ include "caretaker.rules.applications" . }}
 {{ include "caretaker.rules.webapp" . }}
 {{ include "caretaker.rules.appconfig" . }}
+{{ include "caretaker.rules.platform" . }}
 {{- end -}}
 
 {{/* Cluster */}}
@@ -104,10 +105,33 @@
   verbs: [get, list, patch]
 {{- end -}}
 
+{{/* AppStack and EcommercePlatform, whose finalizers are written, and the kinds that they are made of. */}}
+{{- define "caretaker.rules.platform" -}}
+- apiGroups: [platform.caretaker.dev]
+  resources: [appstacks]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [platform.caretaker.dev]
+  resources: [ecommerceplatforms]
+  verbs: [get, list, watch, patch]
+- apiGroups: [platform.caretaker.dev]
+  resources: [appstacks/status, ecommerceplatforms/status]
+  verbs: [get, patch, update]
+- apiGroups: [database.caretaker.dev]
+  resources: [postgresqls, mysqls]
+  verbs: [create, patch, delete]
+- apiGroups: [apps.caretaker.dev]
+  resources: [webapps]
+  verbs: [create, patch, delete]
+- apiGroups: [config.caretaker.dev]
+  resources: [appconfigs]
+  verbs: [create, patch, delete]
+{{- end -}}
+
 {{/* The kinds that users write, for the roles view and edit: plurals by group, those with a scale apart. */}}
 {{- define "caretaker.kinds" -}}
 postgresql.caretaker.dev: {plurals: [clusters, databases], scaled: [clusters], readOnly: [clusterterms]}
 database.caretaker.dev: {plurals: [postgresqls, mysqls], scaled: [postgresqls, mysqls]}
 apps.caretaker.dev: {plurals: [webapps], scaled: [webapps]}
 config.caretaker.dev: {plurals: [appconfigs]}
+platform.caretaker.dev: {plurals: [appstacks, ecommerceplatforms]}
 {{- end -}}

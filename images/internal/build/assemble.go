@@ -45,6 +45,9 @@ func complete(tree *rootfs.Tree, from recipe.Recipe) error {
 	tree.AddLink("var/lock", "/run/lock")
 	tree.AddDir("run/lock", 0o1777, rootfs.Owner{})
 	addDirs(tree, from.Dirs, from.User)
+	if err := addFiles(tree, from.Files); err != nil {
+		return err
+	}
 	if err := addUsers(tree, from.User); err != nil {
 		return err
 	}

@@ -22,6 +22,20 @@ type Programs map[string]string
 // Operator makes the operator's image: the base layer and one of programs, so
 // that a changed program leaves the base where it is.
 func (b *Builder) Operator(ctx context.Context, programs Programs, to Output) error {
+	return b.programs(ctx, recipe.Operator().Name, programs, operatorConfig(recipe.Operator()), to)
+}
+
+// Program makes an image of one static program, which runs as the operator's
+// does: not as root, with nothing but certificates beside it.
+func (b *Builder) Program(ctx context.Context, name, program string, to Output) error {
+	config := operatorConfig(recipe.Operator())
+	config.Entrypoint = []string{"/" + name}
+	config.Labels = map[string]string{"org.opencontainers.image.title": name}
+	return b.programs(ctx, name, Programs{name: program}, config, to)
+}
+
+// programs makes an image of the base layer and one of programs.
+func (b *Builder) programs(ctx context.Context, name string, programs Programs, config v1.Config, to Output) error {
 	for _, program := range programs {
 		if err := checkStatic(program); err != nil {
 			return err
@@ -42,9 +56,8 @@ func (b *Builder) Operator(ctx context.Context, programs Programs, to Output) er
 		return err
 	}
 	// The second tag tells builds apart.
-	name := recipe.Domain + from.Name
-	to.Names = append(to.Names, name+":"+from.Track, name+":"+digest.Hex[:12])
-	return b.write(to, operatorConfig(from), []*oci.Layer{base.Layer, layer})
+	to.Names = append(to.Names, recipe.Domain+name+":"+from.Track, recipe.Domain+name+":"+digest.Hex[:12])
+	return b.write(to, config, []*oci.Layer{base.Layer, layer})
 }
 
 func operatorConfig(from recipe.Recipe) v1.Config {

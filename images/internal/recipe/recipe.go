@@ -32,6 +32,8 @@ type Recipe struct {
 	User User
 	// Dirs are created, owned by User, with their mode.
 	Dirs map[string]int64
+	// Files are added, over those of the packages.
+	Files map[string]File `json:",omitempty"`
 	// Env is added to PATH and LANG; $VERSION stands for the package's version.
 	Env []string
 	// Path lists directories put in front of PATH.

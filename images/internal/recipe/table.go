@@ -94,6 +94,24 @@ func Valkey() Recipe {
 	}
 }
 
+// Nginx is the web server, for any uid and with a root file system that cannot
+// be written to: its configuration follows from the environment at the start.
+func Nginx() Recipe {
+	return Recipe{
+		Name:       "nginx",
+		Track:      "1.26",
+		Suite:      "trixie",
+		Packages:   slices.Concat([]string{"nginx"}, basePackages()),
+		Omit:       append(scripting(), "iproute2"),
+		Drop:       documentation(),
+		User:       User{Name: "nginx", UID: 101, GID: 101, Home: "/nonexistent"},
+		Files:      map[string]File{nginxStart: {Text: nginxScript, Mode: 0o755}},
+		Env:        []string{"NGINX_VERSION=$VERSION"},
+		Command:    []string{"/" + nginxStart},
+		StopSignal: "SIGQUIT",
+	}
+}
+
 // Operator is what lies below the operator's own programs: the certificates
 // that object stores and webhooks are checked with, and the user.
 func Operator() Recipe {

@@ -1,0 +1,61 @@
+package appstack
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/caretaker-dev/caretaker/api/platform/v1"
+	"github.com/caretaker-dev/caretaker/internal/application"
+	"github.com/caretaker-dev/caretaker/internal/apply/owned"
+	"github.com/caretaker-dev/caretaker/internal/appstack/decide"
+	"github.com/caretaker-dev/caretaker/internal/conditions"
+	"github.com/caretaker-dev/caretaker/internal/reconcile"
+)
+
+// report writes the status once, if it changed, and then the events.
+func (r *Reconciler) report(ctx context.Context, view decide.View, plan decide.Plan, done []owned.Change, failure error) error {
+	before := view.Stack.Status
+	after := statusOf(view, plan, failure)
+
+	var err error
+
+	if reconcile.Classify(failure) != reconcile.ClassConflict && !equality.Semantic.DeepEqual(before, after) {
+		updated := view.Stack.DeepCopy()
+		updated.Status = after
+		err = application.WriteStatus(ctx, r.client, updated)
+	}
+
+	told := after.Conditions
+	if err != nil {
+		told = before.Conditions
+	}
+
+	application.Events(r.options.Recorder, view.Stack, before.Conditions, told, done)
+
+	return err
+}
+
+// statusOf is the whole status after a pass. It is pure.
+func statusOf(view decide.View, plan decide.Plan, failure error) v1.AppStackStatus {
+	status := *plan.Status.DeepCopy()
+	status.Conditions = view.Stack.Status.DeepCopy().Conditions
+
+	outcome := application.Outcome(plan.Outcome, failure)
+	status.Phase = decide.Phase(view, plan, outcome)
+
+	writer := conditions.Writer{Conditions: &status.Conditions, Generation: view.Stack.Generation, Now: view.Now}
+	writer.Summarize(outcome)
+
+	switch m := plan.Monitoring; {
+	case m.Reason == "":
+		writer.Remove(v1.ConditionMonitoring)
+	case m.True:
+		writer.Set(v1.ConditionMonitoring, metav1.ConditionTrue, m.Reason, m.Message)
+	default:
+		writer.Set(v1.ConditionMonitoring, metav1.ConditionFalse, m.Reason, m.Message)
+	}
+
+	return status
+}
