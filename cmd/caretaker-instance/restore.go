@@ -24,7 +24,7 @@ type restoreFlags struct {
 	xid                       uint64
 	immediate, exclusive      bool
 	restoreCommand            string
-	withoutRecovery           bool
+	withoutRecovery, anyWAL   bool
 }
 
 func newRestoreCommand() *cobra.Command {
