@@ -312,7 +312,7 @@ func TestWebApp(t *testing.T) {
 	t.Parallel()
 
 	w := newApplications(t)
-	w.create(t, newWebApp())
+	w.create(t, newWebApp(func(s *caretakerappsv1.WebAppSpec) { s.Env = []corev1.EnvVar{{Name: "A", Value: "b"}} }))
 	w.settle(t)
 	w.wantReady(t)
 
@@ -346,7 +346,7 @@ func TestWebApp(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	deployment.Spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "BY_HAND", Value: "1"}}
+	deployment.Spec.Template.Spec.Containers[0].Env = append(deployment.Spec.Template.Spec.Containers[0].Env, corev1.EnvVar{Name: "BY_HAND", Value: "1"})
 	if err := w.server.Client.Update(t.Context(), deployment); err != nil {
 		t.Fatal(err)
 	}
@@ -355,7 +355,7 @@ func TestWebApp(t *testing.T) {
 	w.get(t, "shop", deployment)
 	w.get(t, "shop", service)
 
-	if len(service.Spec.Ports) != 1 || len(deployment.Spec.Template.Spec.Containers[0].Env) != 0 {
+	if len(service.Spec.Ports) != 1 || len(deployment.Spec.Template.Spec.Containers[0].Env) != 1 {
 		t.Errorf("ports %v, env %v", service.Spec.Ports, deployment.Spec.Template.Spec.Containers[0].Env)
 	}
 

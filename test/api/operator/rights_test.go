@@ -16,13 +16,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
-	"github.com/caretaker-dev/caretaker/internal/cluster"
-	"github.com/caretaker-dev/caretaker/internal/instanceclient"
+	"github.com/caretaker-dev/caretaker/internal/controllers"
 	"github.com/caretaker-dev/caretaker/internal/naming"
+	"github.com/caretaker-dev/caretaker/internal/operator"
 )
 
 // installRights makes the roles and bindings that the chart has for an operator of one namespace.
@@ -143,17 +142,11 @@ func name(object client.Object) string {
 	}
 }
 
-// startController is startProcess with the controller of the real operator.
+// startController is startProcess with the controllers of the real operator.
 func startController(t *testing.T, connection *rest.Config, arguments ...string) *process {
 	t.Helper()
 
-	return start(t, connection, func(manager ctrl.Manager) error {
-		return cluster.SetupWithManager(manager, cluster.Options{
-			DefaultImage:  "example.org/postgres:17",
-			OperatorImage: "example.org/caretaker:v1",
-			Clock:         clock.RealClock{},
-			Instances:     instanceclient.New(clock.RealClock{}),
-			Recorder:      manager.GetEventRecorder("caretaker"),
-		})
-	}, arguments...)
+	options := operator.Options{DefaultPostgresImage: "example.org/postgres:17", OperatorImage: "example.org/caretaker:v1", MaxConcurrentReconciles: 2}
+
+	return start(t, connection, controllers.All(options, clock.RealClock{}), arguments...)
 }
