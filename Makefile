@@ -27,10 +27,10 @@ test-all: ## Everything, the long tests included
 ##@ Development
 
 .PHONY: build
-build: bin/caretaker bin/caretaker-instance bin/kubectl-caretaker bin/devcluster bin/images ## Build every binary into bin/
+build: bin/caretaker bin/caretaker-instance bin/caretaker-wal bin/kubectl-caretaker bin/devcluster bin/images ## Build every binary into bin/
 
-.PHONY: bin/caretaker bin/caretaker-instance bin/kubectl-caretaker bin/devcluster bin/images
-bin/caretaker bin/caretaker-instance bin/kubectl-caretaker:
+.PHONY: bin/caretaker bin/caretaker-instance bin/caretaker-wal bin/kubectl-caretaker bin/devcluster bin/images
+bin/caretaker bin/caretaker-instance bin/caretaker-wal bin/kubectl-caretaker:
 	@$(GO_BUILD) -ldflags '$(LDFLAGS)' -o $@ ./cmd/$(notdir $@)
 bin/devcluster:
 	@cd devcluster && $(GO_BUILD) -o ../$@ .

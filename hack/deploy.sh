@@ -6,12 +6,12 @@ set -euo pipefail
 source "$(dirname "$0")/cluster.sh"
 
 if [ -n "$DEVCLUSTER" ]; then
-  make -s bin/caretaker bin/caretaker-instance bin/images
+  make -s bin/caretaker bin/caretaker-instance bin/caretaker-wal bin/images
   # The tag follows from the content, so that a new build is a new image and an old one is not loaded again.
-  tag=$(cat bin/caretaker bin/caretaker-instance | sha256sum | cut -c1-12)
+  tag=$(cat bin/caretaker bin/caretaker-instance bin/caretaker-wal | sha256sum | cut -c1-12)
   image=caretaker.local/caretaker:$tag
   mkdir -p "$(images_dir)"
-  bin/images operator --binary bin/caretaker --instance bin/caretaker-instance --tag "$image" --out "$(images_dir)/operator.tar"
+  bin/images operator --binary bin/caretaker --instance bin/caretaker-instance --wal bin/caretaker-wal --tag "$image" --out "$(images_dir)/operator.tar"
   bin/devcluster load "$(images_dir)/operator.tar"
   default_postgres=$(postgres_image "${POSTGRES_MAJORS[0]}")
   databases=(--set-string database.defaultVersion="${POSTGRES_MAJORS[0]}" --set-string 'mysql.images.9\.7=caretaker.local/mysql:9.7')
@@ -21,7 +21,7 @@ else
   image=${OPERATOR_IMAGE:-}
   default_postgres=${POSTGRES_IMAGE:-}
   if [ -z "$image" ]; then
-    echo "OPERATOR_IMAGE is not set. Build the image with 'make bin/images bin/caretaker bin/caretaker-instance' and" >&2
+    echo "OPERATOR_IMAGE is not set. Build the image with 'make build' and" >&2
     echo "'bin/images operator …', push it where your nodes can pull it, and name it: OPERATOR_IMAGE=registry/name:tag" >&2
     exit 1
   fi

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the development images named on the command line and loads them into the development cluster: a major version of
 # PostgreSQL (17), a variant of it (17-b), one in the layout of others' images (17-official, 17-cnpg), mysql, valkey,
-# nginx, or shop (the backend of the demonstration shop).
+# nginx, shop (the backend of the demonstration shop), or s3 (an object store to test backups with).
 set -euo pipefail
 # shellcheck source=hack/cluster.sh
 source "$(dirname "$0")/cluster.sh"
@@ -10,6 +10,12 @@ make -s bin/images
 mkdir -p "$(images_dir)"
 archives=()
 for image in "$@"; do
+  if [ "$image" = s3 ]; then
+    CGO_ENABLED=0 go build -trimpath -modfile="$ROOT/go.stores.mod" -ldflags '-s -w' -o bin/versitygw github.com/versity/versitygw/cmd/versitygw
+    bin/images program --name versitygw --binary bin/versitygw --tag caretaker.local/versitygw:test --out "$(images_dir)/s3.tar"
+    archives+=("$(images_dir)/s3.tar")
+    continue
+  fi
   archive=$(images_dir)/postgresql-$image.tar
   case $image in
     shop)

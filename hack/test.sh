@@ -99,7 +99,9 @@ if wants api; then try "API tests" api; fi
 if { wants e2e || wants chaos; } && [ -n "$nodes" ]; then
   if [ -n "$DEVCLUSTER" ]; then
     step "Start three nodes" bin/devcluster up
-    step "Database images" hack/images.sh "${POSTGRES_MAJORS[@]}" "${POSTGRES_VARIANTS[@]}" mysql
+    images=("${POSTGRES_MAJORS[@]}" "${POSTGRES_VARIANTS[@]}" mysql)
+    if [ -f go.stores.mod ]; then images+=(s3); else export CARETAKER_S3_IMAGE=""; fi
+    step "Database images" hack/images.sh "${images[@]}"
     step "Images of applications" hack/images.sh "${APPLICATION_IMAGES[@]}"
   fi
   step "Install the operator" hack/deploy.sh

@@ -125,6 +125,7 @@ func newBackupsCommand() *cobra.Command {
 		},
 	}
 	f.add(cmd)
+	cmd.AddCommand(newBackupDeleteCommand())
 
 	return cmd
 }

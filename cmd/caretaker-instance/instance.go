@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/user"
+	"path/filepath"
 	"runtime/debug"
 	"strconv"
 
@@ -17,6 +18,7 @@ import (
 
 	"github.com/caretaker-dev/caretaker/internal/instance"
 	"github.com/caretaker-dev/caretaker/internal/instance/harunner"
+	"github.com/caretaker-dev/caretaker/internal/instance/install"
 	"github.com/caretaker-dev/caretaker/internal/instance/layout"
 	"github.com/caretaker-dev/caretaker/internal/instance/logging"
 	"github.com/caretaker-dev/caretaker/internal/instance/term"
@@ -100,6 +102,7 @@ func runInstance(ctx context.Context, level slog.Level) error {
 		Address:  ownAddress(os.Getenv(instanceapi.EnvPodIP)),
 		Boottime: harunner.Boottime,
 		Watchdog: []string{self, watchdogCommand},
+		Self:     self, WALHelper: filepath.Join(filepath.Dir(self), install.WALHelper),
 	})
 }
 

@@ -19,8 +19,8 @@ func main() { os.Exit(command.Run(newCommand(), "caretaker-instance")) }
 
 func newCommand() *cobra.Command {
 	return command.Root("caretaker-instance", "PID 1 of a database pod, and its helpers",
-		newInstanceCommand(), newMySQLCommand(), newInstallCommand(), newStatusCommand(), newWatchdogCommand(), newVersionCommand(),
-		newWALPushCommand(), newWALFetchCommand(), newWALListCommand(),
+		newInstanceCommand(), newMySQLCommand(), newInstallCommand(), newStatusCommand(), newWatchdogCommand(), newDrillCommand(), newVersionCommand(),
+		newArchiverCommand(), newWALPushCommand(), newWALFetchCommand(), newWALListCommand(),
 		newBackupCommand(), newBackupsCommand(), newRestoreCommand(), newVerifyCommand(), newExpireCommand())
 }
 

@@ -116,6 +116,7 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		Named(kind).
 		For(&v1.Cluster{}, builder.WithPredicates(changed)).
 		Watches(&v1.ClusterTerm{}, handler.EnqueueRequestsFromMapFunc(byName)).
+		Watches(&v1.Backup{}, handler.EnqueueRequestsFromMapFunc(byBackup)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency, RateLimiter: reconcile.NewRateLimiter()})
 
 	for _, object := range watched() {
@@ -144,6 +145,16 @@ func byLabel(_ context.Context, object client.Object) []ctrl.Request {
 	}
 
 	return []ctrl.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}}
+}
+
+// byBackup: what can be recovered is in the Cluster's status.
+func byBackup(_ context.Context, object client.Object) []ctrl.Request {
+	backup, ok := object.(*v1.Backup)
+	if !ok {
+		return nil
+	}
+
+	return []ctrl.Request{{NamespacedName: types.NamespacedName{Namespace: backup.Namespace, Name: backup.Spec.Cluster.Name}}}
 }
 
 // byName: the record has its Cluster's name.

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/backup/proof"
 	"github.com/caretaker-dev/caretaker/internal/cluster/build"
 	"github.com/caretaker-dev/caretaker/internal/cluster/decide"
 	"github.com/caretaker-dev/caretaker/internal/instanceclient"
@@ -50,6 +51,7 @@ func (r *Reconciler) observe(ctx context.Context, cluster *v1.Cluster) (observat
 		r.observeVolumes,
 		r.observeOwned,
 		r.observePodMonitor,
+		r.observeBackups,
 		r.observeSecrets,
 		r.observeStorageClasses,
 		r.observeCertificates,
@@ -189,7 +191,7 @@ func (r *Reconciler) observePodMonitor(ctx context.Context, o *observation) erro
 func (r *Reconciler) observeSecrets(ctx context.Context, o *observation) error {
 	o.Secrets = map[string]map[string][]byte{}
 
-	for _, name := range decide.UserSecrets(o.Cluster, o.Record) {
+	for _, name := range decide.UserSecrets(o.Cluster, o.Record, o.RecoveryBackup) {
 		secret := &corev1.Secret{}
 
 		found, err := get(ctx, r.live, o.Cluster.Namespace, name, secret)
@@ -204,6 +206,30 @@ func (r *Reconciler) observeSecrets(ctx context.Context, o *observation) error {
 	}
 
 	return nil
+}
+
+// observeBackups finds the Cluster's Backups, and the one that it is to be recovered from.
+func (r *Reconciler) observeBackups(ctx context.Context, o *observation) error {
+	list := &v1.BackupList{}
+	if err := r.client.List(ctx, list, client.InNamespace(o.Cluster.Namespace)); err != nil {
+		return fmt.Errorf("list backups: %w", err)
+	}
+
+	o.Backups = proof.Of(o.Cluster.Name, list.Items)
+
+	bootstrap := o.Cluster.Spec.Bootstrap
+	if bootstrap == nil || bootstrap.Recovery == nil || bootstrap.Recovery.Backup == nil {
+		return nil
+	}
+
+	backup := &v1.Backup{}
+
+	found, err := get(ctx, r.client, o.Cluster.Namespace, bootstrap.Recovery.Backup.Name, backup)
+	if found {
+		o.RecoveryBackup = backup
+	}
+
+	return err
 }
 
 // observeStorageClasses asks whether volumes can grow, where one should.

@@ -9,9 +9,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/caretaker-dev/caretaker/internal/appconfig"
+	"github.com/caretaker-dev/caretaker/internal/backup"
 	"github.com/caretaker-dev/caretaker/internal/cluster"
+	"github.com/caretaker-dev/caretaker/internal/drill"
 	"github.com/caretaker-dev/caretaker/internal/instanceclient"
 	"github.com/caretaker-dev/caretaker/internal/operator"
+	"github.com/caretaker-dev/caretaker/internal/scheduledbackup"
 	"github.com/caretaker-dev/caretaker/internal/webapp"
 )
 
@@ -27,6 +30,9 @@ func All(o operator.Options, clk clock.Clock) operator.Setup {
 		{"Cluster", setupCluster},
 		{"AppConfig", setupAppConfig},
 		{"WebApp", setupWebApp},
+		{"Backup", setupBackup},
+		{"drill", setupDrill},
+		{"ScheduledBackup", setupScheduledBackup},
 		{"PostgreSQL", setupPostgreSQL},
 		{"Database", setupDatabase},
 		{"MySQL", setupMySQL},
@@ -74,5 +80,24 @@ func setupWebApp(manager ctrl.Manager, o operator.Options, clk clock.Clock) erro
 		Registerer:              metrics.Registry,
 		MetricsPerObject:        o.MetricsPerObject,
 		MaxConcurrentReconciles: o.MaxConcurrentReconciles,
+	})
+}
+
+func setupBackup(manager ctrl.Manager, _ operator.Options, clk clock.Clock) error {
+	return backup.SetupWithManager(manager, backup.Options{
+		Clock: clk, Instances: instanceclient.New(clk), Recorder: manager.GetEventRecorder(recorder), Registerer: metrics.Registry,
+	})
+}
+
+func setupDrill(manager ctrl.Manager, o operator.Options, clk clock.Clock) error {
+	return drill.SetupWithManager(manager, drill.Options{
+		OperatorImage: o.OperatorImage, OperatorImagePullPolicy: corev1.PullPolicy(o.OperatorImagePullPolicy),
+		Clock: clk, Recorder: manager.GetEventRecorder(recorder), Registerer: metrics.Registry,
+	})
+}
+
+func setupScheduledBackup(manager ctrl.Manager, _ operator.Options, clk clock.Clock) error {
+	return scheduledbackup.SetupWithManager(manager, scheduledbackup.Options{
+		Clock: clk, Recorder: manager.GetEventRecorder(recorder), Registerer: metrics.Registry,
 	})
 }

@@ -54,12 +54,12 @@ func (r *runner) startBootstrap(ctx context.Context) {
 
 // run makes the data, populates them with a server that only we can reach, and gives them their real name at the end.
 func (b bootstrap) run(ctx context.Context) error {
-	dir, err := b.makeData(ctx)
+	dir, settings, err := b.makeData(ctx)
 	if err != nil {
 		return errors.Join(err, volume.Abandon(b.r.layout.DataDir))
 	}
 
-	if err := b.populate(ctx, dir); err != nil {
+	if err := b.populate(ctx, dir, settings); err != nil {
 		return errors.Join(err, volume.Abandon(b.r.layout.DataDir))
 	}
 
@@ -83,14 +83,27 @@ func (r *runner) finishBootstrap(ended *job) {
 	r.log.Error("making the data failed", "error", ended.err, "again", pause.String())
 }
 
-func (b bootstrap) makeData(ctx context.Context) (string, error) {
+// makeData gives back where they are, and the settings that their first server needs.
+func (b bootstrap) makeData(ctx context.Context) (dir string, settings []string, err error) {
+	if in := b.config.Bootstrap.Recovery; in != nil {
+		return b.recover(ctx, *in)
+	}
+
 	if in := b.config.Bootstrap.InitDB; in != nil {
 		b.r.view.say(instanceapi.StateInitializing, "", "making an empty database")
 		b.setSegment(int64(in.WalSegmentSizeMB) << 20)
 
-		return provision.InitDB(ctx, b.programs, b.r.layout.DataDir, *in, b.r.opts.Log.With("logger", "initdb"))
+		dir, err = provision.InitDB(ctx, b.programs, b.r.layout.DataDir, *in, b.r.opts.Log.With("logger", "initdb"))
+
+		return dir, nil, err
 	}
 
+	dir, err = b.copyExternal(ctx)
+
+	return dir, nil, err
+}
+
+func (b bootstrap) copyExternal(ctx context.Context) (string, error) {
 	in := b.config.Bootstrap.PgBaseBackup
 	b.r.view.say(instanceapi.StateInitializing, "", "copying the external server "+in.Source)
 
@@ -104,24 +117,33 @@ func (b bootstrap) makeData(ctx context.Context) (string, error) {
 		return "", err
 	}
 
-	look, err := volume.Inspect(dir)
-	if err != nil {
+	if err := b.learn(ctx, dir, "the external server "+in.Source); err != nil {
 		return "", err
 	}
 
+	return dir, provision.Disown(dir)
+}
+
+// learn looks at data that came from elsewhere.
+func (b bootstrap) learn(ctx context.Context, dir, origin string) error {
+	look, err := volume.Inspect(dir)
+	if err != nil {
+		return err
+	}
+
 	if look.Major != b.programs.Major {
-		return "", fmt.Errorf("the external server %s is PostgreSQL %d, the image is %d: use an image of major version %d",
-			in.Source, look.Major, b.programs.Major, look.Major)
+		return fmt.Errorf("%s is PostgreSQL %d, the image is %d: use an image of major version %d",
+			origin, look.Major, b.programs.Major, look.Major)
 	}
 
 	control, err := b.programs.ControlData(ctx, dir)
 	if err != nil {
-		return "", err
+		return err
 	}
 
 	b.setSegment(control.WALSegmentBytes)
 
-	return dir, provision.Disown(dir)
+	return nil
 }
 
 func (b bootstrap) setSegment(bytes int64) {
@@ -172,8 +194,11 @@ func (b bootstrap) external(in instanceapi.PgBaseBackup) (provision.Copy, error)
 }
 
 // populate runs the new data's server, closed to everyone but us, and stops it again.
-func (b bootstrap) populate(ctx context.Context, dir string) error {
-	b.r.view.say(instanceapi.StateInitializing, "", "making roles and databases")
+func (b bootstrap) populate(ctx context.Context, dir string, settings []string) error {
+	if settings == nil {
+		b.r.view.say(instanceapi.StateInitializing, "", "making roles and databases")
+	}
+
 	b.setPrivate(true)
 	defer b.setPrivate(false)
 
@@ -181,17 +206,24 @@ func (b bootstrap) populate(ctx context.Context, dir string) error {
 		return err
 	}
 
-	// Until the data are whole nothing needs to survive a crash: everything is synced at once at the end.
+	// Until the data are whole nothing needs to survive a crash: everything is synced at once at the end. What there is to
+	// archive waits for that, too.
 	err := b.r.server.Start(ctx, server.Start{
 		Programs: b.programs, DataDir: dir, ConfFile: b.r.layout.ConfFile(), Lock: b.lock,
 		SocketDir: b.r.layout.OwnSocketDir(),
-		Settings:  []string{"fsync=off", "full_page_writes=off", "synchronous_commit=off"},
+		Settings:  append([]string{"fsync=off", "full_page_writes=off", "synchronous_commit=off", "archive_command="}, settings...),
 	})
 	if err != nil {
 		return err
 	}
 
-	err = b.fill(ctx)
+	if settings != nil {
+		err = b.awaitRecovery(ctx)
+	}
+
+	if err == nil {
+		err = b.fill(ctx)
+	}
 
 	// Smart first: our own session of a moment ago may still be leaving, and is not to be cut off with an error in the log.
 	plan := server.StopPlan(bootstrapStop/12, bootstrapStop)

@@ -166,6 +166,8 @@ func (c *chores) wantedPasswords(config instanceapi.Config) ([]keeper.Password, 
 		owner = config.Bootstrap.InitDB.Owner
 	case config.Bootstrap.PgBaseBackup != nil:
 		owner = config.Bootstrap.PgBaseBackup.Owner
+	case config.Bootstrap.Recovery != nil:
+		owner = config.Bootstrap.Recovery.Owner
 	}
 
 	app, ok, err := credentials.Read(filepath.Join(c.r.layout.CredentialsDir, "app"))

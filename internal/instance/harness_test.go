@@ -75,6 +75,8 @@ type child struct {
 	Ports map[string]int
 	// Statuses are every member's status server.
 	Statuses map[string]string
+	// Programs holds our own binaries, where a test needs them.
+	Programs string
 }
 
 func runChild(encoded string) int {
@@ -101,6 +103,7 @@ func runChild(encoded string) int {
 		PeerStatus: func(name string) string { return c.Statuses[name] },
 		Boottime:   harunner.Boottime,
 		Watchdog:   []string{os.Args[0], watchdogArg},
+		Self:       filepath.Join(c.Programs, "caretaker-instance"), WALHelper: filepath.Join(c.Programs, "caretaker-wal"),
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -239,6 +242,8 @@ type world struct {
 	// statuses are fixed: peers find each other there.
 	statuses map[string]string
 	path     string
+	// programs is where our own binaries are; empty if the test needs none.
+	programs string
 }
 
 // newWorld prepares a Cluster demo with these members; nothing runs yet.
@@ -379,7 +384,7 @@ func (w *world) start(name, podUID string) *member {
 
 	encoded, err := json.Marshal(child{
 		Name: name, PodUID: podUID, OSUser: w.osUser, Record: w.store.path, Layout: m.layout, Ports: w.ports, Statuses: w.statuses,
-		Path: w.path,
+		Path: w.path, Programs: w.programs,
 	})
 	must(w.t, err)
 

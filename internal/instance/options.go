@@ -44,6 +44,9 @@ type Options struct {
 	Address    string
 	// Watchdog is the program, with its arguments, that runs watchdog.Run.
 	Watchdog []string
+	// Self is this program, of which the archiver and backups are commands, and WALHelper the one that PostgreSQL runs for
+	// each WAL segment.
+	Self, WALHelper string
 	// Boottime is CLOCK_BOOTTIME.
 	Boottime func() time.Duration
 }

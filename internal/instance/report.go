@@ -206,6 +206,7 @@ func (r *runner) Status(ctx context.Context) instanceapi.Status {
 	status := r.view.get()
 	status.Now = r.clock.Now()
 	status.ConfigHash, status.PendingRestart = r.conf.Applied()
+	status.Archiving, status.ArchiveRun = r.archiving.report(), r.archiving.ran()
 	status.Disk, status.Protocol = r.space.disk(), r.protocolStatus()
 
 	kept := r.rejoins.get()
@@ -287,6 +288,7 @@ func (r *runner) PutConfig(encoded []byte) error {
 	}
 
 	r.chores.now()
+	r.archiving.now()
 	r.wake()
 
 	return err

@@ -80,13 +80,14 @@ func newRunner(opts Options, table *process.Table) *runner {
 	r.server = server.New(table, opts.Clock, r.log, opts.ServerLog.With("logger", "postgres"))
 	r.term = &termWatch{store: opts.Term, clock: opts.Clock, wake: r.wake}
 	r.conf = newConfiguration(serverconf.Input{
-		Layout: opts.Layout, TLS: r.tls.Paths(), Instance: opts.Instance, OSUser: opts.OSUser,
+		Layout: opts.Layout, TLS: r.tls.Paths(), Instance: opts.Instance, OSUser: opts.OSUser, WALHelper: opts.WALHelper,
 	}, r.server.Reload)
 
 	local := pgconn.Local(opts.Layout.OwnSocketDir(), opts.Layout.PostgresPort, postgres.Superuser)
 	watching, working := pgconn.NewSession(local), pgconn.NewSession(local)
-	measuring, guarding := pgconn.NewSession(local), pgconn.NewSession(local)
-	r.sessions = []*pgconn.Session{watching, working, measuring, guarding}
+	measuring, guarding, ordering := pgconn.NewSession(local), pgconn.NewSession(local), pgconn.NewSession(local)
+	r.sessions = []*pgconn.Session{watching, working, measuring, guarding, ordering}
+	r.archiving = newArchiving(r, ordering)
 	r.monitor = monitor.New(watching, opts.Clock)
 	r.chores = newChores(r, working)
 	r.space = &diskWatch{r: r, session: guarding}
@@ -101,10 +102,11 @@ func newRunner(opts Options, table *process.Table) *runner {
 
 			return status.Major, r.serves() && !r.view.isStopping()
 		},
-		Restarts: func() int { return r.view.get().Restarts },
-		Protocol: r.protocolMetrics,
-		Disk:     r.space.disk,
-		Instance: r.instanceOf,
+		Restarts:  func() int { return r.view.get().Restarts },
+		Protocol:  r.protocolMetrics,
+		Disk:      r.space.disk,
+		Archiving: r.archiving.report,
+		Instance:  r.instanceOf,
 		Rejoins: func() (int, int) {
 			kept := r.rejoins.get()
 
@@ -164,6 +166,7 @@ func (r *runner) background(ctx, life context.Context) {
 	go r.chores.runLabels(ctx)
 	go r.chores.runFiles(ctx)
 	go r.space.run(life)
+	go r.archiving.run(ctx, life)
 
 	var once sync.Once
 

@@ -55,6 +55,8 @@ type runner struct {
 	chores   *chores
 	space    *diskWatch
 	rejoins  *rejoins
+	// archiving is what goes to and comes from the archive.
+	archiving *archiving
 	// onPrograms is called when PostgreSQL's programs are known.
 	onPrograms func(ctx context.Context)
 

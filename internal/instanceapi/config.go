@@ -29,6 +29,8 @@ type Config struct {
 	HA HA `json:"ha"`
 	// Bootstrap of a new Cluster.
 	Bootstrap Bootstrap `json:"bootstrap"`
+	// Archive of this Cluster; nil for none.
+	Archive *Archive `json:"archive,omitempty"`
 	// SuperuserAccess: the user postgres has the password of CredentialsDir/superuser, otherwise none.
 	SuperuserAccess bool `json:"superuserAccess,omitempty"`
 	// SmartShutdownTimeout in seconds: how long an orderly stop waits for clients to leave by themselves.
@@ -59,6 +61,7 @@ type HA struct {
 type Bootstrap struct {
 	InitDB       *InitDB       `json:"initdb,omitempty"`
 	PgBaseBackup *PgBaseBackup `json:"pgBaseBackup,omitempty"`
+	Recovery     *Recovery     `json:"recovery,omitempty"`
 }
 
 // InitDB makes an empty database.

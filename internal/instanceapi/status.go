@@ -94,6 +94,12 @@ type Status struct {
 	// Log and Disk are nil while not known.
 	Log  *Log  `json:"log,omitempty"`
 	Disk *Disk `json:"disk,omitempty"`
+	// Archiving is nil while there is no archive, or while it is not known how it goes.
+	Archiving *Archiving `json:"archiving,omitempty"`
+	// ArchiveRun is the task that runs, or ran last; nil if this run of PID 1 had none.
+	ArchiveRun *ArchiveRun `json:"archiveRun,omitempty"`
+	// Recovered is how the data of a new Cluster came from a backup; nil if this run of PID 1 did not do it.
+	Recovered *Recovered `json:"recovered,omitempty"`
 	// Now is the instance's clock.
 	Now time.Time `json:"now"`
 }

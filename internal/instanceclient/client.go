@@ -103,6 +103,19 @@ func (c *Client) Switchover(ctx context.Context, target Target, request instance
 	return err
 }
 
+// Archive orders a task with the archive; it returns when the instance has taken the order. The error is an *UnreachableError,
+// or a *RefusedError while another task runs.
+func (c *Client) Archive(ctx context.Context, target Target, request instanceapi.ArchiveRequest) error {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return fmt.Errorf("encode archive request: %w", err)
+	}
+
+	_, err = c.call(ctx, target, http.MethodPost, instanceapi.PathArchive, body)
+
+	return err
+}
+
 // EnsureDatabase asks the primary to bring a database to what is wished, and waits for it. The error is an
 // *UnreachableError or a *RefusedError.
 func (c *Client) EnsureDatabase(ctx context.Context, target Target, request instanceapi.DatabaseRequest) (instanceapi.DatabaseReport, error) {

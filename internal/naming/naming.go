@@ -52,6 +52,13 @@ const (
 	// AnnotationBootstrapFrom names the instance whose volume is to be trusted when the term record is missing.
 	AnnotationBootstrapFrom = "caretaker.dev/bootstrap-from"
 
+	// LabelDrill, with a Cluster's name, is on the throw-away instances that prove its backups.
+	LabelDrill = "caretaker.dev/drill"
+	// AnnotationDrillBackup on one of those is the Backup that it restores.
+	AnnotationDrillBackup = "caretaker.dev/drill-backup"
+	// LabelScheduledBackup, with its name, is on the Backups that a ScheduledBackup has made.
+	LabelScheduledBackup = "caretaker.dev/scheduled-backup"
+
 	// AnnotationPodSpecHash on a pod is the hash of what makes it outdated when it changes.
 	AnnotationPodSpecHash = "caretaker.dev/pod-spec-hash"
 	// AnnotationMounts on a pod names the versions of the mounted passwords that its kubelet was last asked to look for: it

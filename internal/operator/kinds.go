@@ -33,7 +33,7 @@ const (
 // own are the kinds that come with the operator, by plural.
 func own() map[schema.GroupVersion][]string {
 	return map[schema.GroupVersion][]string{
-		postgresqlv1.GroupVersion:    {"clusters", "clusterterms", "databases"},
+		postgresqlv1.GroupVersion:    {"clusters", "clusterterms", "databases", "backups", "scheduledbackups"},
 		databasev1.GroupVersion:      {"postgresqls", "mysqls"},
 		caretakerappsv1.GroupVersion: {"webapps"},
 		configv1.GroupVersion:        {"appconfigs"},

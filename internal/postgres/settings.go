@@ -137,7 +137,7 @@ func defaults(in Input) map[string]string {
 		"password_encryption":        "scram-sha-256",
 		"log_timezone":               "UTC",
 		"log_checkpoints":            "on",
-		"shared_preload_libraries":   joinLibraries(in.SharedPreloadLibraries),
+		"shared_preload_libraries":   JoinLibraries(in.SharedPreloadLibraries),
 	}
 }
 
@@ -207,9 +207,9 @@ func fixedPaths(paths Paths) map[string]string {
 	return settings
 }
 
-// joinLibraries writes a list as shared_preload_libraries wants it: commas between,
+// JoinLibraries writes a list as shared_preload_libraries wants it: commas between,
 // double quotes around a name that is not a plain word.
-func joinLibraries(libraries []string) string {
+func JoinLibraries(libraries []string) string {
 	quoted := make([]string, len(libraries))
 	for i, name := range libraries {
 		quoted[i] = name

@@ -117,36 +117,68 @@ type BootstrapPgBaseBackup struct {
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.backup), has(self.source)].filter(x, x).size() == 1",message="spec.bootstrap.recovery: set exactly one of backup and source"
 type BootstrapRecovery struct {
-	// Backup object to restore.
+	// Backup object to restore, in the same namespace.
 	// +optional
 	Backup *LocalObjectReference `json:"backup,omitempty"`
 
-	// Source is the name of an entry of externalClusters.
+	// Source is the name of an entry of externalClusters that has an object store.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
 	Source string `json:"source,omitempty"`
 
 	// RecoveryTarget: the end of the archive if empty.
 	// +optional
 	RecoveryTarget *RecoveryTarget `json:"recoveryTarget,omitempty"`
+
+	// Database whose owner's password we manage; none if empty.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Database string `json:"database,omitempty"`
+
+	// Owner whose password we manage.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Owner string `json:"owner,omitempty"`
+
+	// Secret with the owner's username and password.
+	// +optional
+	Secret *LocalObjectReference `json:"secret,omitempty"`
 }
 
 // RecoveryTarget is the moment to recover to.
+//
+// +kubebuilder:validation:XValidation:rule="[has(self.targetTime), has(self.targetLSN), has(self.targetXID), has(self.targetName), has(self.targetImmediate) && self.targetImmediate].filter(x, x).size() <= 1",message="spec.bootstrap.recovery.recoveryTarget: targetTime, targetLSN, targetXID, targetName and targetImmediate exclude each other; keep one"
 type RecoveryTarget struct {
-	// TargetTime, in UTC where it names no zone.
+	// BackupID to start from; the newest one before the target if empty.
 	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	BackupID string `json:"backupID,omitempty"`
+	// TargetTime such as 2024-01-15 14:30:00 or 2024-01-15T14:30:00+01:00; UTC where it names no zone. What was understood
+	// is in status.recovery.target.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?)?( ?(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?))?$')",message="spec.bootstrap.recovery.recoveryTarget.targetTime: must be a date and time, such as 2024-01-15 14:30:00 (UTC) or 2024-01-15 14:30:00+01"
 	TargetTime string `json:"targetTime,omitempty"`
 	// TargetLSN to stop at, such as 16/B374D848.
 	// +optional
+	// +kubebuilder:validation:MaxLength=17
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}$')",message="spec.bootstrap.recovery.recoveryTarget.targetLSN: must be a position in the WAL, such as 16/B374D848"
 	TargetLSN string `json:"targetLSN,omitempty"`
 	// TargetXID is the transaction to stop at.
 	// +optional
+	// +kubebuilder:validation:MaxLength=20
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]+$')",message="spec.bootstrap.recovery.recoveryTarget.targetXID: must be a transaction ID, a decimal number"
 	TargetXID string `json:"targetXID,omitempty"`
 	// TargetName is a restore point made with pg_create_restore_point.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
 	TargetName string `json:"targetName,omitempty"`
 	// TargetTLI is the timeline to follow: a number, latest (the default) or current.
 	// +optional
+	// +kubebuilder:validation:MaxLength=10
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(latest|current|[1-9][0-9]*)$')",message="spec.bootstrap.recovery.recoveryTarget.targetTLI: must be latest, current, or the number of a timeline"
 	TargetTLI string `json:"targetTLI,omitempty"`
 	// TargetImmediate stops as soon as the backup is consistent.
 	// +optional
@@ -156,7 +188,10 @@ type RecoveryTarget struct {
 	Exclusive *bool `json:"exclusive,omitempty"`
 }
 
-// ExternalCluster is a PostgreSQL server outside this Cluster.
+// ExternalCluster is a PostgreSQL server outside this Cluster, or the archive of one.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.connectionParameters) || has(self.objectStore) || has(self.barmanObjectStore)",message="spec.externalClusters[]: set connectionParameters of a server, or objectStore of an archive"
+// +kubebuilder:validation:XValidation:rule="!(has(self.objectStore) && has(self.barmanObjectStore))",message="spec.externalClusters[]: objectStore and barmanObjectStore are two spellings of the same; keep one"
 type ExternalCluster struct {
 	// Name to refer to it by.
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
@@ -167,7 +202,8 @@ type ExternalCluster struct {
 	// +kubebuilder:validation:MaxProperties=50
 	// +kubebuilder:validation:XValidation:rule="!('password' in self) && !('passfile' in self)",message="spec.externalClusters[].connectionParameters: keep the password in a Secret and name it in password"
 	// +kubebuilder:validation:XValidation:rule="'host' in self",message="spec.externalClusters[].connectionParameters: host is required"
-	ConnectionParameters map[string]string `json:"connectionParameters"`
+	// +optional
+	ConnectionParameters map[string]string `json:"connectionParameters,omitempty"`
 
 	// Password of the user.
 	// +optional
@@ -184,14 +220,8 @@ type ExternalCluster struct {
 	// SSLRootCert is the CA of the server.
 	// +optional
 	SSLRootCert *corev1.SecretKeySelector `json:"sslRootCert,omitempty"`
-}
 
-// BackupConfiguration of a Cluster. Accepted and reported as waiting (condition ContinuousArchiving) by releases that
-// cannot archive yet.
-//
-// +kubebuilder:validation:XValidation:rule="!(has(self.objectStore) && has(self.barmanObjectStore))",message="spec.backup: objectStore and barmanObjectStore are two spellings of the same; keep one"
-type BackupConfiguration struct {
-	// ObjectStore to archive to.
+	// ObjectStore that the server archived to, for bootstrap.recovery.
 	// +optional
 	ObjectStore *ObjectStore `json:"objectStore,omitempty"`
 
@@ -199,77 +229,9 @@ type BackupConfiguration struct {
 	// +optional
 	BarmanObjectStore *ObjectStore `json:"barmanObjectStore,omitempty"`
 
-	// RetentionPolicy such as 30d, 4w or 6m.
+	// ClientEncryption that the archive was written with.
 	// +optional
-	// +kubebuilder:validation:Pattern=`^[1-9][0-9]*[dwm]$`
-	RetentionPolicy string `json:"retentionPolicy,omitempty"`
-}
-
-// ObjectStore is a place for backups and WAL.
-type ObjectStore struct {
-	// DestinationPath such as s3://bucket/path. Required to archive anywhere.
-	// +optional
-	// +kubebuilder:validation:MaxLength=1000
-	DestinationPath string `json:"destinationPath,omitempty"`
-
-	// EndpointURL of an S3-compatible store.
-	// +optional
-	// +kubebuilder:validation:MaxLength=1000
-	EndpointURL string `json:"endpointURL,omitempty"`
-
-	// S3Credentials for the store.
-	// +optional
-	S3Credentials *S3Credentials `json:"s3Credentials,omitempty"`
-
-	// Encryption on the server's side, such as AES256 or aws:kms.
-	// +optional
-	Encryption string `json:"encryption,omitempty"`
-
-	// Wal is how segments are archived.
-	// +optional
-	Wal *ObjectStoreTransfer `json:"wal,omitempty"`
-
-	// Data is how base backups are made.
-	// +optional
-	Data *ObjectStoreTransfer `json:"data,omitempty"`
-}
-
-// S3Credentials are references to the keys, or the workload's own identity.
-type S3Credentials struct {
-	// AccessKeyID in a Secret.
-	// +optional
-	AccessKeyID *corev1.SecretKeySelector `json:"accessKeyId,omitempty"`
-	// SecretAccessKey in a Secret.
-	// +optional
-	SecretAccessKey *corev1.SecretKeySelector `json:"secretAccessKey,omitempty"`
-	// Region in a Secret.
-	// +optional
-	Region *corev1.SecretKeySelector `json:"region,omitempty"`
-	// SessionToken in a Secret.
-	// +optional
-	SessionToken *corev1.SecretKeySelector `json:"sessionToken,omitempty"`
-	// InheritFromIAMRole uses the pod's own workload identity.
-	// +optional
-	InheritFromIAMRole bool `json:"inheritFromIAMRole,omitempty"`
-}
-
-// ObjectStoreTransfer is compression and parallelism of a transfer.
-type ObjectStoreTransfer struct {
-	// Compression of what is stored.
-	// +optional
-	// +kubebuilder:validation:Enum=none;gzip;zstd;bzip2;snappy;lz4;xz
-	Compression string `json:"compression,omitempty"`
-	// MaxParallel is how many transfers run at a time.
-	// +optional
-	// +kubebuilder:validation:Minimum=1
-	MaxParallel int32 `json:"maxParallel,omitempty"`
-	// Jobs is how many files are transferred at a time.
-	// +optional
-	// +kubebuilder:validation:Minimum=1
-	Jobs int32 `json:"jobs,omitempty"`
-	// Encryption on the server's side, such as AES256 or aws:kms.
-	// +optional
-	Encryption string `json:"encryption,omitempty"`
+	ClientEncryption *ClientEncryption `json:"clientEncryption,omitempty"`
 }
 
 // ClusterTerm is the record of who leads a Cluster: the only arbiter between instances. It is written by the instances

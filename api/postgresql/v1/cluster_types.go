@@ -17,6 +17,9 @@ import (
 // +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Version",type=string,priority=1,JSONPath=`.status.version`
+// +kubebuilder:printcolumn:name="Last archived",type=date,priority=1,JSONPath=`.status.archiving.lastArchivedTime`
+// +kubebuilder:printcolumn:name="Last backup",type=date,priority=1,JSONPath=`.status.backups.lastSuccessfulBackup`
+// +kubebuilder:printcolumn:name="Last verified",type=date,priority=1,JSONPath=`.status.backups.lastVerified`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 50",message="metadata.name: must be at most 50 characters long, since names of pods and services are made from it"
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name: must start with a letter and hold only lowercase letters, digits and '-', since services are named after it"
 type Cluster struct {
@@ -44,6 +47,8 @@ type ClusterList struct {
 //
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.bootstrap) || has(self.bootstrap)",message="spec.bootstrap: is used once, at creation, and cannot be removed later"
 // +kubebuilder:validation:XValidation:rule="!has(self.bootstrap) || !has(self.bootstrap.pg_basebackup) || (has(self.externalClusters) && self.externalClusters.exists(e, e.name == self.bootstrap.pg_basebackup.source))",message="spec.bootstrap.pg_basebackup.source: must name an entry of spec.externalClusters"
+// +kubebuilder:validation:XValidation:rule="!has(self.bootstrap) || !has(self.bootstrap.pg_basebackup) || !has(self.externalClusters) || self.externalClusters.all(e, e.name != self.bootstrap.pg_basebackup.source || has(e.connectionParameters))",message="spec.bootstrap.pg_basebackup.source: the entry of spec.externalClusters needs connectionParameters"
+// +kubebuilder:validation:XValidation:rule="!has(self.bootstrap) || !has(self.bootstrap.recovery) || !has(self.bootstrap.recovery.source) || (has(self.externalClusters) && self.externalClusters.exists(e, e.name == self.bootstrap.recovery.source && (has(e.objectStore) || has(e.barmanObjectStore))))",message="spec.bootstrap.recovery.source: must name an entry of spec.externalClusters that has an objectStore"
 // +kubebuilder:validation:XValidation:rule="!has(self.serviceAccountName) || !has(self.serviceAccountTemplate)",message="spec: serviceAccountName and serviceAccountTemplate exclude each other; keep one"
 type ClusterSpec struct {
 	// Instances is the number of PostgreSQL servers: one primary, the rest replicas.

@@ -12,7 +12,7 @@ var GroupVersion = schema.GroupVersion{Group: "postgresql.caretaker.dev", Versio
 // AddToScheme registers this package's kinds.
 func AddToScheme(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion, &Cluster{}, &ClusterList{}, &ClusterTerm{}, &ClusterTermList{},
-		&Database{}, &DatabaseList{})
+		&Database{}, &DatabaseList{}, &Backup{}, &BackupList{}, &ScheduledBackup{}, &ScheduledBackupList{})
 	metav1.AddToGroupVersion(s, GroupVersion)
 
 	return nil

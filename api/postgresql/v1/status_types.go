@@ -91,6 +91,18 @@ type ClusterStatus struct {
 	// +optional
 	Takedowns *TakedownsStatus `json:"takedowns,omitempty"`
 
+	// Archiving is how far WAL has reached the archive.
+	// +optional
+	Archiving *ArchivingStatus `json:"archiving,omitempty"`
+
+	// Backups is what can be recovered, and when that was last proved.
+	// +optional
+	Backups *BackupsStatus `json:"backups,omitempty"`
+
+	// Recovery is how this Cluster came from a backup.
+	// +optional
+	Recovery *RecoveryStatus `json:"recovery,omitempty"`
+
 	// StorageSize is what autoGrow has made of spec.storage.size; empty while it has done nothing.
 	// +optional
 	StorageSize string `json:"storageSize,omitempty"`

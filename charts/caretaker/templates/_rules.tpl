@@ -11,6 +11,7 @@
   verbs: [create, patch, update]
 {{ include "caretaker.rules.cluster" . }}
 {{ include "caretaker.rules.databases" . }}
+{{ include "caretaker.rules.backup" . }}
 {{ include "caretaker.rules.applications" . }}
 {{ include "caretaker.rules.webapp" . }}
 {{ include "caretaker.rules.appconfig" . }}
@@ -64,6 +65,22 @@
 - apiGroups: [postgresql.caretaker.dev]
   resources: [scheduledbackups]
   verbs: [get, create, patch, delete]
+{{- end -}}
+
+{{/* Backup and ScheduledBackup. A schedule makes Backups, and a Backup that is taken off the store has a finalizer. */}}
+{{- define "caretaker.rules.backup" -}}
+- apiGroups: [postgresql.caretaker.dev]
+  resources: [backups]
+  verbs: [get, list, watch, create, patch, update]
+- apiGroups: [postgresql.caretaker.dev]
+  resources: [backups/finalizers, scheduledbackups/finalizers]
+  verbs: [update]
+- apiGroups: [postgresql.caretaker.dev]
+  resources: [scheduledbackups]
+  verbs: [get, list, watch]
+- apiGroups: [postgresql.caretaker.dev]
+  resources: [backups/status, scheduledbackups/status]
+  verbs: [get, patch, update]
 {{- end -}}
 
 {{/* What application kinds are made of. */}}
@@ -129,7 +146,7 @@
 
 {{/* The kinds that users write, for the roles view and edit: plurals by group, those with a scale apart. */}}
 {{- define "caretaker.kinds" -}}
-postgresql.caretaker.dev: {plurals: [clusters, databases], scaled: [clusters], readOnly: [clusterterms]}
+postgresql.caretaker.dev: {plurals: [clusters, databases, backups, scheduledbackups], scaled: [clusters], readOnly: [clusterterms]}
 database.caretaker.dev: {plurals: [postgresqls, mysqls], scaled: [postgresqls, mysqls]}
 apps.caretaker.dev: {plurals: [webapps], scaled: [webapps]}
 config.caretaker.dev: {plurals: [appconfigs]}

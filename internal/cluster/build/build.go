@@ -33,6 +33,9 @@ type Input struct {
 	App *Credentials
 	// Superuser are the credentials of postgres; nil if access is off.
 	Superuser *Credentials
+	// RecoveryBackup is the Backup that bootstrap.recovery names; nil if there is none. Recovering: it is still to be done.
+	RecoveryBackup *v1.Backup
+	Recovering     bool
 	// Certificates are the contents of the TLS secrets and bundles.
 	Certificates Certificates
 }

@@ -60,7 +60,8 @@ func Config(in Input) instanceapi.Config {
 		Members:                in.Members,
 		Slots:                  slots(spec.ReplicationSlots),
 		HA:                     failover(in),
-		Bootstrap:              bootstrap(spec),
+		Bootstrap:              bootstrap(in),
+		Archive:                archive(in.Cluster),
 		SuperuserAccess:        spec.EnableSuperuserAccess != nil && *spec.EnableSuperuserAccess,
 		SmartShutdownTimeout:   int(deref(spec.SmartShutdownTimeout, defaultSmartShutdownTimeout)),
 		StopTimeout:            int(StopDelay(in.Cluster)),
@@ -90,7 +91,13 @@ func slots(configuration *v1.ReplicationSlotsConfiguration) bool {
 	return configuration == nil || configuration.HighAvailability == nil || enabled(configuration.HighAvailability.Enabled)
 }
 
-func bootstrap(spec v1.ClusterSpec) instanceapi.Bootstrap {
+func bootstrap(in Input) instanceapi.Bootstrap {
+	spec := in.Cluster.Spec
+
+	if spec.Bootstrap != nil && spec.Bootstrap.Recovery != nil {
+		return instanceapi.Bootstrap{Recovery: recovery(in)}
+	}
+
 	if spec.Bootstrap != nil && spec.Bootstrap.PgBaseBackup != nil {
 		return instanceapi.Bootstrap{PgBaseBackup: pgBaseBackup(spec)}
 	}
@@ -109,6 +116,17 @@ func bootstrap(spec v1.ClusterSpec) instanceapi.Bootstrap {
 		PostInitSQL:            given.PostInitSQL,
 		PostInitApplicationSQL: given.PostInitApplicationSQL,
 	}}
+}
+
+// recovery keeps whose password is managed when where it came from is not known any more.
+func recovery(in Input) *instanceapi.Recovery {
+	if found := Recovery(in.Cluster, in.RecoveryBackup); found != nil && in.Recovering {
+		return found
+	}
+
+	owner := RecoveryOwner(*in.Cluster.Spec.Bootstrap.Recovery)
+
+	return &instanceapi.Recovery{Database: owner.Database, Owner: owner.User}
 }
 
 // InitDB is spec.bootstrap.initdb with its defaults.

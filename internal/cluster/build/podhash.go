@@ -31,6 +31,31 @@ type podInputs struct {
 	Env                []corev1.EnvVar                   `json:"env,omitempty"`
 	EnvFrom            []corev1.EnvFromSource            `json:"envFrom,omitempty"`
 	ProjectedVolume    *corev1.ProjectedVolumeSource     `json:"projectedVolume,omitempty"`
+	Archive            *archiveInputs                    `json:"archive,omitempty"`
+}
+
+// archiveInputs are the Secrets and the volume of an archive that pods mount; where it is can change without a restart.
+type archiveInputs struct {
+	Secrets []ExternalSecret                          `json:"secrets,omitempty"`
+	Volume  *corev1.PersistentVolumeClaimVolumeSource `json:"volume,omitempty"`
+}
+
+func archiveOf(cluster *v1.Cluster) *archiveInputs {
+	place, ok := OwnPlace(cluster)
+	if !ok {
+		return nil
+	}
+
+	inputs := &archiveInputs{Secrets: place.Secrets()}
+	if place.Volume != nil {
+		inputs.Volume = &place.Volume.PersistentVolumeClaim
+	}
+
+	if len(inputs.Secrets) == 0 && inputs.Volume == nil {
+		return nil
+	}
+
+	return inputs
 }
 
 // PodSpecHash is the hash of what makes a pod outdated.
@@ -53,6 +78,7 @@ func PodSpecHash(in Input) string {
 		Env:                spec.Env,
 		EnvFrom:            spec.EnvFrom,
 		ProjectedVolume:    spec.ProjectedVolumeTemplate,
+		Archive:            archiveOf(in.Cluster),
 	})
 	if err != nil {
 		// API types always encode.

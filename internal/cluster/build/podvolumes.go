@@ -58,6 +58,9 @@ func volumes(in Input, instance string) []corev1.Volume {
 		list = append(list, externalVolume(source))
 	}
 
+	archives, _ := archiveVolumes(in)
+	list = append(list, archives...)
+
 	if template := in.Cluster.Spec.ProjectedVolumeTemplate; template != nil {
 		list = append(list, corev1.Volume{Name: volumeProjected, VolumeSource: corev1.VolumeSource{Projected: template}})
 	}
@@ -90,6 +93,9 @@ func mounts(in Input) []corev1.VolumeMount {
 	if source := baseBackupSource(in.Cluster); source != nil {
 		list = append(list, readOnly(volumeExternal, instanceapi.ExternalDir+"/"+source.Name))
 	}
+
+	_, archives := archiveVolumes(in)
+	list = append(list, archives...)
 
 	if in.Cluster.Spec.ProjectedVolumeTemplate != nil {
 		list = append(list, readOnly(volumeProjected, instanceapi.ProjectedDir))
@@ -131,10 +137,14 @@ func baseBackupSource(cluster *v1.Cluster) *v1.ExternalCluster {
 // externalVolume holds what is needed to copy from a server outside. It is optional, since the secrets are only needed
 // once and may be gone when a pod is made again years later.
 func externalVolume(source *v1.ExternalCluster) corev1.Volume {
+	return secretsVolume(volumeExternal, ExternalSecrets(source))
+}
+
+func secretsVolume(name string, secrets []ExternalSecret) corev1.Volume {
 	yes, mode := true, int32(secretMode)
 	projected := &corev1.ProjectedVolumeSource{DefaultMode: &mode}
 
-	for _, secret := range ExternalSecrets(source) {
+	for _, secret := range secrets {
 		projected.Sources = append(projected.Sources, corev1.VolumeProjection{Secret: &corev1.SecretProjection{
 			LocalObjectReference: secret.Selector.LocalObjectReference,
 			Items:                []corev1.KeyToPath{{Key: secret.Selector.Key, Path: secret.File}},
@@ -142,12 +152,12 @@ func externalVolume(source *v1.ExternalCluster) corev1.Volume {
 		}})
 	}
 
-	return corev1.Volume{Name: volumeExternal, VolumeSource: corev1.VolumeSource{Projected: projected}}
+	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Projected: projected}}
 }
 
-// ExternalSecret is a secret that a server outside is reached with.
+// ExternalSecret is a secret that a server or a store outside is reached with.
 type ExternalSecret struct {
-	// Field of the external cluster that names it.
+	// Field that names it.
 	Field string
 	// File that PID 1 finds it in.
 	File     string

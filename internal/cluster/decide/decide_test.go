@@ -272,12 +272,6 @@ func TestOneThingHappens(t *testing.T) {
 			name: "long silence of all", happens: []mutation{silent(time.Minute, "db-0", "db-1", "db-2")},
 			kind: conditions.Waiting, says: " UTC; look at its node, its log, and network policies (3 of 3 instances ready)",
 		},
-		{
-			name: "a recovery is asked for", happens: []mutation{spec(func(s *v1.ClusterSpec) {
-				s.Bootstrap = &v1.BootstrapConfiguration{Recovery: &v1.BootstrapRecovery{Source: "a"}}
-			})},
-			kind: conditions.Stalled, says: "spec.bootstrap.recovery: restoring a backup waits for a later release",
-		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

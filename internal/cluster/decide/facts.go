@@ -71,6 +71,7 @@ func newFacts(view View) facts {
 	f.major = f.chooseMajor()
 	f.input = build.Input{
 		Cluster: view.Cluster, Image: f.image, Major: f.major, Operator: view.Operator, Members: f.members,
+		RecoveryBackup: view.RecoveryBackup, Recovering: !f.established,
 		Smallest: f.smallestVolume(), App: f.appCredentials(), Superuser: f.superuserCredentials(), Certificates: view.Certificates.Certificates,
 	}
 	f.config = build.EncodedConfig(f.input)
@@ -224,6 +225,10 @@ func (f *facts) appCredentials() *build.Credentials {
 		}
 
 		return f.credentials(secret, given.Secret, build.Credentials{User: given.Owner, Database: firstOf(given.Database, given.Owner)})
+	}
+
+	if spec.Bootstrap != nil && spec.Bootstrap.Recovery != nil {
+		return f.credentials(secret, spec.Bootstrap.Recovery.Secret, build.RecoveryOwner(*spec.Bootstrap.Recovery))
 	}
 
 	initdb := build.InitDB(spec)

@@ -97,6 +97,10 @@ func (p *planner) bootstrapMethod() string {
 		return "copying the external server (pg_basebackup)"
 	}
 
+	if p.input.Cluster.Spec.Bootstrap != nil && p.input.Cluster.Spec.Bootstrap.Recovery != nil {
+		return "restoring a backup"
+	}
+
 	return "initializing the database (initdb)"
 }
 

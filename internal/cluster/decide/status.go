@@ -37,6 +37,9 @@ func (p *planner) status() v1.ClusterStatus {
 		StorageSize:        p.storageSize(),
 		LastSwitchover:     p.switched,
 		Takedowns:          p.takedowns,
+		Archiving:          p.archivingStatus(),
+		Backups:            p.backupsStatus(),
+		Recovery:           p.recoveryStatus(),
 	}
 
 	if len(status.FailoverHistory) > 0 {
@@ -201,33 +204,7 @@ func (p *planner) pendingParameters() []string {
 
 // features are the conditions of single features.
 func (p *planner) features() []Feature {
-	return []Feature{p.archiving(), p.syncReplication(), p.diskSpace(), p.podMonitor(), p.paused(), p.hibernated()}
-}
-
-func (p *planner) archiving() Feature {
-	feature := Feature{Type: v1.ConditionContinuousArchiving}
-
-	backup := p.Cluster.Spec.Backup
-	if backup == nil {
-		return feature
-	}
-
-	store := backup.ObjectStore
-	if store == nil {
-		store = backup.BarmanObjectStore
-	}
-
-	switch {
-	case store == nil:
-		feature.Reason, feature.Message = v1.ReasonBackupNotConfigured, "spec.backup names no object store; set objectStore"
-	case store.DestinationPath == "":
-		feature.Reason, feature.Message = v1.ReasonBackupDestinationEmpty, "spec.backup.objectStore.destinationPath is empty; set it, such as s3://bucket/path"
-	default:
-		feature.Reason, feature.Message = v1.ReasonFeatureNotAvailable,
-			"archiving to "+store.DestinationPath+" is accepted and waits for a later release of the operator; nothing is backed up until then"
-	}
-
-	return feature
+	return []Feature{p.archiving(), p.verified(), p.syncReplication(), p.diskSpace(), p.podMonitor(), p.paused(), p.hibernated()}
 }
 
 func (p *planner) podMonitor() Feature {

@@ -14,12 +14,13 @@ import (
 // What CEL in the CRD cannot see is checked here, in this order. The first that finds something ends the pass before
 // anything is made or changed; the message names every problem of its kind, each with its field.
 //
-//	bootstrap    recovery is not there yet; a base backup needs its source and, until it is done, its secrets
+//	bootstrap    a base backup needs its source and, until it is done, its secrets
 //	image        its major must be supported, and the one of the data
 //	parameters   names, types and ranges of that major
 //	hba, ident   each line must parse
 //	services     names must be free and different
 //	secrets      those that the spec names must exist and be complete
+//	recovery     until it is done: its backup, and another place to archive to
 //	certificates the user's must fit together
 
 // problem is something that only the user can solve.
@@ -33,6 +34,7 @@ func (f *facts) validate() *problem {
 		(*facts).checkAccess,
 		(*facts).checkServices,
 		(*facts).checkSecrets,
+		(*facts).checkRecovery,
 	}
 
 	// What is wrong with certificates never stops an established Cluster: it keeps the last good ones, and our own must be
@@ -56,9 +58,6 @@ func (f *facts) checkBootstrap() *problem {
 	switch {
 	case bootstrap == nil:
 		return nil
-	case bootstrap.Recovery != nil:
-		return &problem{v1.ReasonFeatureNotAvailable, "spec.bootstrap.recovery: restoring a backup waits for a later release; " +
-			"delete this Cluster and create it with initdb or pg_basebackup"}
 	case bootstrap.PgBaseBackup != nil && build.ExternalCluster(f.Cluster.Spec, bootstrap.PgBaseBackup.Source) == nil:
 		return &problem{v1.ReasonBootstrapFailed, fmt.Sprintf(
 			"spec.bootstrap.pg_basebackup.source: %q is not in spec.externalClusters; add it there", bootstrap.PgBaseBackup.Source)}
@@ -207,6 +206,14 @@ func (f *facts) secretReferences() []secretReference {
 		add("spec.bootstrap.initdb.secret", spec.Bootstrap.InitDB.Secret, build.InitDB(spec).Owner)
 	}
 
+	if spec.Bootstrap.Recovery != nil {
+		add("spec.bootstrap.recovery.secret", spec.Bootstrap.Recovery.Secret, build.RecoveryOwner(*spec.Bootstrap.Recovery).User)
+
+		if !f.established {
+			references = append(references, f.recoveryReferences()...)
+		}
+	}
+
 	if spec.Bootstrap.PgBaseBackup != nil {
 		add("spec.bootstrap.pg_basebackup.secret", spec.Bootstrap.PgBaseBackup.Secret, spec.Bootstrap.PgBaseBackup.Owner)
 
@@ -219,8 +226,8 @@ func (f *facts) secretReferences() []secretReference {
 }
 
 // UserSecrets are the names of the secrets with credentials that a spec refers to.
-func UserSecrets(cluster *v1.Cluster, record *v1.ClusterTerm) []string {
-	f := facts{View: View{Cluster: cluster, Record: record}}
+func UserSecrets(cluster *v1.Cluster, record *v1.ClusterTerm, recovery *v1.Backup) []string {
+	f := facts{View: View{Cluster: cluster, Record: record, RecoveryBackup: recovery}}
 	f.established = record != nil && record.Spec.Established
 
 	var names []string
@@ -243,6 +250,23 @@ func externalReferences(spec v1.ClusterSpec) []secretReference {
 		references = append(references, secretReference{
 			fmt.Sprintf("spec.externalClusters[%s].%s", source.Name, selector.Field), selector.Selector.Name, []string{selector.Selector.Key}, "",
 		})
+	}
+
+	return references
+}
+
+// recoveryReferences are the secrets of the archive to recover from. One that is missing would let the first instance wait
+// for it without end.
+func (f *facts) recoveryReferences() []secretReference {
+	place, ok := build.RecoveryPlace(f.Cluster, f.RecoveryBackup)
+	if !ok {
+		return nil
+	}
+
+	var references []secretReference
+
+	for _, secret := range place.Secrets() {
+		references = append(references, secretReference{place.Field + "." + secret.Field, secret.Selector.Name, []string{secret.Selector.Key}, ""})
 	}
 
 	return references

@@ -29,6 +29,10 @@ type View struct {
 	Owned map[Key]build.Object
 	// Secrets of the user that the spec names, by name. A missing one is there with nil data.
 	Secrets map[string]map[string][]byte
+	// RecoveryBackup is the Backup that spec.bootstrap.recovery names, as long as it is needed; nil if there is none.
+	RecoveryBackup *v1.Backup
+	// Backups of the Cluster.
+	Backups []v1.Backup
 	// Certificates as they should be.
 	Certificates Certificates
 	// Expandable says of storage classes whether their volumes can grow; one that is not known is absent.

@@ -41,23 +41,22 @@ func (u User) Group() string {
 	return strings.Join(append(lines, "nogroup:x:65534:", ""), "\n")
 }
 
-// Binary is the name of PID 1's binary in the folder.
-const Binary = "caretaker-instance"
+// Binary is the name of PID 1's binary in the folder, WALHelper that of what PostgreSQL runs for each WAL segment.
+const (
+	Binary    = "caretaker-instance"
+	WALHelper = "caretaker-wal"
+)
 
-// To installs into dir: the binary at path self, and the two files. Each appears whole or not at all.
+// To installs into dir: the binary at path self, the helper beside it, and the two files. Each appears whole or not at all.
 func To(dir, self string, user User) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // the main container may run as another user
 		return fmt.Errorf("install: %w", err)
 	}
 
-	source, err := os.Open(self) //nolint:gosec // our own binary
-	if err != nil {
-		return fmt.Errorf("install: %w", err)
-	}
-	defer source.Close() //nolint:errcheck // only read from
-
-	if err := write(filepath.Join(dir, Binary), source, 0o755); err != nil {
-		return err
+	for name, path := range map[string]string{Binary: self, WALHelper: filepath.Join(filepath.Dir(self), WALHelper)} {
+		if err := program(filepath.Join(dir, name), path); err != nil {
+			return err
+		}
 	}
 
 	if err := write(filepath.Join(dir, "passwd"), strings.NewReader(user.Passwd()), 0o644); err != nil {
@@ -65,6 +64,16 @@ func To(dir, self string, user User) error {
 	}
 
 	return write(filepath.Join(dir, "group"), strings.NewReader(user.Group()), 0o644)
+}
+
+func program(target, path string) error {
+	source, err := os.Open(path) //nolint:gosec // our own binary
+	if err != nil {
+		return fmt.Errorf("install: %w", err)
+	}
+	defer source.Close() //nolint:errcheck // only read from
+
+	return write(target, source, 0o755)
 }
 
 func write(path string, content io.Reader, mode os.FileMode) error {

@@ -12,10 +12,13 @@ import (
 func TestTo(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "bin")
 	self := filepath.Join(t.TempDir(), "self")
+	helper := filepath.Join(filepath.Dir(self), install.WALHelper)
 
 	for _, content := range []string{"first", "second"} {
-		if err := os.WriteFile(self, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
+		for _, path := range []string{self, helper} {
+			if err := os.WriteFile(path, []byte(content+filepath.Base(path)), 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
 
 		if err := install.To(dir, self, install.User{UID: 26, GID: 1000}); err != nil {
@@ -26,9 +29,10 @@ func TestTo(t *testing.T) {
 			text string
 			mode os.FileMode
 		}{
-			install.Binary: {content, 0o755},
-			"passwd":       {"postgres:x:26:1000:PostgreSQL:/var/lib/postgresql:", 0o644},
-			"group":        {"postgres:x:1000:", 0o644},
+			install.Binary:    {content + "self", 0o755},
+			install.WALHelper: {content + "caretaker-wal", 0o755},
+			"passwd":          {"postgres:x:26:1000:PostgreSQL:/var/lib/postgresql:", 0o644},
+			"group":           {"postgres:x:1000:", 0o644},
 		} {
 			got, err := os.ReadFile(filepath.Join(dir, name))
 			if err != nil || !strings.Contains(string(got), want.text) {
@@ -41,7 +45,7 @@ func TestTo(t *testing.T) {
 		}
 	}
 
-	if entries, _ := os.ReadDir(dir); len(entries) != 3 {
+	if entries, _ := os.ReadDir(dir); len(entries) != 4 {
 		t.Errorf("left behind: %v", entries)
 	}
 }

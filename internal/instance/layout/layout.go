@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/naming"
@@ -71,6 +72,24 @@ func (l Layout) TLSDir() string { return filepath.Join(l.RunDir, "tls") }
 
 // LogDir is where PostgreSQL's logging collector writes.
 func (l Layout) LogDir() string { return filepath.Join(l.RunDir, "log") }
+
+// ArchiverSocket is where the archiver listens.
+func (l Layout) ArchiverSocket() string { return filepath.Join(l.RunDir, "archiver.sock") }
+
+// ArchiveCommand and RestoreCommand have PostgreSQL ask the archiver, by the program helper.
+func (l Layout) ArchiveCommand(helper string) string {
+	return quote(helper) + " --socket " + quote(l.ArchiverSocket()) + " push %p"
+}
+
+// RestoreCommand see ArchiveCommand.
+func (l Layout) RestoreCommand(helper string) string {
+	return quote(helper) + " --socket " + quote(l.ArchiverSocket()) + " fetch %f %p"
+}
+
+// quote for a shell that PostgreSQL replaces % for.
+func quote(path string) string {
+	return "'" + strings.NewReplacer("'", `'\''`, "%", "%%").Replace(path) + "'"
+}
 
 // Prepare makes the folders that are ours.
 func (l Layout) Prepare() error {

@@ -44,6 +44,8 @@ type Source struct {
 	Protocol func() (Protocol, bool)
 	// Disk is the data volume; nil if it is not known.
 	Disk func() *instanceapi.Disk
+	// Archiving is how WAL reaches the archive; nil if there is none, or if it is not known.
+	Archiving func() *instanceapi.Archiving
 	// Instance is the instance of a replication connection, by the name that the connection shows.
 	Instance func(application string) string
 }
@@ -105,7 +107,7 @@ func (c *Collector) scrape() []prometheus.Metric {
 		prometheus.MustNewConstMetric(c.rewinds, prometheus.CounterValue, float64(rewinds)),
 		prometheus.MustNewConstMetric(c.reclones, prometheus.CounterValue, float64(reclones)),
 	}
-	found = append(append(found, c.volume()...), c.protocol()...)
+	found = append(append(append(found, c.volume()...), c.protocol()...), c.archive()...)
 
 	major, isUp := c.source.IsUp()
 	if !isUp {

@@ -81,6 +81,10 @@ func table() string {
 		rows = append(rows, row(protocolPrefix+m.name, kindOf(m.kind), labels, m.help))
 	}
 
+	for _, m := range archiveMetrics() {
+		rows = append(rows, row(archivePrefix+m.name, kindOf(m.kind), nil, m.help))
+	}
+
 	return "\n| metric | type | labels | meaning |\n|---|---|---|---|\n" + strings.Join(rows, "") + "\n"
 }
 

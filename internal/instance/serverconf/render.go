@@ -17,6 +17,8 @@ type Input struct {
 	Config instanceapi.Config
 	Layout layout.Layout
 	TLS    tlsfiles.Paths
+	// WALHelper is what archive_command runs.
+	WALHelper string
 	// Instance is our own name.
 	Instance string
 	// OSUser is the name of our uid.
@@ -88,6 +90,10 @@ func Render(in Input) Files {
 		ClusterName:             in.Config.Cluster,
 		SynchronousStandbyNames: in.Sync,
 		Overrides:               map[string]string{},
+	}
+
+	if in.Config.Archive != nil {
+		settings.ArchiveCommand = in.Layout.ArchiveCommand(in.WALHelper)
 	}
 
 	if in.Upstream != nil {

@@ -41,6 +41,8 @@ type Instance interface {
 	PutConfig(encoded []byte) error
 	// Restart takes an order to restart PostgreSQL; an error means that the moment is wrong.
 	Restart(request instanceapi.RestartRequest) error
+	// Archive takes the order of a task with the archive; an error means that it cannot be done now.
+	Archive(request instanceapi.ArchiveRequest) error
 	Peer
 	Databases
 }
@@ -105,6 +107,7 @@ func Handler(instance Instance) http.Handler {
 	}))
 	mux.Handle("PUT "+instanceapi.PathConfig, trusted(taken(instance.PutConfig)))
 	mux.Handle("POST "+instanceapi.PathRestart, trusted(order(instance.Restart)))
+	mux.Handle("POST "+instanceapi.PathArchive, trusted(order(instance.Archive)))
 	mux.Handle("POST "+instanceapi.PathSwitchover, trusted(order(instance.Switchover)))
 	mux.Handle("POST "+instanceapi.PathMessage, trusted(taken(instance.Message)))
 	mux.Handle("POST "+instanceapi.PathDatabase, trusted(work(instance.EnsureDatabase)))

@@ -1,0 +1,196 @@
+package decide_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/cluster/decide"
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+)
+
+// archives gives the Cluster an archive, and the primary something to say of it.
+func archives(archiving *instanceapi.Archiving) mutation {
+	return func(w *world) {
+		w.view.Cluster.Spec.Backup = &v1.BackupConfiguration{ObjectStore: &v1.ObjectStore{DestinationPath: "s3://bucket/path"}}
+
+		status := *w.view.Reports["db-0"].Status
+		status.Archiving = archiving
+		w.view.Reports["db-0"] = decide.Report{Status: &status}
+	}
+}
+
+func feature(t *testing.T, plan decide.Plan, name string) decide.Feature {
+	t.Helper()
+
+	for _, f := range plan.Features {
+		if f.Type == name {
+			return f
+		}
+	}
+
+	t.Fatalf("no feature %s", name)
+
+	return decide.Feature{}
+}
+
+func TestContinuousArchiving(t *testing.T) {
+	t.Parallel()
+
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+	for _, tc := range []struct {
+		name      string
+		archiving *instanceapi.Archiving
+		holds     bool
+		reason    string
+		says      string
+	}{
+		{"nothing known yet", nil, false, v1.ReasonArchivingStarting, "has not said yet"},
+		{"nothing archived yet", &instanceapi.Archiving{Server: "db"}, false, v1.ReasonArchivingStarting, "no WAL has been archived yet"},
+		{"archived", &instanceapi.Archiving{Server: "db", LastWAL: "000000010000000000000001", LastTime: &at}, true, v1.ReasonArchiving, "s3://bucket/path, folder db"},
+		{
+			"failing", &instanceapi.Archiving{Server: "db", LastWAL: "000000010000000000000001", LastTime: &at, FailingSince: &at, Failure: "403 Forbidden"},
+			false, v1.ReasonArchivingFailed, "since 2026-03-01T12:00:00Z: 403 Forbidden; PostgreSQL goes on",
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+
+			plan := newWorld(t, running, archives(tc.archiving)).plan()
+			got := feature(t, plan, v1.ConditionContinuousArchiving)
+
+			if got.True != tc.holds || got.Reason != tc.reason || !strings.Contains(got.Message, tc.says) {
+				t.Errorf("it is %+v", got)
+			}
+		})
+	}
+}
+
+// A segment that arrives, or a failure that goes on in other numbers, is not worth a write.
+func TestArchivingIsQuiet(t *testing.T) {
+	t.Parallel()
+
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	failing := func(text string) *instanceapi.Archiving {
+		return &instanceapi.Archiving{Server: "db", FailingSince: &at, Failure: text}
+	}
+
+	w := newWorld(t, running, archives(failing("dial tcp 10.0.0.1:40123: refused (try 3)")))
+	w.view.Cluster.Status = w.plan().Status
+	archives(failing("dial tcp 10.0.0.1:40999: refused (try 4)"))(w)
+
+	if got := w.plan().Status.Archiving; got.LastFailure.Reason != "dial tcp 10.0.0.1:40123: refused (try 3)" {
+		t.Errorf("the status changes to %+v", got.LastFailure)
+	}
+
+	archives(failing("403 Forbidden"))(w)
+
+	if got := w.plan().Status.Archiving; got.LastFailure.Reason != "403 Forbidden" {
+		t.Errorf("another cause is not told: %+v", got.LastFailure)
+	}
+}
+
+func TestWhatCanBeRecovered(t *testing.T) {
+	t.Parallel()
+
+	moment := func(hour int) *metav1.Time {
+		at := metav1.NewTime(time.Date(2026, 3, 1, hour, 0, 0, 0, time.UTC))
+
+		return &at
+	}
+
+	taken := func(name string, hour int, drill *v1.DrillStatus) v1.Backup {
+		backup := v1.Backup{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		backup.Spec.Cluster.Name = "db"
+		backup.Status = v1.BackupStatus{BackupID: name, StoppedAt: moment(hour), Drill: drill}
+
+		return backup
+	}
+
+	w := newWorld(t, running, archives(nil), func(w *world) {
+		w.view.Now = moment(12).Time
+		w.view.Backups = []v1.Backup{
+			taken("second", 2, nil),
+			taken("first", 1, &v1.DrillStatus{Succeeded: true, StoppedAt: moment(3)}),
+		}
+		w.view.Cluster.Spec.Backup.Drill = &v1.DrillConfiguration{Schedule: "0 4 * * *"}
+	})
+
+	got := w.plan().Status.Backups
+	if !got.FirstRecoverabilityPoint.Equal(moment(1)) || got.LastSuccessfulBackupName != "second" || !got.LastVerified.Equal(moment(3)) || got.LastDrill.Backup != "first" {
+		t.Errorf("backups are %+v", got)
+	}
+
+	if verified := feature(t, w.plan(), v1.ConditionBackupVerified); !verified.True {
+		t.Errorf("verified is %+v", verified)
+	}
+
+	w.view.Now = moment(3).Add(49 * time.Hour)
+	if verified := feature(t, w.plan(), v1.ConditionBackupVerified); verified.True || verified.Reason != v1.ReasonDrillTooOld {
+		t.Errorf("after two days of a daily drill that does not run it is %+v", verified)
+	}
+
+	w.view.Cluster.Spec.Backup.Drill = nil
+	if verified := feature(t, w.plan(), v1.ConditionBackupVerified); verified.Reason != v1.ReasonNoDrill {
+		t.Errorf("without a schedule it is %+v", verified)
+	}
+}
+
+// A recovery that cannot be is refused before anything is made.
+func TestRecoveryIsChecked(t *testing.T) {
+	t.Parallel()
+
+	at := metav1.NewTime(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	backup := func(status v1.BackupStatus) *v1.Backup {
+		b := &v1.Backup{ObjectMeta: metav1.ObjectMeta{Name: "monday"}, Status: status}
+		b.Spec.Cluster.Name = "origin"
+
+		return b
+	}
+	store := &v1.ObjectStore{DestinationPath: "s3://bucket/path"}
+	complete := v1.BackupStatus{BackupID: "id", StoppedAt: &at, ObjectStore: store, Major: 17}
+	other := complete
+	other.Major = 16
+
+	for _, tc := range []struct {
+		name   string
+		backup *v1.Backup
+		own    *v1.ObjectStore
+		says   string
+	}{
+		{"no such backup", nil, nil, `there is no Backup "monday"`},
+		{"a backup that runs", backup(v1.BackupStatus{}), nil, "is not complete yet"},
+		{"a backup that failed", backup(v1.BackupStatus{StoppedAt: &at, Error: "no room"}), nil, "failed: no room"},
+		{"another major", backup(other), nil, "set an image of PostgreSQL 16"},
+		{"its own place", backup(complete), &v1.ObjectStore{DestinationPath: "s3://bucket/path/", ServerName: "origin"}, "set spec.backup.objectStore.serverName to another name"},
+		{"all is well", backup(complete), store, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+
+			w := newWorld(t, spec(func(s *v1.ClusterSpec) {
+				s.Bootstrap = &v1.BootstrapConfiguration{Recovery: &v1.BootstrapRecovery{Backup: &v1.LocalObjectReference{Name: "monday"}}}
+				if tc.own != nil {
+					s.Backup = &v1.BackupConfiguration{ObjectStore: tc.own}
+				}
+			}), func(w *world) { w.view.RecoveryBackup = tc.backup })
+
+			plan := w.plan()
+			if tc.says == "" {
+				if len(plan.Actions) == 0 {
+					t.Errorf("nothing is made: %+v", plan.Outcome)
+				}
+
+				return
+			}
+
+			if len(plan.Actions) != 0 || !strings.Contains(plan.Outcome.Message, tc.says) {
+				t.Errorf("actions %v, says %q", printed(plan), plan.Outcome.Message)
+			}
+		})
+	}
+}

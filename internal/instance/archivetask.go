@@ -1,0 +1,270 @@
+package instance
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/caretaker-dev/caretaker/internal/archive/basebackup"
+	"github.com/caretaker-dev/caretaker/internal/instance/process"
+	"github.com/caretaker-dev/caretaker/internal/instance/volume"
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+	"github.com/caretaker-dev/caretaker/internal/postgres"
+)
+
+const (
+	sigTerm = syscall.SIGTERM
+	sigKill = syscall.SIGKILL
+	sigQuit = syscall.SIGQUIT
+)
+
+// Archive takes the order of a task. The same request again is the same task.
+func (r *runner) Archive(request instanceapi.ArchiveRequest) error {
+	if request.Task == instanceapi.TaskSwitch {
+		return r.archiving.switchWAL(request.Request)
+	}
+
+	return r.archiving.begin(request)
+}
+
+func (a *archiving) begin(request instanceapi.ArchiveRequest) error {
+	config := a.r.conf.Config().Archive
+	if config == nil {
+		return errNoArchive
+	}
+
+	if request.Task == instanceapi.TaskBackup && !a.r.serves() {
+		return errors.New("PostgreSQL is not running")
+	}
+
+	a.mu.Lock()
+	defer a.mu.Unlock()
+
+	switch {
+	case a.work == nil || a.work.Err() != nil:
+		return errors.New("this instance is starting or stopping")
+	case a.task != nil && a.task.Request == request.Request:
+		return nil
+	case a.task != nil && a.task.EndedAt == nil:
+		return fmt.Errorf("another task with the archive runs: %s", a.task.Request)
+	}
+
+	a.task = &instanceapi.ArchiveRun{
+		Request: request.Request, Task: request.Task, BackupID: request.BackupID, StartedAt: a.r.clock.Now().UTC(),
+	}
+
+	go a.carryOut(a.work, request, *config)
+
+	return nil
+}
+
+// carryOut does a task in processes of their own.
+func (a *archiving) carryOut(ctx context.Context, request instanceapi.ArchiveRequest, config instanceapi.Archive) {
+	a.log.Info("a task with the archive begins", "task", request.Task, "request", request.Request)
+
+	file, err := a.targetFile(config)
+	if err == nil {
+		switch request.Task {
+		case instanceapi.TaskBackup:
+			err = a.backup(ctx, file, request, config)
+		case instanceapi.TaskDelete:
+			err = a.delete(ctx, file, request.BackupID)
+		default:
+			err = fmt.Errorf("no task is called %q", request.Task)
+		}
+	}
+
+	if err != nil {
+		a.log.Error("a task with the archive failed", "task", request.Task, "error", err)
+	} else {
+		a.log.Info("a task with the archive is done", "task", request.Task)
+	}
+
+	a.change(func(run *instanceapi.ArchiveRun) {
+		now := a.r.clock.Now().UTC()
+		run.EndedAt, run.Progress = &now, nil
+
+		if err != nil {
+			run.Error = err.Error()
+		}
+	})
+}
+
+// targetFile has the archive in the form that the commands read.
+func (a *archiving) targetFile(config instanceapi.Archive) (string, error) {
+	target, err := a.target(config, "own")
+	if err != nil {
+		return "", err
+	}
+
+	target.Compression = config.DataCompression
+
+	return a.writeTarget("archive-own.json", target)
+}
+
+func (a *archiving) writeTarget(name string, target any) (string, error) {
+	content, err := json.MarshalIndent(target, "", "  ")
+	if err != nil {
+		return "", fmt.Errorf("encode the archive's configuration: %w", err)
+	}
+
+	file := filepath.Join(a.r.layout.RunDir, name)
+
+	return file, volume.WriteFile(file, content, 0o600)
+}
+
+func (a *archiving) backup(ctx context.Context, file string, request instanceapi.ArchiveRequest, config instanceapi.Archive) error {
+	l := a.r.layout
+	args := []string{
+		"backup", "--socket-dir", l.OwnSocketDir(), "--port", strconv.Itoa(l.PostgresPort), "--user", postgres.Superuser,
+		"--data-dir", l.DataDir, "--label", request.BackupID, "--fast=" + strconv.FormatBool(request.FastCheckpoint),
+	}
+
+	if config.DataParallel > 0 {
+		args = append(args, "--workers", strconv.Itoa(config.DataParallel))
+	}
+
+	var manifest basebackup.Manifest
+	if err := a.command(ctx, file, &manifest, args...); err != nil {
+		return err
+	}
+
+	taken := describe(manifest)
+	a.change(func(run *instanceapi.ArchiveRun) { run.BackupID, run.Backup = taken.ID, &taken })
+
+	if err := a.command(ctx, file, nil, "verify", taken.ID); err != nil {
+		return fmt.Errorf("the backup %s was taken, but what was stored cannot be restored: %w", taken.ID, err)
+	}
+
+	a.change(func(run *instanceapi.ArchiveRun) { run.Backup.Verified = true })
+
+	if config.Retention == "" {
+		return nil
+	}
+
+	// A backup is no worse for old ones that could not be deleted.
+	if err := a.command(ctx, file, nil, "expire", "--keep", config.Retention); err != nil {
+		a.log.Error("old backups could not be deleted", "error", err)
+		a.change(func(run *instanceapi.ArchiveRun) { run.Warning = "old backups could not be deleted: " + err.Error() })
+	}
+
+	return nil
+}
+
+func describe(m basebackup.Manifest) instanceapi.TakenBackup {
+	segment := func(timeline postgres.Timeline, lsn postgres.LSN) string {
+		return postgres.SegmentAt(timeline, lsn, m.WALSegmentBytes).Name(m.WALSegmentBytes)
+	}
+
+	return instanceapi.TakenBackup{
+		ID: m.ID, Parent: m.Parent, BeginLSN: m.StartLSN.String(), EndLSN: m.StopLSN.String(),
+		BeginWAL: segment(m.StartTimeline, m.StartLSN), EndWAL: segment(m.Timeline, m.StopLSN-1),
+		Timeline: int64(m.Timeline), SystemID: m.SystemIdentifier, Major: m.Major,
+		StoredBytes: m.StoredBytes, DataBytes: m.DataBytes, StartedAt: m.Started, StoppedAt: m.Completed,
+	}
+}
+
+func (a *archiving) delete(ctx context.Context, file, id string) error {
+	return a.command(ctx, file, nil, "backups", "delete", id)
+}
+
+// command runs one of our own commands to its end; what it prints as its result goes into result unless that is nil.
+func (a *archiving) command(ctx context.Context, file string, result any, args ...string) error {
+	return a.commandWith(ctx, file, result, a.progress, args...)
+}
+
+func (a *archiving) commandWith(ctx context.Context, file string, result any, each func(string), args ...string) error {
+	out, err := a.r.table.Output(ctx, process.Command{
+		Path: a.r.opts.Self, Args: append(args, "--config", file, "--json"), Env: a.r.opts.Env, Group: true,
+	}, each)
+	if err != nil {
+		return tidy(err)
+	}
+
+	if result == nil {
+		return nil
+	}
+
+	for line := range strings.Lines(out) {
+		var printed struct {
+			Result json.RawMessage `json:"result"`
+		}
+
+		if err := json.Unmarshal([]byte(line), &printed); err == nil && printed.Result != nil {
+			if err := json.Unmarshal(printed.Result, result); err != nil {
+				return fmt.Errorf("read the result of %s: %w", args[0], err)
+			}
+
+			return nil
+		}
+	}
+
+	return fmt.Errorf("%s printed no result", args[0])
+}
+
+// tidy takes the lines of progress out of a command's last words.
+func tidy(err error) error {
+	var words []string
+
+	for word := range strings.SplitSeq(err.Error(), "; ") {
+		if !strings.HasPrefix(strings.TrimSpace(word), "{") {
+			words = append(words, word)
+		}
+	}
+
+	return errors.New(strings.ReplaceAll(strings.Join(words, "; "), "caretaker-instance: caretaker-instance: ", "caretaker-instance: "))
+}
+
+// progress reads a line of progress; others are for the log.
+func (a *archiving) progress(line string) {
+	p, ok := parseProgress(line)
+	if !ok {
+		a.log.Info(line)
+
+		return
+	}
+
+	a.change(func(run *instanceapi.ArchiveRun) {
+		run.Progress = &instanceapi.ArchiveProgress{Step: p.Phase, Done: p.BytesDone, Total: p.BytesTotal}
+	})
+}
+
+func parseProgress(line string) (p basebackup.Progress, ok bool) {
+	err := json.Unmarshal([]byte(line), &p)
+
+	return p, err == nil && p.Phase != ""
+}
+
+func (a *archiving) change(change func(*instanceapi.ArchiveRun)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+
+	if a.task != nil {
+		next := *a.task
+		change(&next)
+		a.task = &next
+	}
+}
+
+// ran is the task that runs or ran last.
+func (a *archiving) ran() *instanceapi.ArchiveRun {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+
+	if a.task == nil {
+		return nil
+	}
+
+	run := *a.task
+
+	return &run
+}
+
+// recoveryWait is how often a server that recovers is looked at.
+const recoveryWait = 200 * time.Millisecond

@@ -1,0 +1,211 @@
+package instance
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/caretaker-dev/caretaker/internal/archive/basebackup"
+	"github.com/caretaker-dev/caretaker/internal/instance/provision"
+	"github.com/caretaker-dev/caretaker/internal/instance/volume"
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+	"github.com/caretaker-dev/caretaker/internal/pgconn"
+	"github.com/caretaker-dev/caretaker/internal/postgres"
+)
+
+// restored is what the restore command prints as its result.
+type restored struct {
+	Restored struct {
+		Manifest basebackup.Manifest `json:"manifest"`
+	} `json:"restored"`
+	Target string `json:"target"`
+}
+
+// recover makes the data from a backup, not yet under their real name. It gives back the settings that the server is to replay
+// the archive with. The command looks beforehand whether the archive leads to the target, and says what is missing if not.
+func (b bootstrap) recover(ctx context.Context, in instanceapi.Recovery) (dir string, settings []string, err error) {
+	b.r.view.say(instanceapi.StateInitializing, "", "restoring a backup from "+in.Archive.URL+", folder "+in.Archive.Server)
+
+	a := b.r.archiving
+	// The archiver fetches WAL while the server replays.
+	a.now()
+
+	target, err := recoveryTarget(in.Target)
+	if err != nil {
+		return "", nil, fmt.Errorf("spec.bootstrap.recovery.recoveryTarget: %w", err)
+	}
+
+	from, err := a.target(in.Archive, "recovery")
+	if err != nil {
+		return "", nil, err
+	}
+
+	file, err := a.writeTarget("archive-recovery.json", from)
+	if err != nil {
+		return "", nil, err
+	}
+
+	if dir, err = volume.Begin(b.r.layout.DataDir); err != nil {
+		return "", nil, err
+	}
+
+	var done restored
+	if err := a.commandWith(ctx, file, &done, b.restoreProgress, restoreArgs(dir, in)...); err != nil {
+		return "", nil, err
+	}
+
+	if err := b.learn(ctx, dir, "the backup "+done.Restored.Manifest.ID); err != nil {
+		return "", nil, err
+	}
+
+	if err := provision.Disown(dir); err != nil {
+		return "", nil, err
+	}
+
+	if err := volume.WriteFile(filepath.Join(dir, "recovery.signal"), nil, 0o600); err != nil {
+		return "", nil, err
+	}
+
+	b.r.view.change(func(s *instanceapi.Status) { s.Recovered = &instanceapi.Recovered{BackupID: done.Restored.Manifest.ID} })
+	b.r.view.say(instanceapi.StateInitializing, "", "replaying WAL up to "+target.String())
+
+	return dir, b.r.recoverySettings(target), nil
+}
+
+func (b bootstrap) restoreProgress(line string) {
+	p, ok := parseProgress(line)
+	if !ok {
+		b.r.archiving.log.Info(line)
+
+		return
+	}
+
+	b.r.progress(p.Percent)
+}
+
+func restoreArgs(dir string, in instanceapi.Recovery) []string {
+	args := []string{"restore", "--data-dir", dir, "--no-recovery"}
+
+	add := func(flag, value string) {
+		if value != "" {
+			args = append(args, flag, value)
+		}
+	}
+
+	add("--backup", in.BackupID)
+	add("--target-time", in.Target.Time)
+	add("--target-lsn", in.Target.LSN)
+	add("--target-xid", in.Target.XID)
+	add("--target-name", in.Target.Name)
+	add("--target-timeline", in.Target.Timeline)
+
+	if in.Target.Immediate {
+		args = append(args, "--target-immediate")
+	}
+
+	if in.Target.Exclusive {
+		args = append(args, "--target-exclusive")
+	}
+
+	if in.Archive.DataParallel > 0 {
+		args = append(args, "--workers", strconv.Itoa(in.Archive.DataParallel))
+	}
+
+	return args
+}
+
+func recoveryTarget(in instanceapi.RecoveryTarget) (basebackup.Target, error) {
+	target := basebackup.Target{Name: in.Name, Immediate: in.Immediate, Exclusive: in.Exclusive, Timeline: in.Timeline}
+
+	var err error
+
+	if in.Time != "" {
+		if target.Time, err = basebackup.ParseTime(in.Time); err != nil {
+			return target, err
+		}
+	}
+
+	if in.LSN != "" {
+		if target.LSN, err = postgres.ParseLSN(in.LSN); err != nil {
+			return target, err
+		}
+	}
+
+	if in.XID != "" {
+		if target.XID, err = strconv.ParseUint(in.XID, 10, 64); err != nil {
+			return target, fmt.Errorf("transaction %q: %w", in.XID, err)
+		}
+	}
+
+	return target, target.Check()
+}
+
+// recoverySettings are for the one server that replays. It accepts nobody before it is promoted, so that it need not have the
+// sizes of the server that it comes from. What it replays stays out of the new archive; what it writes afterwards is kept, and
+// archived once the instance runs as ever.
+func (r *runner) recoverySettings(target basebackup.Target) []string {
+	values := basebackup.RecoverySettings(target, r.layout.RestoreCommand(r.opts.WALHelper))
+	maps.Copy(values, map[string]string{"hot_standby": "off", "archive_mode": "on"})
+
+	settings := make([]string, 0, len(values))
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		settings = append(settings, name+"="+values[name])
+	}
+
+	return settings
+}
+
+// awaitRecovery waits for the server to have reached its target and to have been promoted. That takes as long as it takes; a
+// server that cannot get there ends, and says why.
+func (b bootstrap) awaitRecovery(ctx context.Context) error {
+	local := pgconn.Local(b.r.layout.OwnSocketDir(), b.r.layout.PostgresPort, postgres.Superuser)
+
+	for {
+		conn, err := pgconn.Connect(ctx, local)
+		if err == nil {
+			return b.noteRecovered(ctx, conn)
+		}
+
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case !b.r.server.IsUp():
+			return fmt.Errorf("the recovery did not reach its target; PostgreSQL said: %s", b.r.server.LastWords())
+		case isFinal(err):
+			return err
+		}
+
+		select {
+		case <-b.r.clock.After(recoveryWait):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (b bootstrap) noteRecovered(ctx context.Context, conn *pgx.Conn) error {
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // only read from
+
+	var lsn string
+	if err := conn.QueryRow(ctx, "SELECT coalesce(pg_catalog.pg_last_wal_replay_lsn(), pg_catalog.pg_current_wal_lsn())::text").Scan(&lsn); err != nil {
+		return fmt.Errorf("ask how far the recovery went: %w", err)
+	}
+
+	now := b.r.clock.Now().UTC().Truncate(time.Second)
+	b.r.view.change(func(s *instanceapi.Status) {
+		if s.Recovered != nil {
+			reached := *s.Recovered
+			reached.ReachedLSN, reached.At = lsn, &now
+			s.Recovered = &reached
+		}
+	})
+	b.r.log.Info("the recovery reached its target", "lsn", lsn)
+
+	return nil
+}

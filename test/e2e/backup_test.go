@@ -1,0 +1,278 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/test/internal/kube"
+)
+
+// s3 is an S3 server (versitygw) in the test's namespace.
+const (
+	s3Name   = "s3"
+	s3Key    = "caretaker"
+	s3Secret = "not-a-secret"
+	s3Port   = 7070
+)
+
+// TestBackup goes the way of the source document: a Cluster that archives, a Backup, rows after it, and a new Cluster that
+// is recovered to a moment in between. On the way the store is stopped, and the primary changes.
+func TestBackup(t *testing.T) {
+	t.Parallel()
+
+	f := newFixture(t, "backup")
+	f.startS3(t)
+
+	f.start(t, f.newCluster(2, func(spec *postgresqlv1.ClusterSpec) {
+		spec.Backup = &postgresqlv1.BackupConfiguration{
+			BarmanObjectStore: f.s3Store(), RetentionPolicy: "30d",
+		}
+		spec.PostgreSQL.Parameters = map[string]string{"archive_timeout": "5s"}
+	}))
+
+	b := &backupTest{fixture: f}
+
+	step(t, b, "WAL is archived", (*backupTest).archives)
+	step(t, b, "a backup is taken from a replica", (*backupTest).takes)
+	step(t, b, "the store is stopped, and comes back", (*backupTest).losesStore)
+	step(t, b, "the primary changes", (*backupTest).switches)
+	step(t, b, "a new Cluster is recovered to a moment", (*backupTest).recovers)
+}
+
+type backupTest struct {
+	*fixture
+
+	// before is the moment to recover to.
+	before string
+}
+
+func (b *backupTest) archives(t *testing.T) {
+	b.write(t, "CREATE TABLE ledger (n int)")
+	b.write(t, "INSERT INTO ledger SELECT generate_series(1, 100)")
+	b.waitFeature(t, postgresqlv1.ConditionContinuousArchiving, metav1.ConditionTrue, "s3://backups/financial-db")
+}
+
+func (b *backupTest) takes(t *testing.T) {
+	backup := &postgresqlv1.Backup{ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: "before-upgrade"}}
+	backup.Spec.Cluster.Name = b.name
+	b.create(t, backup)
+
+	kube.Eventually(t, readyTimeout, "the backup is complete", func(ctx context.Context) error {
+		if err := b.Client.Get(ctx, client.ObjectKeyFromObject(backup), backup); err != nil {
+			return err
+		}
+
+		ready := meta.FindStatusCondition(backup.Status.Conditions, postgresqlv1.ConditionReady)
+		if ready == nil || ready.Status != metav1.ConditionTrue {
+			return fmt.Errorf("%s: %+v", backup.Status.Phase, ready)
+		}
+
+		return nil
+	})
+
+	restorable := meta.FindStatusCondition(backup.Status.Conditions, postgresqlv1.ConditionRestorable)
+	if restorable == nil || restorable.Status != metav1.ConditionTrue || !backup.Status.Verified {
+		t.Errorf("Restorable is %+v", restorable)
+	}
+
+	if primary := b.cluster(t).Status.Primary; backup.Status.InstanceID.PodName == primary {
+		t.Errorf("it was taken from the primary %s, though there is a replica", primary)
+	}
+
+	if backup.Status.BeginWal == "" || backup.Status.EndLSN == "" || backup.Status.Size == "" {
+		t.Errorf("status is %+v", backup.Status)
+	}
+}
+
+// losesStore: PostgreSQL goes on, the condition says so within a minute, and everything is sent afterwards.
+func (b *backupTest) losesStore(t *testing.T) {
+	b.scaleS3(t, 0)
+	b.write(t, "INSERT INTO ledger SELECT generate_series(101, 200)")
+
+	began := time.Now()
+	b.waitFeature(t, postgresqlv1.ConditionContinuousArchiving, metav1.ConditionFalse, "PostgreSQL goes on")
+	t.Logf("the condition said so after %s", time.Since(began).Round(time.Second))
+
+	if err := ready(b.cluster(t)); err != nil {
+		t.Errorf("a lost store made the Cluster unready: %v", err)
+	}
+
+	b.scaleS3(t, 1)
+	b.waitFeature(t, postgresqlv1.ConditionContinuousArchiving, metav1.ConditionTrue, "s3://backups/financial-db")
+}
+
+func (b *backupTest) switches(t *testing.T) {
+	old := b.cluster(t).Status.Primary
+	b.annotate(t, "caretaker.dev/switchover", "/backup")
+	kube.Eventually(t, readyTimeout, "another primary", func(ctx context.Context) error {
+		cluster, err := b.get(ctx)
+		if err == nil && cluster.Status.Primary == old {
+			err = fmt.Errorf("%s still leads", old)
+		}
+
+		return err
+	})
+	b.waitReady(t)
+	b.write(t, "INSERT INTO ledger SELECT generate_series(201, 300)")
+
+	// Commits have the server's time: the moment is between two of them for certain.
+	b.write(t, "SELECT pg_sleep(1)")
+	b.before = b.write(t, "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')")
+	b.write(t, "SELECT pg_sleep(1)")
+	b.write(t, "DELETE FROM ledger")
+}
+
+// write runs SQL on the primary.
+func (b *backupTest) write(t *testing.T, sql string) string {
+	t.Helper()
+
+	return b.sql(t, b.primary(t), "app", sql)
+}
+
+func (b *backupTest) recovers(t *testing.T) {
+	store := b.s3Store()
+	origin := b.name
+
+	// What comes after the moment must be in the archive: a recovery ends where it is known to end.
+	segment := b.write(t, "SELECT pg_walfile_name(pg_switch_wal())")
+	b.waitSQL(t, b.primary(t), "app", "SELECT last_archived_wal >= '"+segment+"' FROM pg_stat_archiver", "t")
+
+	b.name = "restored"
+	b.create(t, b.newCluster(2, func(spec *postgresqlv1.ClusterSpec) {
+		spec.Bootstrap = &postgresqlv1.BootstrapConfiguration{Recovery: &postgresqlv1.BootstrapRecovery{
+			Backup:         &postgresqlv1.LocalObjectReference{Name: "before-upgrade"},
+			RecoveryTarget: &postgresqlv1.RecoveryTarget{TargetTime: b.before},
+		}}
+		spec.Backup = &postgresqlv1.BackupConfiguration{ObjectStore: store}
+	}))
+	b.waitReady(t)
+
+	for _, instance := range append(b.replicas(t), b.primary(t)) {
+		b.waitSQL(t, instance, "app", "SELECT count(*) || ' ' || sum(n) FROM ledger", "300 45150")
+	}
+
+	status := b.cluster(t).Status
+	if status.Recovery == nil || status.Recovery.ReachedLSN == "" || !strings.Contains(status.Recovery.Target, "(UTC)") {
+		t.Errorf("status.recovery is %+v", status.Recovery)
+	}
+
+	// It archives to a place of its own, at once.
+	b.waitFeature(t, postgresqlv1.ConditionContinuousArchiving, metav1.ConditionTrue, "folder restored")
+	b.name = origin
+}
+
+// waitFeature waits for a condition with a status, and a part of its message.
+func (f *fixture) waitFeature(t *testing.T, conditionType string, status metav1.ConditionStatus, message string) {
+	t.Helper()
+	kube.Eventually(t, 90*time.Second, fmt.Sprintf("%s is %s", conditionType, status), func(ctx context.Context) error {
+		cluster, err := f.get(ctx)
+		if err != nil {
+			return err
+		}
+
+		condition := meta.FindStatusCondition(cluster.Status.Conditions, conditionType)
+		if condition == nil || condition.Status != status || !strings.Contains(condition.Message, message) {
+			return fmt.Errorf("it is %+v", condition)
+		}
+
+		return nil
+	})
+}
+
+func (f *fixture) s3Store() *postgresqlv1.ObjectStore {
+	key := func(name string) *corev1.SecretKeySelector {
+		return &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "aws-credentials"}, Key: name}
+	}
+
+	return &postgresqlv1.ObjectStore{
+		DestinationPath: "s3://backups/financial-db",
+		EndpointURL:     fmt.Sprintf("http://%s.%s.svc:%d", s3Name, f.namespace, s3Port),
+		S3Credentials:   &postgresqlv1.S3Credentials{AccessKeyID: key("ACCESS_KEY_ID"), SecretAccessKey: key("SECRET_ACCESS_KEY")},
+		Wal:             &postgresqlv1.ObjectStoreTransfer{Compression: "gzip", MaxParallel: 4},
+	}
+}
+
+// startS3 starts a versitygw on a volume, so that it can be stopped without losing what it has.
+func (f *fixture) startS3(t *testing.T) {
+	t.Helper()
+
+	image := env("CARETAKER_S3_IMAGE", "caretaker.local/versitygw:test")
+	if image == "" {
+		t.Skip("CARETAKER_S3_IMAGE is empty: there is no object store to test with")
+	}
+
+	f.setSecret(t, "aws-credentials", map[string]string{"ACCESS_KEY_ID": s3Key, "SECRET_ACCESS_KEY": s3Secret})
+
+	labels := map[string]string{"app": s3Name}
+	volume := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: s3Name}}
+	volume.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
+	volume.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
+
+	if f.environment.storageClass != "" {
+		volume.Spec.StorageClassName = &f.environment.storageClass
+	}
+
+	f.create(t, volume)
+	f.create(t, &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: s3Name},
+		Spec:       corev1.ServiceSpec{Selector: labels, Ports: []corev1.ServicePort{{Port: s3Port}}},
+	})
+	f.create(t, &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: s3Name},
+		Spec: appsv1.DeploymentSpec{
+			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Strategy: appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec: corev1.PodSpec{
+					TerminationGracePeriodSeconds: ptr.To(int64(1)),
+					SecurityContext: &corev1.PodSecurityContext{
+						RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To(int64(65532)), FSGroup: ptr.To(int64(65532)),
+						SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+					},
+					Containers: []corev1.Container{{
+						Name: s3Name, Image: image,
+						// A folder of its root is a bucket.
+						Command: []string{"/versitygw", "--port", fmt.Sprintf(":%d", s3Port), "posix", "--nometa", "/data"},
+						Env: []corev1.EnvVar{
+							{Name: "ROOT_ACCESS_KEY", Value: s3Key}, {Name: "ROOT_SECRET_KEY", Value: s3Secret},
+						},
+						ReadinessProbe: &corev1.Probe{
+							ProbeHandler:  corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(s3Port)}},
+							PeriodSeconds: 1,
+						},
+						SecurityContext: &corev1.SecurityContext{
+							AllowPrivilegeEscalation: ptr.To(false), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+						},
+						VolumeMounts: []corev1.VolumeMount{{Name: "data", MountPath: "/data/backups", SubPath: "backups"}},
+					}},
+					Volumes: []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{
+						PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: s3Name},
+					}}},
+				},
+			},
+		},
+	})
+}
+
+func (f *fixture) scaleS3(t *testing.T, replicas int32) {
+	t.Helper()
+
+	patch := client.RawPatch("application/merge-patch+json", fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, replicas))
+	if err := f.Client.Patch(t.Context(), &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: s3Name}}, patch); err != nil {
+		t.Fatalf("scale the store: %v", err)
+	}
+}
