@@ -146,6 +146,8 @@ func TestDefaultObjects(t *testing.T) {
 		"RoleBinding caretaker-leader-election",
 		"Service caretaker",
 		"ServiceAccount caretaker",
+		"ValidatingAdmissionPolicy caretaker-system-caretaker-webapps",
+		"ValidatingAdmissionPolicyBinding caretaker-system-caretaker-webapps",
 	}
 	if diff := cmp.Diff(want, keys(render(t))); diff != "" {
 		t.Errorf("objects (-want +got):\n%s", diff)
@@ -153,7 +155,7 @@ func TestDefaultObjects(t *testing.T) {
 }
 
 func TestOptionalObjects(t *testing.T) {
-	without := keys(render(t, "--set", "crds.install=false,rbac.create=false,rbac.aggregate=false,serviceAccount.create=false,replicas=1"))
+	without := keys(render(t, "--set", "crds.install=false,rbac.create=false,rbac.aggregate=false,serviceAccount.create=false,replicas=1,webAppPolicy.enabled=false"))
 	if diff := cmp.Diff([]string{"Deployment caretaker", "Pod caretaker-test", "Service caretaker"}, without); diff != "" {
 		t.Errorf("the least (-want +got):\n%s", diff)
 	}
