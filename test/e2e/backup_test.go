@@ -45,11 +45,11 @@ func TestBackup(t *testing.T) {
 
 	b := &backupTest{fixture: f}
 
-	step(t, b, "WAL is archived", (*backupTest).archives)
-	step(t, b, "a backup is taken from a replica", (*backupTest).takes)
-	step(t, b, "the store is stopped, and comes back", (*backupTest).losesStore)
-	step(t, b, "the primary changes", (*backupTest).switches)
-	step(t, b, "a new Cluster is recovered to a moment", (*backupTest).recovers)
+	step(t, b, "WAL is archived", archives)
+	step(t, b, "a backup is taken from a replica", takesABackup)
+	step(t, b, "the store is stopped, and comes back", losesItsStore)
+	step(t, b, "the primary changes", switches)
+	step(t, b, "a new Cluster is recovered to a moment", recovers)
 }
 
 type backupTest struct {
@@ -59,13 +59,13 @@ type backupTest struct {
 	before string
 }
 
-func (b *backupTest) archives(t *testing.T) {
+func archives(t *testing.T, b *backupTest) {
 	b.write(t, "CREATE TABLE ledger (n int)")
 	b.write(t, "INSERT INTO ledger SELECT generate_series(1, 100)")
 	b.waitFeature(t, postgresqlv1.ConditionContinuousArchiving, metav1.ConditionTrue, "s3://backups/financial-db")
 }
 
-func (b *backupTest) takes(t *testing.T) {
+func takesABackup(t *testing.T, b *backupTest) {
 	backup := &postgresqlv1.Backup{ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: "before-upgrade"}}
 	backup.Spec.Cluster.Name = b.name
 	b.create(t, backup)
@@ -98,7 +98,7 @@ func (b *backupTest) takes(t *testing.T) {
 }
 
 // losesStore: PostgreSQL goes on, the condition says so within a minute, and everything is sent afterwards.
-func (b *backupTest) losesStore(t *testing.T) {
+func losesItsStore(t *testing.T, b *backupTest) {
 	b.scaleS3(t, 0)
 	b.write(t, "INSERT INTO ledger SELECT generate_series(101, 200)")
 
@@ -114,7 +114,7 @@ func (b *backupTest) losesStore(t *testing.T) {
 	b.waitFeature(t, postgresqlv1.ConditionContinuousArchiving, metav1.ConditionTrue, "s3://backups/financial-db")
 }
 
-func (b *backupTest) switches(t *testing.T) {
+func switches(t *testing.T, b *backupTest) {
 	old := b.cluster(t).Status.Primary
 	b.annotate(t, "caretaker.dev/switchover", "/backup")
 	kube.Eventually(t, readyTimeout, "another primary", func(ctx context.Context) error {
@@ -142,7 +142,7 @@ func (b *backupTest) write(t *testing.T, sql string) string {
 	return b.sql(t, b.primary(t), "app", sql)
 }
 
-func (b *backupTest) recovers(t *testing.T) {
+func recovers(t *testing.T, b *backupTest) {
 	store := b.s3Store()
 	origin := b.name
 
