@@ -150,7 +150,7 @@ func (c *configuration) take(encoded []byte) error {
 		return errors.New("the configuration names no Cluster")
 	}
 
-	if config.Bootstrap.InitDB == nil && config.Bootstrap.PgBaseBackup == nil {
+	if config.Bootstrap.InitDB == nil && config.Bootstrap.PgBaseBackup == nil && config.Bootstrap.Recovery == nil {
 		return errors.New("the configuration says nothing of bootstrap")
 	}
 
