@@ -166,7 +166,7 @@ func (f *archiveFlags) progress(out io.Writer) func(basebackup.Progress) {
 	}
 
 	file, isFile := out.(*os.File)
-	isTerminal := isFile && term.IsTerminal(int(file.Fd())) //nolint:gosec // a descriptor is small
+	isTerminal := isFile && term.IsTerminal(int(file.Fd()))
 	last := ""
 
 	return func(p basebackup.Progress) {

@@ -279,8 +279,12 @@ func (f *archiveFlags) walFetchCommand() (string, error) {
 	words := []string{self, "wal-fetch"}
 
 	for _, flag := range [][2]string{
-		{"--store", target.Store.String()}, {"--server", target.Server}, {"--endpoint", target.Store.Endpoint},
-		{"--region", target.Store.Region}, {"--ca-file", target.Store.CAFile}, {"--identities", target.IdentitiesFile},
+		{"--store", target.Store.String()},
+		{"--server", target.Server},
+		{"--endpoint", target.Store.Endpoint},
+		{"--region", target.Store.Region},
+		{"--ca-file", target.Store.CAFile},
+		{"--identities", target.IdentitiesFile},
 	} {
 		if flag[1] != "" {
 			words = append(words, flag[0], quoteShell(flag[1]))

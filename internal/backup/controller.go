@@ -163,8 +163,7 @@ func (r *Reconciler) do(ctx context.Context, o observation, action decide.Action
 		err := r.options.Instances.Archive(ctx, o.targets[a.Instance], a.Request)
 
 		// It is busy, or not ready any more: the next look will tell.
-		var refused *instanceclient.RefusedError
-		if errors.As(err, &refused) {
+		if _, ok := errors.AsType[*instanceclient.RefusedError](err); ok {
 			return fmt.Errorf("%w: %w", reconcile.ErrStale, err)
 		}
 

@@ -218,7 +218,7 @@ func tidy(err error) error {
 		}
 	}
 
-	return errors.New(strings.ReplaceAll(strings.Join(words, "; "), "caretaker-instance: caretaker-instance: ", "caretaker-instance: "))
+	return errors.New(strings.ReplaceAll(strings.Join(words, "; "), "caretaker-instance: ", "caretaker-instance: "))
 }
 
 // progress reads a line of progress; others are for the log.

@@ -194,7 +194,7 @@ func (d *drill) start() error {
 
 	hba := filepath.Join(l.ConfDir(), "drill_hba.conf")
 	if err := errors.Join(
-		volume.WriteFile(hba, []byte("local all all trust\n"), 0o600),
+		volume.WriteFile(hba, []byte("local all trust\n"), 0o600),
 		volume.WriteFile(l.IdentFile(), nil, 0o600),
 		volume.WriteFile(l.ConfFile(), []byte(serverconf.DrillConf(d.in.Libraries)), 0o600),
 	); err != nil {
@@ -218,8 +218,10 @@ func (d *drill) start() error {
 		return err
 	}
 
-	args := []string{"-D", l.DataDir, "-c", "config_file=" + l.ConfFile(), "-c", "hba_file=" + hba, "-c", "ident_file=" + l.IdentFile(),
-		"-c", "listen_addresses=", "-c", "unix_socket_directories=" + l.OwnSocketDir(), "-c", "port=" + strconv.Itoa(l.PostgresPort)}
+	args := []string{
+		"-D", l.DataDir, "-c", "config_file=" + l.ConfFile(), "-c", "hba_file=" + hba, "-c", "ident_file=" + l.IdentFile(),
+		"-c", "listen_addresses=", "-c", "unix_socket_directories=" + l.OwnSocketDir(), "-c", "port=" + strconv.Itoa(l.PostgresPort),
+	}
 	for _, setting := range append(d.r.recoverySettings(target), "archive_mode=off", "fsync=off") {
 		args = append(args, "-c", setting)
 	}
@@ -283,8 +285,10 @@ func (d *drill) amcheck(ctx context.Context) error {
 
 	out, err := d.r.table.Output(ctx, process.Command{
 		Path: program, Env: append(d.r.opts.Env, "LC_ALL=C"), Group: true,
-		Args: []string{"--all", "--install-missing", "--no-password", "--host", d.r.layout.OwnSocketDir(),
-			"--port", strconv.Itoa(d.r.layout.PostgresPort), "--username", postgres.Superuser},
+		Args: []string{
+			"--all", "--install-missing", "--no-password", "--host", d.r.layout.OwnSocketDir(),
+			"--port", strconv.Itoa(d.r.layout.PostgresPort), "--username", postgres.Superuser,
+		},
 	}, d.note)
 	if err != nil {
 		return fmt.Errorf("amcheck: %w %s", err, strings.TrimSpace(out))

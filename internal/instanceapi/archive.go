@@ -34,8 +34,8 @@ type Archive struct {
 // Names of the files that credentials are in.
 const (
 	CredentialAccessKeyID     = "access-key-id"
-	CredentialSecretAccessKey = "secret-access-key" //nolint:gosec // a file's name
-	CredentialSessionToken    = "session-token"     //nolint:gosec // a file's name
+	CredentialSecretAccessKey = "secret-access-key"
+	CredentialSessionToken    = "session-token"
 	CredentialRegion          = "region"
 	CredentialGoogle          = "google.json"
 	CredentialAzureConnection = "azure-connection-string"

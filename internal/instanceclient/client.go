@@ -159,7 +159,6 @@ func (c *Client) call(ctx context.Context, target Target, method, path string, b
 }
 
 func (c *Client) send(ctx context.Context, target Target, method, path string, body []byte) ([]byte, error) {
-
 	transport, err := c.transports.get(target)
 	if err != nil {
 		return nil, &UnreachableError{Instance: target.Name, Err: err}

@@ -113,8 +113,15 @@ func TestSchedulesThatAreRefused(t *testing.T) {
 	t.Parallel()
 
 	for _, tc := range []struct{ spec, zone string }{
-		{"", ""}, {"daily", ""}, {"* * * *", ""}, {"61 * * * *", ""}, {"0 0 30 2 *", ""}, {"0 2 * * *", "Mars/Olympus"},
-		{"0 2 * * *", "Local"}, {"CRON_TZ=UTC 0 2 * * *", ""}, {"* * * * * * *", ""},
+		{"", ""},
+		{"daily", ""},
+		{"* * * *", ""},
+		{"61 * * * *", ""},
+		{"0 0 30 2 *", ""},
+		{"0 2 * * *", "Mars/Olympus"},
+		{"0 2 * * *", "Local"},
+		{"CRON_TZ=UTC 0 2 * * *", ""},
+		{"* * * * * * *", ""},
 	} {
 		if _, err := schedule.Parse(tc.spec, tc.zone); err == nil {
 			t.Errorf("%q in %q was taken", tc.spec, tc.zone)

@@ -202,10 +202,14 @@ func (w *applications) State(t *testing.T) map[string]string {
 
 	for _, kind := range []schema.GroupVersionKind{
 		caretakerappsv1.GroupVersion.WithKind("WebApp"), configv1.GroupVersion.WithKind("AppConfig"),
-		{Version: "v1", Kind: "Service"}, {Version: "v1", Kind: "ConfigMap"}, {Version: "v1", Kind: "Secret"},
-		{Group: "apps", Version: "v1", Kind: "Deployment"}, {Group: "apps", Version: "v1", Kind: "StatefulSet"},
+		{Version: "v1", Kind: "Service"},
+		{Version: "v1", Kind: "ConfigMap"},
+		{Version: "v1", Kind: "Secret"},
+		{Group: "apps", Version: "v1", Kind: "Deployment"},
+		{Group: "apps", Version: "v1", Kind: "StatefulSet"},
 		{Group: "apps", Version: "v1", Kind: "DaemonSet"},
-		{Group: "networking.k8s.io", Version: "v1", Kind: "NetworkPolicy"}, {Group: "networking.k8s.io", Version: "v1", Kind: "Ingress"},
+		{Group: "networking.k8s.io", Version: "v1", Kind: "NetworkPolicy"},
+		{Group: "networking.k8s.io", Version: "v1", Kind: "Ingress"},
 		{Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
 		{Group: "autoscaling", Version: "v2", Kind: "HorizontalPodAutoscaler"},
 	} {
@@ -272,12 +276,16 @@ func (w *applications) createUsers(t *testing.T) {
 	}
 
 	byEnv := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "by-env"}}
-	byEnv.Spec.Template, byEnv.Spec.Selector = template("by-env", corev1.PodSpec{Containers: []corev1.Container{{Name: "side", Image: "busybox",
-		Env: []corev1.EnvVar{{Name: "L", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{LocalObjectReference: ref, Key: "LOG_LEVEL"}}}}}}})
+	byEnv.Spec.Template, byEnv.Spec.Selector = template("by-env", corev1.PodSpec{Containers: []corev1.Container{{
+		Name: "side", Image: "busybox",
+		Env: []corev1.EnvVar{{Name: "L", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{LocalObjectReference: ref, Key: "LOG_LEVEL"}}}},
+	}}})
 
 	byFrom := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "by-env-from"}}
-	byFrom.Spec.Template, byFrom.Spec.Selector = template("by-env-from", corev1.PodSpec{Containers: []corev1.Container{{Name: "side", Image: "busybox",
-		EnvFrom: []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: ref}}}}}})
+	byFrom.Spec.Template, byFrom.Spec.Selector = template("by-env-from", corev1.PodSpec{Containers: []corev1.Container{{
+		Name: "side", Image: "busybox",
+		EnvFrom: []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: ref}}},
+	}}})
 
 	projected := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Name: "projected"}}
 	projected.Spec.Template, projected.Spec.Selector = template("projected", corev1.PodSpec{Volumes: []corev1.Volume{{Name: "c", VolumeSource: corev1.VolumeSource{

@@ -274,7 +274,8 @@ func (w *stackWorld) State(t *testing.T) map[string]string {
 		platformv1.GroupVersion.WithKind("EcommercePlatform"), platformv1.GroupVersion.WithKind("AppStack"),
 		databasev1.GroupVersion.WithKind("PostgreSQL"), caretakerappsv1.GroupVersion.WithKind("WebApp"),
 		configv1.GroupVersion.WithKind("AppConfig"), apps.WithKind("StatefulSet"), core.WithKind("Service"), core.WithKind("Secret"),
-		{Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"}, networking.WithKind("Ingress"), networking.WithKind("NetworkPolicy"),
+		{Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
+		networking.WithKind("Ingress"), networking.WithKind("NetworkPolicy"),
 	} {
 		list := &unstructured.UnstructuredList{}
 		list.SetGroupVersionKind(kind)

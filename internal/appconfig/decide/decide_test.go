@@ -80,14 +80,22 @@ func TestVersions(t *testing.T) {
 	}{
 		"the first": {fresh, 1, "create ConfigMap shop-config-v1, create ConfigMap shop-config", ""},
 		"unchanged": {func() decide.View { return with(fresh(), "info") }, 1, "", ""},
-		"changed": {func() decide.View { v := with(fresh(), "info"); v.Rendered = content("debug"); return v }, 2,
-			"create ConfigMap shop-config-v2, update ConfigMap shop-config", "2-01234567"},
-		"back to what was before": {func() decide.View { v := with(fresh(), "info", "debug"); v.Rendered = content("info"); return v }, 1,
-			"update ConfigMap shop-config", "1-01234567"},
-		"past the limit": {func() decide.View { v := with(fresh(), "a", "b", "c"); v.Rendered = content("d"); return v }, 4,
-			"create ConfigMap shop-config-v4, update ConfigMap shop-config, delete ConfigMap shop-config-v1", "4-01234567"},
-		"rolled back": {func() decide.View { v := with(fresh(), "a", "b"); v.Config.Spec.RollbackTo = new(int64(1)); return v }, 1,
-			"update ConfigMap shop-config", "1-01234567"},
+		"changed": {
+			func() decide.View { v := with(fresh(), "info"); v.Rendered = content("debug"); return v }, 2,
+			"create ConfigMap shop-config-v2, update ConfigMap shop-config", "2-01234567",
+		},
+		"back to what was before": {
+			func() decide.View { v := with(fresh(), "info", "debug"); v.Rendered = content("info"); return v }, 1,
+			"update ConfigMap shop-config", "1-01234567",
+		},
+		"past the limit": {
+			func() decide.View { v := with(fresh(), "a", "b", "c"); v.Rendered = content("d"); return v }, 4,
+			"create ConfigMap shop-config-v4, update ConfigMap shop-config, delete ConfigMap shop-config-v1", "4-01234567",
+		},
+		"rolled back": {
+			func() decide.View { v := with(fresh(), "a", "b"); v.Config.Spec.RollbackTo = new(int64(1)); return v }, 1,
+			"update ConfigMap shop-config", "1-01234567",
+		},
 		"rolled back though the template fails": {func() decide.View {
 			v := with(fresh(), "a", "b")
 			v.Config.Spec.RollbackTo, v.Problem, v.ProblemReason = new(int64(1)), "no", v1.ReasonTemplateError

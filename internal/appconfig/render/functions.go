@@ -112,7 +112,7 @@ func flat(arguments []reflect.Value) []any {
 	var all []any
 
 	for _, argument := range arguments {
-		if list, ok := argument.Interface().([]any); ok && argument.Kind() == reflect.Slice {
+		if list, ok := reflect.TypeAssert[[]any](argument); ok && argument.Kind() == reflect.Slice {
 			all = append(all, list...)
 		} else {
 			all = append(all, argument.Interface())

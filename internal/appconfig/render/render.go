@@ -215,10 +215,10 @@ func sorted(parsed map[string]*source) ([]string, error) {
 	visit = func(key string, path []string) error {
 		s := parsed[key]
 
-		switch {
-		case state[key] == 2:
+		switch state[key] {
+		case 2:
 			return nil
-		case state[key] == 1:
+		case 1:
 			return &Error{Field: s.field, Message: "depends on itself: " + strings.Join(append(path, key), " → ") + "; break the circle"}
 		}
 

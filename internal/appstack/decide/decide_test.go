@@ -77,8 +77,8 @@ func TestEverythingComesUpInOrder(t *testing.T) {
 	}
 
 	place := func(name string) int { return slices.Index(w.made, name) }
-	if !(place("PostgreSQL/shop-db") < place("WebApp/shop-backend") && place("WebApp/shop-backend") < place("WebApp/shop-frontend") &&
-		place("WebApp/shop-frontend") < place("Ingress/shop")) {
+	if place("PostgreSQL/shop-db") >= place("WebApp/shop-backend") || place("WebApp/shop-backend") >= place("WebApp/shop-frontend") ||
+		place("WebApp/shop-frontend") >= place("Ingress/shop") {
 		t.Errorf("made in the order %v", w.made)
 	}
 }
@@ -292,8 +292,14 @@ func TestStorageNeverShrinks(t *testing.T) {
 	t.Parallel()
 
 	for _, tc := range []struct{ have, wanted, want string }{
-		{"", "", ""}, {"", "10Gi", "10Gi"}, {"", "1500Mi", "2Gi"}, {"", "1Ti", "1024Gi"}, {"100Gi", "10Gi", "100Gi"},
-		{"10Gi", "100Gi", "100Gi"}, {"10Gi", "", "10Gi"}, {"10Gi", "x", "x"},
+		{"", "", ""},
+		{"", "10Gi", "10Gi"},
+		{"", "1500Mi", "2Gi"},
+		{"", "1Ti", "1024Gi"},
+		{"100Gi", "10Gi", "100Gi"},
+		{"10Gi", "100Gi", "100Gi"},
+		{"10Gi", "", "10Gi"},
+		{"10Gi", "x", "x"},
 	} {
 		if got := build.Storage(tc.wanted, tc.have); got != tc.want {
 			t.Errorf("asked for %q, there are %q: %q, want %q", tc.wanted, tc.have, got, tc.want)
@@ -394,8 +400,8 @@ func TestDeletedInReverseOrder(t *testing.T) {
 	}
 
 	place := func(name string) int { return slices.Index(w.gone, name) }
-	if !(place("Ingress/shop") < place("WebApp/shop-frontend") && place("WebApp/shop-frontend") < place("WebApp/shop-backend") &&
-		place("WebApp/shop-backend") < place("PostgreSQL/shop-db")) {
+	if place("Ingress/shop") >= place("WebApp/shop-frontend") || place("WebApp/shop-frontend") >= place("WebApp/shop-backend") ||
+		place("WebApp/shop-backend") >= place("PostgreSQL/shop-db") {
 		t.Errorf("gone in the order %v", w.gone)
 	}
 }

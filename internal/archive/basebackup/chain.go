@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"filippo.io/age"
 
@@ -233,8 +234,7 @@ func (t *take) latestParent(ctx context.Context) (string, error) {
 		return "", err
 	}
 
-	for i := len(backups) - 1; i >= 0; i-- {
-		b := backups[i]
+	for _, b := range slices.Backward(backups) {
 		if b.Manifest != nil && b.Expired == nil && t.unfit(b.Manifest) == "" {
 			return b.ID, nil
 		}

@@ -60,7 +60,7 @@ func pageChecksum(page []byte, block uint32) uint16 {
 
 	result ^= block
 
-	return uint16(result%65535 + 1) //nolint:gosec // below 65536
+	return uint16(result%65535 + 1)
 }
 
 func pageLSN(page []byte) postgres.LSN {

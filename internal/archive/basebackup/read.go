@@ -152,7 +152,7 @@ func (r *reader) checkPages(ctx context.Context, e *entry, file *os.File, data [
 
 // pageNumber counts from the start of the fork, over all its segments.
 func (r *reader) pageNumber(e *entry, number int64) uint32 {
-	return uint32((e.relation.segment*r.segBlocks + number) & math.MaxUint32) //nolint:gosec // PostgreSQL's block numbers have 32 bits
+	return uint32((e.relation.segment*r.segBlocks + number) & math.MaxUint32)
 }
 
 // recheck reads a page again until it is whole, and remembers it if it stays wrong.

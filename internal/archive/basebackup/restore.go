@@ -342,7 +342,7 @@ func syncFileSystem(dir string) error {
 		return err
 	}
 
-	return errors.Join(unix.Syncfs(int(file.Fd())), file.Close()) //nolint:gosec // a descriptor is small
+	return errors.Join(unix.Syncfs(int(file.Fd())), file.Close())
 }
 
 // checkSpace says before a restore that there is no room for it.

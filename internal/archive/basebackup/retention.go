@@ -34,10 +34,10 @@ func ParsePolicy(text string) (Policy, error) {
 	if text != "" {
 		if unit, ok := units[text[len(text)-1]]; ok {
 			if n, err := strconv.ParseUint(text[:len(text)-1], 10, 16); err == nil && n > 0 {
-				return Policy{Window: time.Duration(n) * unit}, nil //nolint:gosec // 16 bits
+				return Policy{Window: time.Duration(n) * unit}, nil
 			}
 		} else if n, err := strconv.ParseUint(text, 10, 16); err == nil && n > 0 {
-			return Policy{Count: int(n)}, nil //nolint:gosec // 16 bits
+			return Policy{Count: int(n)}, nil
 		}
 	}
 
@@ -239,8 +239,7 @@ func (e *expiry) backups(ctx context.Context, backups []Backup, now time.Time) (
 
 	deleted := map[string]bool{}
 
-	for i := len(backups) - 1; i >= 0; i-- {
-		b := backups[i]
+	for _, b := range slices.Backward(backups) {
 
 		var err error
 

@@ -51,7 +51,8 @@ func TestJudge(t *testing.T) {
 	now := at(12)
 	chain := []Backup{
 		daysAgo(now, "a", 40, ""), daysAgo(now, "b", 39, "a"), daysAgo(now, "c", 33, ""), daysAgo(now, "d", 31, "c"),
-		daysAgo(now, "e", 20, "d"), daysAgo(now, "f", 10, ""), daysAgo(now, "g", 1, "f"), {ID: "h", Parent: "b"},
+		daysAgo(now, "e", 20, "d"), daysAgo(now, "f", 10, ""), daysAgo(now, "g", 1, "f"),
+		{ID: "h", Parent: "b"},
 	}
 
 	for name, c := range map[string]struct {

@@ -38,8 +38,8 @@ func left() []string {
 
 // The relation's file names: <filenode>[_<fork>][.<segment>]; a session's own begin with t<backend>_.
 var (
-	relationName  = regexp.MustCompile(`^(\d+)(?:_(fsm|vm|init))?(?:\.(\d+))?$`)    //nolint:gochecknoglobals // compiled once
-	temporaryName = regexp.MustCompile(`^t\d+_\d+(?:_(?:fsm|vm|init))?(?:\.\d+)?$`) //nolint:gochecknoglobals // compiled once
+	relationName  = regexp.MustCompile(`^(\d+)(?:_(fsm|vm|init))?(?:\.(\d+))?$`)
+	temporaryName = regexp.MustCompile(`^t\d+_\d+(?:_(?:fsm|vm|init))?(?:\.\d+)?$`)
 )
 
 // relation is what the name of a relation's file says.

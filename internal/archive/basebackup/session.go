@@ -102,7 +102,7 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()), current_settin
 	return s, postgres.Supported(s.version.Major)
 }
 
-func (s *session) begin(ctx context.Context, label string, fast bool) (postgres.LSN, error) { //nolint:revive // fast is PostgreSQL's own flag
+func (s *session) begin(ctx context.Context, label string, fast bool) (postgres.LSN, error) {
 	query := "SELECT pg_backup_start($1, $2)::text"
 	if s.server.version.Major < 15 {
 		query = "SELECT pg_start_backup($1, $2, false)::text"
@@ -189,7 +189,7 @@ SELECT clock_timestamp(), pg_snapshot_xmax(pg_current_snapshot())::text,
 	return nil
 }
 
-var startTimelineLine = regexp.MustCompile(`(?m)^START TIMELINE: (\d+)$`) //nolint:gochecknoglobals // compiled once
+var startTimelineLine = regexp.MustCompile(`(?m)^START TIMELINE: (\d+)$`)
 
 func labelTimeline(label string) (postgres.Timeline, error) {
 	match := startTimelineLine.FindStringSubmatch(label)

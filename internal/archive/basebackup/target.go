@@ -233,7 +233,7 @@ func isXIDBefore(next, target uint64) bool {
 		return next <= target
 	}
 
-	return int32(uint32(target)-uint32(next&math.MaxUint32)) >= 0 //nolint:gosec // wraps on purpose
+	return int32(uint32(target)-uint32(next&math.MaxUint32)) >= 0
 }
 
 // targetHistory is the history of the timeline on which the recovery ends.

@@ -206,7 +206,7 @@ func (t *tree) makeDirs() error {
 		return err
 	}
 
-	if err := errors.Join(os.Chmod(t.root, privateDir), t.give(t.root)); err != nil { //nolint:gosec // PostgreSQL wants it so
+	if err := errors.Join(os.Chmod(t.root, privateDir), t.give(t.root)); err != nil {
 		return err
 	}
 

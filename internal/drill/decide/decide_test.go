@@ -62,8 +62,10 @@ func TestOneDrillAtATime(t *testing.T) {
 	t.Parallel()
 
 	view := world(time.Date(2026, 3, 3, 4, 0, 1, 0, time.UTC))
-	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "db-drill-1", CreationTimestamp: metav1.NewTime(created.Add(24 * time.Hour)),
-		Annotations: map[string]string{naming.AnnotationDrillBackup: "second"}}}
+	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		Name: "db-drill-1", CreationTimestamp: metav1.NewTime(created.Add(24 * time.Hour)),
+		Annotations: map[string]string{naming.AnnotationDrillBackup: "second"},
+	}}
 	view.Pods = []corev1.Pod{pod}
 
 	if plan := decide.Decide(view); plan.Create != nil || len(plan.Delete) != 0 {

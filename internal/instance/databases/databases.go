@@ -80,15 +80,16 @@ func explain(field string, err error) error {
 	}
 
 	// A file that is missing is an extension that the image lacks.
-	message := fmt.Sprintf("%s: PostgreSQL says: %s", field, answer.Message)
+	var message strings.Builder
+	message.WriteString(fmt.Sprintf("%s: PostgreSQL says: %s", field, answer.Message))
 
 	for _, more := range []string{answer.Detail, answer.Hint} {
 		if more != "" {
-			message += "; " + more
+			message.WriteString("; " + more)
 		}
 	}
 
-	return &RefusedError{message: message}
+	return &RefusedError{message: message.String()}
 }
 
 func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
@@ -227,27 +228,28 @@ func (s *session) database(ctx context.Context, in instanceapi.DatabaseRequest) 
 
 // createDatabase copies template0 where something is to differ from the template that is copied otherwise.
 func createDatabase(in instanceapi.DatabaseRequest, owner string) string {
-	statement := "CREATE DATABASE " + quote(in.Name) + " OWNER " + quote(owner)
+	var statement strings.Builder
+	statement.WriteString("CREATE DATABASE " + quote(in.Name) + " OWNER " + quote(owner))
 	differs := false
 
 	for _, option := range []struct{ name, value string }{
 		{"ENCODING", in.Encoding}, {"LOCALE", in.Locale}, {"LC_COLLATE", in.LocaleCollate}, {"LC_CTYPE", in.LocaleCType},
 	} {
 		if option.value != "" {
-			statement += " " + option.name + " " + literal(option.value)
+			statement.WriteString(" " + option.name + " " + literal(option.value))
 			differs = true
 		}
 	}
 
 	if differs {
-		statement += " TEMPLATE template0"
+		statement.WriteString(" TEMPLATE template0")
 	}
 
 	if in.ConnectionLimit != nil {
-		statement += fmt.Sprintf(" CONNECTION LIMIT %d", *in.ConnectionLimit)
+		statement.WriteString(fmt.Sprintf(" CONNECTION LIMIT %d", *in.ConnectionLimit))
 	}
 
-	return statement
+	return statement.String()
 }
 
 // change brings a database that exists to what is wished, as far as PostgreSQL can.

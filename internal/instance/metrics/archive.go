@@ -20,13 +20,19 @@ type archiveMetric struct {
 
 func archiveMetrics() []archiveMetric {
 	return []archiveMetric{
-		{gauge("last_archived_time_seconds", "When WAL of this instance last reached the archive, in seconds since 1970; 0 if it has not since PID 1 started."),
-			func(a instanceapi.Archiving) float64 { return seconds(a.LastTime) }},
-		{gauge("failing_since_seconds", "Since when WAL does not reach the archive, in seconds since 1970; 0 while it does."),
-			func(a instanceapi.Archiving) float64 { return seconds(a.FailingSince) }},
+		{
+			gauge("last_archived_time_seconds", "When WAL of this instance last reached the archive, in seconds since 1970; 0 if it has not since PID 1 started."),
+			func(a instanceapi.Archiving) float64 { return seconds(a.LastTime) },
+		},
+		{
+			gauge("failing_since_seconds", "Since when WAL does not reach the archive, in seconds since 1970; 0 while it does."),
+			func(a instanceapi.Archiving) float64 { return seconds(a.FailingSince) },
+		},
 		{gauge("waiting_files", "Files of WAL that wait to be archived."), func(a instanceapi.Archiving) float64 { return float64(a.Waiting) }},
-		{counter("uploaded_files_total", "Files of WAL that the archiver has sent since it started."),
-			func(a instanceapi.Archiving) float64 { return float64(a.Uploaded) }},
+		{
+			counter("uploaded_files_total", "Files of WAL that the archiver has sent since it started."),
+			func(a instanceapi.Archiving) float64 { return float64(a.Uploaded) },
+		},
 		{counter("uploaded_bytes_total", "Bytes that it has sent for them."), func(a instanceapi.Archiving) float64 { return float64(a.UploadedBytes) }},
 		{counter("failures_total", "Attempts of it that failed."), func(a instanceapi.Archiving) float64 { return float64(a.Retries) }},
 	}

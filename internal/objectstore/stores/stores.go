@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -240,10 +241,8 @@ func expect(ctx context.Context, method, url string, body io.Reader, statuses ..
 	}
 	defer func() { err = errors.Join(err, response.Body.Close()) }()
 
-	for _, status := range statuses {
-		if response.StatusCode == status {
-			return nil
-		}
+	if slices.Contains(statuses, response.StatusCode) {
+		return nil
 	}
 
 	if len(statuses) > 0 {

@@ -210,7 +210,7 @@ func (b *bench) configure() error {
 
 	_, err = conf.WriteString(out.String())
 
-	return errors.Join(err, conf.Close(), os.WriteFile(b.conf, []byte(rest), 0o644)) //nolint:gosec // another user reads it
+	return errors.Join(err, conf.Close(), os.WriteFile(b.conf, []byte(rest), 0o644))
 }
 
 func (b *bench) sql(statement string) error {
@@ -346,13 +346,13 @@ func residentOf(pid int) int64 {
 	for line := range strings.Lines(string(text)) {
 		fields := strings.Fields(line)
 		if len(fields) >= 2 && fields[0] == "Pss:" {
-			kib, _ := strconv.ParseInt(fields[1], 10, 64) //nolint:errcheck // the kernel's own number
+			kib, _ := strconv.ParseInt(fields[1], 10, 64)
 			total += kib << 10
 		}
 	}
 
-	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid)) //nolint:errcheck // it may have ended
-	for _, child := range strings.Fields(string(children)) {
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	for child := range strings.FieldsSeq(string(children)) {
 		if n, err := strconv.Atoi(child); err == nil {
 			total += residentOf(n)
 		}

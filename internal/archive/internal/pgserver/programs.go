@@ -102,7 +102,7 @@ func unpacked(image string, major int) (string, error) {
 	}
 	defer lock.Close() //nolint:errcheck // nothing was written
 
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil { //nolint:gosec // a descriptor is small
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
 		return "", err
 	}
 
@@ -217,7 +217,7 @@ func unpackEntry(path string, header *tar.Header, content io.Reader) error {
 			return err
 		}
 
-		_, err = io.Copy(file, content) //nolint:gosec // the project's own image
+		_, err = io.Copy(file, content)
 
 		return errors.Join(err, file.Close())
 	default:
