@@ -168,7 +168,7 @@ func summarize(states []state) conditions.Outcome {
 		return conditions.Outcome{Kind: conditions.Waiting, Reason: v1.ReasonDeploying, Message: "Waiting for " + s.title() + ": " + s.Message + tally}
 	}
 
-	// Nothing that waits for nothing; this is for a graph that somebody got wrong.
+	// No part waits for nothing; this is for a graph that somebody got wrong.
 	if s, ok := first(states, func(s state) bool { return s.held }); ok {
 		return conditions.Outcome{Kind: conditions.Waiting, Reason: v1.ReasonDeploying, Message: s.title() + " " + s.Message + tally}
 	}
