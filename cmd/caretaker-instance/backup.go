@@ -220,7 +220,7 @@ func newExpireCommand() *cobra.Command {
 	return cmd
 }
 
-func expiryText(done *basebackup.Expiry, isDry bool) string {
+func expiryText(done *basebackup.Expiry, isDry bool) string { //nolint:revive // what was done, not a mode
 	var out strings.Builder
 
 	for _, v := range done.Verdicts {

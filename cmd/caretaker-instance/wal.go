@@ -14,26 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caretaker-dev/caretaker/internal/archive/wal"
+	"github.com/caretaker-dev/caretaker/internal/command"
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
 )
-
-// codedError ends the program with a code of its own.
-type codedError struct {
-	error
-
-	code int
-}
-
-func (e codedError) Unwrap() error { return e.error }
-
-// exitCode of the program for an error.
-func exitCode(err error) int {
-	if coded := (codedError{}); errors.As(err, &coded) {
-		return coded.code
-	}
-
-	return 1
-}
 
 const (
 	// walMissing and walAbort are what PostgreSQL expects of a restore_command: up to 125 is "not there", above is "stop".
@@ -137,9 +120,9 @@ func newWALFetchCommand() *cobra.Command {
 			case err == nil:
 				return nil
 			case errors.Is(err, objectstore.ErrNotFound):
-				return codedError{err, walMissing}
+				return command.WithCode(err, walMissing)
 			default:
-				return codedError{err, walAbort}
+				return command.WithCode(err, walAbort)
 			}
 		},
 	}

@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -19,6 +20,28 @@ func Root(use, short string, subcommands ...*cobra.Command) *cobra.Command {
 	return root
 }
 
+// CodedError ends the program with a code of its own, where whoever started it goes by that.
+type CodedError struct {
+	error
+
+	// Code to exit with.
+	Code int
+}
+
+// WithCode gives an error the code that the program ends with.
+func WithCode(err error, code int) CodedError { return CodedError{error: err, Code: code} }
+
+// Unwrap gives what went wrong.
+func (e CodedError) Unwrap() error { return e.error }
+
+func exitCode(err error) int {
+	if coded := (CodedError{}); errors.As(err, &coded) {
+		return coded.Code
+	}
+
+	return 1
+}
+
 // Run executes a program until it ends, or is told to by SIGINT or SIGTERM, and returns its exit code. An error is printed
 // after the prefix.
 func Run(root *cobra.Command, prefix string) int {
@@ -26,9 +49,9 @@ func Run(root *cobra.Command, prefix string) int {
 	defer stop()
 
 	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(root.ErrOrStderr(), prefix+":", err)
+		_, _ = fmt.Fprintln(root.ErrOrStderr(), prefix+":", err)
 
-		return 1
+		return exitCode(err)
 	}
 
 	return 0

@@ -3,6 +3,7 @@ package command_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -18,6 +19,7 @@ func TestRun(t *testing.T) {
 	}{
 		{nil, 0, ""},
 		{errors.New("no such thing"), 1, "program: no such thing\n"},
+		{fmt.Errorf("fetch: %w", command.WithCode(errors.New("store is down"), 126)), 126, "program: fetch: store is down\n"},
 	} {
 		var said bytes.Buffer
 

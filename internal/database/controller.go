@@ -198,18 +198,18 @@ func (r *Reconciler) step(ctx context.Context, view *View, plan Plan) (again boo
 	case len(plan.Changes) > 0:
 		done, err = r.writer.Do(ctx, view.owner(), plan.Changes)
 
-		return err == nil && view.wrote(plan.Changes), done, err
+		return err == nil && wrote(view, plan.Changes), done, err
 	default:
 		return false, nil, nil
 	}
 }
 
 // wrote takes a Secret that was just written over into the view: its password is to be set now.
-func (v *View) wrote(changes []owned.Change) bool {
+func wrote(view *View, changes []owned.Change) bool {
 	for _, change := range changes {
 		if apply, ok := change.(owned.Apply); ok {
 			if secret, ok := apply.Object.(*corev1.Secret); ok {
-				v.Secret = secret
+				view.Secret = secret
 
 				return true
 			}

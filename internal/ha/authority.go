@@ -78,7 +78,7 @@ func (m *machine) promisedUnder(s Sync, tenths time.Duration) time.Duration {
 	held := make([]time.Duration, 0, len(s.Voters))
 	for _, v := range s.Voters {
 		if p := m.member(v); p != nil {
-			held = append(held, p.Held-p.HeldFor*tenths/10)
+			held = append(held, p.Held-p.HeldFor*tenths/10) //nolint:durationcheck // tenths is a number
 		}
 	}
 	if len(held) < need {

@@ -75,6 +75,8 @@ func (a *archiving) carryOut(ctx context.Context, request instanceapi.ArchiveReq
 			err = a.backup(ctx, file, request, config)
 		case instanceapi.TaskDelete:
 			err = a.delete(ctx, file, request.BackupID)
+		case instanceapi.TaskSwitch: // It does not come here: it runs beside others.
+			fallthrough
 		default:
 			err = fmt.Errorf("no task is called %q", request.Task)
 		}

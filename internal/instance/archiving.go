@@ -137,7 +137,7 @@ func (a *archiving) pass(ctx context.Context) {
 			return
 		}
 
-		if err := a.startChild(wanted); err != nil {
+		if err := a.startChild(wanted); err != nil { //nolint:contextcheck // the child, and what it says, outlive the pass
 			a.fails++
 			a.retryAt = a.r.clock.Now().Add(archiverMaxPause)
 			a.isDown(err)

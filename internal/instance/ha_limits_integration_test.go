@@ -30,7 +30,7 @@ func TestStrangersAreLeftAlone(t *testing.T) {
 	must(t, err)
 
 	primary := c.members[name]
-	dir, err := os.MkdirTemp(c.root, "wal")
+	dir, err := os.MkdirTemp(c.root, "wal") //nolint:usetesting // where the server's user may enter
 	must(t, err)
 	must(t, os.Chown(dir, c.uid, c.gid))
 

@@ -41,7 +41,7 @@ const (
 	CredentialAzureConnection = "azure-connection-string"
 	CredentialAzureAccount    = "azure-account"
 	CredentialAzureKey        = "azure-key"
-	CredentialAzureSASToken   = "azure-sas-token"
+	CredentialAzureSASToken   = "azure-sas-token" //nolint:gosec // the name of a file
 	CredentialCA              = "ca.crt"
 	CredentialIdentity        = "age-identity"
 )
@@ -111,7 +111,7 @@ type ArchiveRequest struct {
 	FastCheckpoint bool `json:"fastCheckpoint,omitempty"`
 }
 
-// PathArchive: POST ArchiveRequest → 202; 409 while another task runs, or if there is no archive.
+// PathArchive takes POST ArchiveRequest → 202; 409 while another task runs, or if there is no archive.
 const PathArchive = "/v1/archive"
 
 // ArchiveRun is the task that runs, or ran last.

@@ -177,7 +177,7 @@ func (m *member) stop(server *exec.Cmd, ended <-chan error) error {
 	}
 
 	select {
-	case <-ended:
+	case <-ended: //nolint:errcheck // it was told to end
 		return nil
 	case <-m.Clock.After(stopTimeout):
 		return fmt.Errorf("mysqld did not stop within %s: %w", stopTimeout, server.Process.Kill())
@@ -238,7 +238,7 @@ func readCredentials(secret string, keys ...string) (map[string]string, error) {
 	values := map[string]string{}
 
 	for _, key := range keys {
-		content, err := os.ReadFile(filepath.Join(CredentialsDir, secret, key))
+		content, err := os.ReadFile(filepath.Join(CredentialsDir, secret, key)) //nolint:gosec // a Secret that the operator mounted
 		if err != nil {
 			return nil, fmt.Errorf("read credentials: %w", err)
 		}

@@ -32,7 +32,7 @@ const (
 	LabelManagedBy = "app.kubernetes.io/managed-by"
 	ManagedBy      = "caretaker"
 
-	// The name of the object that something belongs to, by the kind of that object.
+	// LabelWebApp and those below have the name of the object that something belongs to, by the kind of that object.
 	LabelWebApp           = "caretaker.dev/webapp"
 	LabelAppConfig        = "caretaker.dev/appconfig"
 	LabelPostgreSQLServer = "caretaker.dev/postgresql"

@@ -54,6 +54,8 @@ func open(t *testing.T, config objectstore.Config) objectstore.Store {
 }
 
 func testObjects(t *testing.T, store objectstore.Store) {
+	t.Helper()
+
 	ctx := t.Context()
 
 	for _, size := range []int{0, 1, 100_000, 9 << 20} {
@@ -105,6 +107,8 @@ func testObjects(t *testing.T, store objectstore.Store) {
 }
 
 func testPutIfAbsent(t *testing.T, store objectstore.Store) {
+	t.Helper()
+
 	const writers = 8
 
 	var (
@@ -138,6 +142,8 @@ func testPutIfAbsent(t *testing.T, store objectstore.Store) {
 }
 
 func testRanges(t *testing.T, store objectstore.Store) {
+	t.Helper()
+
 	if err := store.Put(t.Context(), "range", []byte("0123456789")); err != nil {
 		t.Fatal(err)
 	}
@@ -161,6 +167,8 @@ func testRanges(t *testing.T, store objectstore.Store) {
 }
 
 func testList(t *testing.T, store objectstore.Store) {
+	t.Helper()
+
 	var want []string
 
 	for i := range 25 {
@@ -210,6 +218,8 @@ func testList(t *testing.T, store objectstore.Store) {
 }
 
 func testProbe(t *testing.T, store objectstore.Store) {
+	t.Helper()
+
 	found, err := objectstore.Probe(t.Context(), store)
 	if err != nil || !found.PutIfAbsent || !found.Delete {
 		t.Errorf("%+v, %v", found, err)
@@ -217,6 +227,8 @@ func testProbe(t *testing.T, store objectstore.Store) {
 }
 
 func testNoBucket(t *testing.T, config objectstore.Config) {
+	t.Helper()
+
 	config.Bucket += "-that-does-not-exist"
 	if config.Type == objectstore.TypeDir {
 		if _, err := objectstore.Open(t.Context(), config); !errors.Is(err, objectstore.ErrInvalid) {
@@ -245,6 +257,8 @@ func testNoBucket(t *testing.T, config objectstore.Config) {
 
 // A rotated Secret takes effect; wrong credentials are a refusal, not a network error and not "not there".
 func testDenied(t *testing.T, config objectstore.Config) {
+	t.Helper()
+
 	var file, wrong string
 
 	switch config.Type {
@@ -252,6 +266,8 @@ func testDenied(t *testing.T, config objectstore.Config) {
 		file, wrong = config.Credentials.SecretAccessKeyFile, "wrong"
 	case objectstore.TypeAzure:
 		file, wrong = config.Credentials.AzureKeyFile, "d3Jvbmc="
+	case objectstore.TypeGCS, objectstore.TypeDir:
+		fallthrough
 	default:
 		t.Skip("this server asks for no credentials")
 	}

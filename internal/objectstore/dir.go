@@ -237,6 +237,26 @@ func (f walkFilter) wants(key string) bool {
 	return strings.HasPrefix(key, f.prefix) && key > f.after
 }
 
+// keys of a folder's entries that may have to be listed, in order.
+func (f walkFilter) keys(folder string, entries []fs.DirEntry) []string {
+	keys := make([]string, 0, len(entries))
+
+	for _, entry := range entries {
+		key := folder + entry.Name()
+		if entry.IsDir() {
+			key += "/"
+		}
+
+		if !strings.Contains(entry.Name(), temporaryMark) && f.wants(key) {
+			keys = append(keys, key)
+		}
+	}
+
+	slices.Sort(keys)
+
+	return keys
+}
+
 func (d *dir) walk(ctx context.Context, folder string, filter walkFilter, yield func(Info, error) bool) bool {
 	if err := ctx.Err(); err != nil {
 		yield(Info{}, err)
@@ -255,22 +275,7 @@ func (d *dir) walk(ctx context.Context, folder string, filter walkFilter, yield 
 		return false
 	}
 
-	keys := make([]string, 0, len(entries))
-
-	for _, entry := range entries {
-		key := folder + entry.Name()
-		if entry.IsDir() {
-			key += "/"
-		}
-
-		if !strings.Contains(entry.Name(), temporaryMark) && filter.wants(key) {
-			keys = append(keys, key)
-		}
-	}
-
-	slices.Sort(keys)
-
-	for _, key := range keys {
+	for _, key := range filter.keys(folder, entries) {
 		if strings.HasSuffix(key, "/") {
 			if !d.walk(ctx, key, filter, yield) {
 				return false

@@ -23,7 +23,7 @@ func Open(ctx context.Context, config Config) (Store, error) {
 	}
 
 	if len(config.files()) > 0 {
-		driver = &reopening{config: config, driver: driver, print: fingerprint(config.files())}
+		driver = &reopening{config: config, driver: driver, files: fingerprint(config.files())}
 	}
 
 	return Within(WithRetries(driver, config.Timeouts), config.Prefix), nil
@@ -51,7 +51,7 @@ type reopening struct {
 
 	mu     sync.Mutex
 	driver Store
-	print  string
+	files  string // their fingerprint
 }
 
 // fingerprint of files: what changes when they are written or replaced.
@@ -74,7 +74,7 @@ func (r *reopening) current(ctx context.Context) (Store, error) {
 	defer r.mu.Unlock()
 
 	now := fingerprint(r.config.files())
-	if now == r.print {
+	if now == r.files {
 		return r.driver, nil
 	}
 
@@ -84,7 +84,7 @@ func (r *reopening) current(ctx context.Context) (Store, error) {
 		return nil, fmt.Errorf("open %s with its changed credentials: %w", r.config, err)
 	}
 
-	r.driver, r.print = driver, now
+	r.driver, r.files = driver, now
 
 	return driver, nil
 }

@@ -195,7 +195,7 @@ func (r *retrying) GetRange(ctx context.Context, key string, offset, length int6
 	}
 
 	reader := &resumingReader{ctx: ctx, store: r, key: key, offset: offset, rest: length}
-	if err := reader.open(); err != nil {
+	if err := reader.open(); err != nil { //nolint:contextcheck // the reader has it
 		return nil, err
 	}
 

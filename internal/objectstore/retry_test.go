@@ -66,7 +66,7 @@ type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, errBroken }
 
-type stalled struct{ ctx context.Context }
+type stalled struct{ ctx context.Context } //nolint:containedctx // a reader's life is its request's
 
 func (s stalled) Read([]byte) (int, error) {
 	<-s.ctx.Done()

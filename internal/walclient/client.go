@@ -108,7 +108,7 @@ func (c Client) ask(ctx context.Context, fields ...string) (string, error) {
 
 // connect tries for Patience.
 func (c Client) connect(ctx context.Context) (net.Conn, error) {
-	retry := time.NewTicker(100 * time.Millisecond)
+	retry := time.NewTicker(100 * time.Millisecond) //nolint:forbidigo // the kernel's clock: it waits for another process
 	defer retry.Stop()
 
 	patience, cancel := context.WithTimeout(ctx, c.Patience)

@@ -160,7 +160,7 @@ func hash(data map[string][]byte) string {
 	sum := sha256.New()
 
 	for _, key := range slices.Sorted(maps.Keys(data)) {
-		fmt.Fprintf(sum, "%d:%s%d:", len(key), key, len(data[key]))
+		_, _ = fmt.Fprintf(sum, "%d:%s%d:", len(key), key, len(data[key]))
 		sum.Write(data[key])
 	}
 

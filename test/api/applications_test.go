@@ -103,14 +103,10 @@ func newAppConfig(change ...func(*configv1.AppConfigSpec)) *configv1.AppConfig {
 // Client is the world's own.
 func (w *applications) Client() client.WithWatch { return w.server.Client }
 
-// settle lets the controllers work until nothing is left to do; the result is what they wrote.
-func (w *applications) settle(t *testing.T) []string {
+// settle lets the controllers work until nothing is left to do.
+func (w *applications) settle(t *testing.T) {
 	t.Helper()
-
-	process := crash.NewProcess(w.server.Client, 0)
-	w.Run(t, process)
-
-	return process.Writes()
+	w.Run(t, crash.NewProcess(w.server.Client, 0))
 }
 
 // Run makes the controllers on a process and lets them, and Kubernetes' own, take turns until all have nothing to do.
@@ -161,7 +157,7 @@ func (w *applications) Run(t *testing.T, process *crash.Process) {
 		}
 	}
 
-	t.Fatalf("it does not come to rest; last writes: %v", tail(process.Writes(), 10))
+	t.Fatalf("it does not come to rest; last writes: %v", tail(process.Writes()))
 }
 
 // deploy does what Kubernetes' controller does with Deployments, as far as their status shows it.

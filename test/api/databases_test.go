@@ -80,16 +80,12 @@ func (w *shortWorld) Run(t *testing.T, process *crash.Process) {
 		}
 	}
 
-	t.Fatalf("it does not come to rest; last writes: %v", tail(process.Writes(), 10))
+	t.Fatalf("it does not come to rest; last writes: %v", tail(process.Writes()))
 }
 
-func (w *shortWorld) settle(t *testing.T) []string {
+func (w *shortWorld) settle(t *testing.T) {
 	t.Helper()
-
-	process := crash.NewProcess(w.server.Client, 0)
-	w.Run(t, process)
-
-	return process.Writes()
+	w.Run(t, crash.NewProcess(w.server.Client, 0))
 }
 
 func (w *shortWorld) State(t *testing.T) map[string]string {

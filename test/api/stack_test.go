@@ -187,7 +187,7 @@ func (w *stackWorld) Run(t *testing.T, process *crash.Process) {
 		}
 	}
 
-	t.Fatalf("it does not come to rest; last writes: %v", tail(process.Writes(), 10))
+	t.Fatalf("it does not come to rest; last writes: %v", tail(process.Writes()))
 }
 
 // turn lets every part say how it is; true if one had something new to say.

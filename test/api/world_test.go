@@ -183,7 +183,7 @@ func (w *world) Run(t *testing.T, process *crash.Process) {
 		}
 	}
 
-	t.Fatalf("it does not come to rest; conditions: %s; last writes: %v", conditions(w.cluster(t)), tail(process.Writes(), 10))
+	t.Fatalf("it does not come to rest; conditions: %s; last writes: %v", conditions(w.cluster(t)), tail(process.Writes()))
 }
 
 func (w *world) request() ctrl.Request {
@@ -303,7 +303,7 @@ func conditions(c *postgresqlv1.Cluster) string {
 	return strings.Join(all, "; ")
 }
 
-func tail(lines []string, n int) []string { return lines[max(0, len(lines)-n):] }
+func tail(lines []string) []string { return lines[max(0, len(lines)-10):] }
 
 // instances are the machine's, as a process sees them: calls that change something count as its writes.
 type instances struct {

@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
@@ -31,6 +30,7 @@ const (
 // TestBackup goes the way of the source document: a Cluster that archives, a Backup, rows after it, and a new Cluster that
 // is recovered to a moment in between. On the way the store is stopped, and the primary changes.
 func TestBackup(t *testing.T) {
+	longOnly(t)
 	t.Parallel()
 
 	f := newFixture(t, "backup")
@@ -60,12 +60,16 @@ type backupTest struct {
 }
 
 func archives(t *testing.T, b *backupTest) {
+	t.Helper()
+
 	b.write(t, "CREATE TABLE ledger (n int)")
 	b.write(t, "INSERT INTO ledger SELECT generate_series(1, 100)")
-	b.waitFeature(t, postgresqlv1.ConditionContinuousArchiving, metav1.ConditionTrue, "s3://backups/financial-db")
+	b.waitArchiving(t, metav1.ConditionTrue, "s3://backups/financial-db")
 }
 
 func takesABackup(t *testing.T, b *backupTest) {
+	t.Helper()
+
 	backup := &postgresqlv1.Backup{ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: "before-upgrade"}}
 	backup.Spec.Cluster.Name = b.name
 	b.create(t, backup)
@@ -99,11 +103,13 @@ func takesABackup(t *testing.T, b *backupTest) {
 
 // losesStore: PostgreSQL goes on, the condition says so within a minute, and everything is sent afterwards.
 func losesItsStore(t *testing.T, b *backupTest) {
+	t.Helper()
+
 	b.scaleS3(t, 0)
 	b.write(t, "INSERT INTO ledger SELECT generate_series(101, 200)")
 
 	began := time.Now()
-	b.waitFeature(t, postgresqlv1.ConditionContinuousArchiving, metav1.ConditionFalse, "PostgreSQL goes on")
+	b.waitArchiving(t, metav1.ConditionFalse, "PostgreSQL goes on")
 	t.Logf("the condition said so after %s", time.Since(began).Round(time.Second))
 
 	if err := ready(b.cluster(t)); err != nil {
@@ -111,10 +117,12 @@ func losesItsStore(t *testing.T, b *backupTest) {
 	}
 
 	b.scaleS3(t, 1)
-	b.waitFeature(t, postgresqlv1.ConditionContinuousArchiving, metav1.ConditionTrue, "s3://backups/financial-db")
+	b.waitArchiving(t, metav1.ConditionTrue, "s3://backups/financial-db")
 }
 
 func switches(t *testing.T, b *backupTest) {
+	t.Helper()
+
 	old := b.cluster(t).Status.Primary
 	b.annotate(t, "caretaker.dev/switchover", "/backup")
 	kube.Eventually(t, readyTimeout, "another primary", func(ctx context.Context) error {
@@ -143,6 +151,8 @@ func (b *backupTest) write(t *testing.T, sql string) string {
 }
 
 func recovers(t *testing.T, b *backupTest) {
+	t.Helper()
+
 	store := b.s3Store()
 	origin := b.name
 
@@ -170,20 +180,20 @@ func recovers(t *testing.T, b *backupTest) {
 	}
 
 	// It archives to a place of its own, at once.
-	b.waitFeature(t, postgresqlv1.ConditionContinuousArchiving, metav1.ConditionTrue, "folder restored")
+	b.waitArchiving(t, metav1.ConditionTrue, "folder restored")
 	b.name = origin
 }
 
-// waitFeature waits for a condition with a status, and a part of its message.
-func (f *fixture) waitFeature(t *testing.T, conditionType string, status metav1.ConditionStatus, message string) {
+// waitArchiving waits for the condition of the archive to have a status, and a part of its message.
+func (f *fixture) waitArchiving(t *testing.T, status metav1.ConditionStatus, message string) {
 	t.Helper()
-	kube.Eventually(t, 90*time.Second, fmt.Sprintf("%s is %s", conditionType, status), func(ctx context.Context) error {
+	kube.Eventually(t, 90*time.Second, fmt.Sprintf("%s is %s", postgresqlv1.ConditionContinuousArchiving, status), func(ctx context.Context) error {
 		cluster, err := f.get(ctx)
 		if err != nil {
 			return err
 		}
 
-		condition := meta.FindStatusCondition(cluster.Status.Conditions, conditionType)
+		condition := meta.FindStatusCondition(cluster.Status.Conditions, postgresqlv1.ConditionContinuousArchiving)
 		if condition == nil || condition.Status != status || !strings.Contains(condition.Message, message) {
 			return fmt.Errorf("it is %+v", condition)
 		}

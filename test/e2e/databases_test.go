@@ -42,6 +42,7 @@ func (f *fixture) waitConditions(t *testing.T, object client.Object, conditions 
 
 // TestPostgreSQLKinds: the documents' manifest and check, a database in the Cluster, and its end.
 func TestPostgreSQLKinds(t *testing.T) {
+	longOnly(t)
 	t.Parallel()
 
 	f := newFixture(t, "databases")
@@ -122,6 +123,7 @@ func TestPostgreSQLKinds(t *testing.T) {
 // TestMySQL: three members form a group; another takes over from a primary that is killed; after all were down, what was
 // written is there.
 func TestMySQL(t *testing.T) {
+	longOnly(t)
 	t.Parallel()
 
 	f := newFixture(t, "mysql")

@@ -41,6 +41,7 @@ const (
 // whole chain: a request to the frontend reads from PostgreSQL by way of the backend and the cache, and an order that was
 // acknowledged outlives the primary.
 func TestEcommercePlatform(t *testing.T) {
+	longOnly(t)
 	t.Parallel()
 
 	f := &fixture{Kube: testEnvironment.kube, environment: testEnvironment, namespace: shopNamespace, name: shopName + "-db"}

@@ -43,6 +43,15 @@ func newFixture(t *testing.T, prefix string) *fixture {
 	return &fixture{Kube: k, environment: testEnvironment, namespace: k.Namespace(t, prefix), name: "db"}
 }
 
+// longOnly leaves a test to `make test-all`: it takes long, or has not been seen to pass often enough to stand in the way.
+func longOnly(t *testing.T) {
+	t.Helper()
+
+	if !testEnvironment.long {
+		t.Skip("runs with CARETAKER_E2E_LONG=1, as in make test-all")
+	}
+}
+
 // step is a part of a test that later ones build on. It is given what it works with.
 func step[T any](t *testing.T, with T, name string, run func(*testing.T, T)) {
 	t.Helper()

@@ -194,17 +194,7 @@ func parseOne(field, key, text string) (*source, error) {
 
 // sorted is an order in which every template comes after those that it needs, files last.
 func sorted(parsed map[string]*source) ([]string, error) {
-	for _, s := range parsed {
-		if !s.all {
-			continue
-		}
-
-		for key, other := range parsed {
-			if key != s.key && !other.file && !slices.Contains(s.needs, key) {
-				s.needs = append(s.needs, key)
-			}
-		}
-	}
+	addAll(parsed)
 
 	var order []string
 
@@ -249,4 +239,19 @@ func sorted(parsed map[string]*source) ([]string, error) {
 	}
 
 	return order, nil
+}
+
+// addAll to the needs of templates that look at .Config as a whole: every other value.
+func addAll(parsed map[string]*source) {
+	for _, s := range parsed {
+		if !s.all {
+			continue
+		}
+
+		for key, other := range parsed {
+			if key != s.key && !other.file && !slices.Contains(s.needs, key) {
+				s.needs = append(s.needs, key)
+			}
+		}
+	}
 }

@@ -32,7 +32,8 @@ func configEnvironment(stack *v1.AppStack) configv1.Environment {
 		return configv1.EnvironmentProd
 	case v1.Staging:
 		return configv1.EnvironmentStaging
-	default:
-		return configv1.EnvironmentDev
+	case v1.Development:
 	}
+
+	return configv1.EnvironmentDev
 }

@@ -48,7 +48,7 @@ func (m *memory) hook(hook func(op, key string) error, op, key string) error {
 	return hook(op, key)
 }
 
-func (m *memory) write(op, key string, body []byte, onlyNew bool) error {
+func (m *memory) write(op, key string, body []byte, onlyNew bool) error { //nolint:revive // what its callers differ in
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
@@ -267,7 +267,7 @@ func (s *fakeServer) change(filenode uint32, blocks ...int) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // the writes are checked
 
 	for _, block := range blocks {
 		if _, err := file.WriteAt(s.page(uint32(block)), int64(block)*8192); err != nil {

@@ -22,7 +22,7 @@ import (
 // site is a real server that archives into a directory store with cp, so that only this package is under test.
 type site struct {
 	t      *testing.T
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // the test's deadline
 	server *pgserver.Server
 	root   string
 	store  objectstore.Store
@@ -226,6 +226,8 @@ func (w *workload) check(to *pgserver.Server, want int) {
 
 func TestRecoveryToAnyLSN(t *testing.T) {
 	eachMajor(t, func(t *testing.T, bin string, major int) {
+		t.Helper()
+
 		s := newSite(t, bin, summaries(major))
 		s.server.Start(s.ctx)
 

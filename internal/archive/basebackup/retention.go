@@ -240,7 +240,6 @@ func (e *expiry) backups(ctx context.Context, backups []Backup, now time.Time) (
 	deleted := map[string]bool{}
 
 	for _, b := range slices.Backward(backups) {
-
 		var err error
 
 		_, isKept := keep[b.ID]

@@ -172,7 +172,7 @@ func Select(backups []Backup, histories map[postgres.Timeline]postgres.History, 
 
 		history, err := targetHistory(histories, t, m)
 
-		reason := ""
+		var reason string
 		if err != nil {
 			reason = err.Error()
 		} else {

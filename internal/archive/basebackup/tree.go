@@ -116,7 +116,7 @@ func checkStopped(root string) error {
 
 	pid, err := strconv.Atoi(strings.TrimSpace(first))
 	if err != nil || pid <= 1 || pid == os.Getpid() || pid == os.Getppid() || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-		return nil
+		return nil //nolint:nilerr // what names no process is no running server
 	}
 
 	return fmt.Errorf("process %d may be a PostgreSQL that runs on %s: stop it first, or remove postmaster.pid if it is none", pid, root)

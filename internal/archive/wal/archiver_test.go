@@ -94,7 +94,7 @@ func newRig(t *testing.T, change ...func(*Config)) *rig {
 	t.Helper()
 
 	// A Unix socket's path must be short.
-	root, err := os.MkdirTemp("", "wal")
+	root, err := os.MkdirTemp("", "wal") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -401,7 +401,7 @@ func (f *fetcher) startAhead(ctx context.Context, name string) {
 }
 
 // note counts what came of a fetch.
-func (f *fetcher) note(name string, isHit bool, err error) error {
+func (f *fetcher) note(name string, isHit bool, err error) error { //nolint:revive // a fact that is counted
 	f.mu.Lock()
 	defer f.mu.Unlock()
 

@@ -181,7 +181,7 @@ func TestFollowingNames(t *testing.T) {
 
 // A busy server's year at 16 MiB a second: every name follows the one before it, sorts after it and is read back.
 func TestAYearOfNames(t *testing.T) {
-	for _, bytes := range []int64{1 << 20, 16 << 20, 64 << 20, 1 << 30} {
+	for _, size := range []int64{1 << 20, 16 << 20, 64 << 20, 1 << 30} {
 		s := postgres.WALSegment{Timeline: 1}
 		before := ""
 
@@ -195,12 +195,12 @@ func TestAYearOfNames(t *testing.T) {
 				s.Number += 14
 			}
 
-			name := s.Name(bytes)
+			name := s.Name(size)
 			if name <= before {
 				t.Fatalf("%s does not sort after %s", name, before)
 			}
 
-			if back, err := postgres.ParseWALName(name, bytes); err != nil || back != s {
+			if back, err := postgres.ParseWALName(name, size); err != nil || back != s {
 				t.Fatalf("%s reads as %+v: %v", name, back, err)
 			}
 

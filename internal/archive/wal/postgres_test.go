@@ -83,7 +83,7 @@ func newWorld(t *testing.T) *world {
 		t.Skip("POSTGRES_BINDIR names no PostgreSQL installation")
 	}
 
-	dir, err := os.MkdirTemp("", "wal")
+	dir, err := os.MkdirTemp("", "wal") //nolint:usetesting // the path of a Unix socket must be short
 	if err != nil {
 		t.Fatal(err)
 	}

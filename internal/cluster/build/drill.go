@@ -45,27 +45,7 @@ func DrillPod(in Input, place Place, drill Drill) *corev1.Pod {
 	install := installContainer(in)
 	install.Resources = corev1.ResourceRequirements{Limits: resources.Limits, Requests: resources.Requests}
 
-	volumes := []corev1.Volume{
-		emptyDir(volumeBin, corev1.StorageMediumDefault),
-		emptyDir(volumeRun, corev1.StorageMediumMemory),
-		emptyDir(volumeSocket, corev1.StorageMediumMemory),
-		emptyDir(volumeShm, corev1.StorageMediumMemory),
-		emptyDir(volumeTmp, corev1.StorageMediumDefault),
-		scratch(drill),
-	}
-	mounts := []corev1.VolumeMount{
-		{Name: volumeBin, MountPath: instanceapi.BinDir, ReadOnly: true},
-		{Name: volumeBin, MountPath: "/etc/passwd", SubPath: "passwd", ReadOnly: true},
-		{Name: volumeBin, MountPath: "/etc/group", SubPath: "group", ReadOnly: true},
-		{Name: volumeRun, MountPath: instanceapi.RunDir},
-		{Name: volumeSocket, MountPath: instanceapi.SocketDir},
-		{Name: volumeShm, MountPath: instanceapi.ShmDir},
-		{Name: volumeTmp, MountPath: instanceapi.TmpDir},
-		{Name: volumeScratch, MountPath: instanceapi.DrillDir},
-	}
-
-	more, at := placeVolumes(place, volumeRecovery, volumeRecoveryStorage, instanceapi.RecoveryArchiveDir, instanceapi.RecoveryVolumeDir)
-	volumes, mounts = append(volumes, more...), append(mounts, at...)
+	volumes, mounts := drillVolumes(place, drill)
 
 	return &corev1.Pod{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
@@ -97,6 +77,31 @@ func DrillPod(in Input, place Place, drill Drill) *corev1.Pod {
 			Volumes: volumes,
 		},
 	}
+}
+
+func drillVolumes(place Place, drill Drill) ([]corev1.Volume, []corev1.VolumeMount) {
+	volumes := []corev1.Volume{
+		emptyDir(volumeBin, corev1.StorageMediumDefault),
+		emptyDir(volumeRun, corev1.StorageMediumMemory),
+		emptyDir(volumeSocket, corev1.StorageMediumMemory),
+		emptyDir(volumeShm, corev1.StorageMediumMemory),
+		emptyDir(volumeTmp, corev1.StorageMediumDefault),
+		scratch(drill),
+	}
+	mounts := []corev1.VolumeMount{
+		{Name: volumeBin, MountPath: instanceapi.BinDir, ReadOnly: true},
+		{Name: volumeBin, MountPath: "/etc/passwd", SubPath: "passwd", ReadOnly: true},
+		{Name: volumeBin, MountPath: "/etc/group", SubPath: "group", ReadOnly: true},
+		{Name: volumeRun, MountPath: instanceapi.RunDir},
+		{Name: volumeSocket, MountPath: instanceapi.SocketDir},
+		{Name: volumeShm, MountPath: instanceapi.ShmDir},
+		{Name: volumeTmp, MountPath: instanceapi.TmpDir},
+		{Name: volumeScratch, MountPath: instanceapi.DrillDir},
+	}
+
+	more, at := placeVolumes(place, volumeRecovery, volumeRecoveryStorage, instanceapi.RecoveryArchiveDir, instanceapi.RecoveryVolumeDir)
+
+	return append(volumes, more...), append(mounts, at...)
 }
 
 func scratch(drill Drill) corev1.Volume {

@@ -12,9 +12,9 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/naming"
 )
 
-// neverSatisfied has whoever leads wait for a restart, in each of so many passes, and counts how often it was taken down.
-func neverSatisfied(w *world, passes int, parameter, from, to string) (takenDown int) {
-	for range passes {
+// neverSatisfied has whoever leads wait for a restart, in each of many passes, and counts how often it was taken down.
+func neverSatisfied(w *world, parameter, from, to string) (takenDown int) {
+	for range 60 {
 		primary := w.view.Record.Spec.Primary.Name
 		if len(w.view.Reports[primary].Status.PendingRestart) == 0 {
 			pendingRestart(primary, parameter, from, to)(w)
@@ -55,7 +55,7 @@ func TestAPlanThatIsNeverSatisfiedIsGivenUp(t *testing.T) {
 			w := newWorld(t, func(w *world) { tc.spec(&w.view.Cluster.Spec) })
 			w.settle(40)
 
-			if got := neverSatisfied(w, 60, tc.parameter, tc.from, tc.to); got != 3 {
+			if got := neverSatisfied(w, tc.parameter, tc.from, tc.to); got != 3 {
 				t.Errorf("the primary was taken down %d times, want 3 and no more", got)
 			}
 
@@ -73,13 +73,13 @@ func TestAPlanThatIsNeverSatisfiedIsGivenUp(t *testing.T) {
 			// The user has the last word: by a request of theirs, or another specification.
 			annotate(naming.AnnotationRestart, "again")(w)
 
-			if got := neverSatisfied(w, 60, tc.parameter, tc.from, tc.to); got != 3 {
+			if got := neverSatisfied(w, tc.parameter, tc.from, tc.to); got != 3 {
 				t.Errorf("after a new request it was taken down %d times, want 3", got)
 			}
 
 			spec(func(*v1.ClusterSpec) {})(w) // a new generation
 
-			if got := neverSatisfied(w, 60, tc.parameter, tc.from, tc.to); got != 3 {
+			if got := neverSatisfied(w, tc.parameter, tc.from, tc.to); got != 3 {
 				t.Errorf("after a change it was taken down %d times, want 3", got)
 			}
 		})
@@ -90,7 +90,7 @@ func TestASwitchoverByAnnotationIsNotBraked(t *testing.T) {
 	t.Parallel()
 
 	w := newWorld(t, running)
-	neverSatisfied(w, 60, "shared_buffers", "16384", "32768")
+	neverSatisfied(w, "shared_buffers", "16384", "32768")
 
 	was := w.view.Record.Spec.Primary.Name
 	annotate(naming.AnnotationSwitchover, "/1")(w)

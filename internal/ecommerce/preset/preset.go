@@ -47,9 +47,10 @@ func Of(environment v1.Environment) Preset {
 		return Preset{
 			PostgreSQLInstances: 2, MySQLInstances: 3, Storage: "50Gi", Backup: true, Schedule: schedule, Retention: retention, Replicas: 1,
 		}
-	default:
-		return Preset{PostgreSQLInstances: 1, MySQLInstances: 1, Storage: "10Gi", Replicas: 1}
+	case v1.Development:
 	}
+
+	return Preset{PostgreSQLInstances: 1, MySQLInstances: 1, Storage: "10Gi", Replicas: 1}
 }
 
 // Instances of a database of the given type.
@@ -109,7 +110,7 @@ func Table() []byte {
 
 func number(n int32) string { return strconv.Itoa(int(n)) }
 
-func yes(holds bool) string {
+func yes(holds bool) string { //nolint:revive // a fact, not a mode
 	if holds {
 		return "yes"
 	}

@@ -30,7 +30,7 @@ const (
 )
 
 // Instance is what the server answers for.
-type Instance interface {
+type Instance interface { //nolint:interfacebloat // one instance answers all that is asked of it
 	// Alive says why PID 1 counts as stuck; nil if it does not.
 	Alive() error
 	// Ready says why PostgreSQL does not serve as its role should; nil if it does.

@@ -218,7 +218,7 @@ func (s *Server) Kill() {
 	}
 
 	_ = s.running.Process.Kill()
-	<-s.done
+	<-s.done //nolint:errcheck // the error says that it was killed
 	s.running = nil
 }
 

@@ -122,8 +122,8 @@ func TestCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("another Cluster (run with -update if that is right; -want +got):\n%s", diff)
+	if delta := cmp.Diff(string(want), string(got)); delta != "" {
+		t.Errorf("another Cluster (run with -update if that is right; -want +got):\n%s", delta)
 	}
 }
 

@@ -140,11 +140,11 @@ func (v View) running() string {
 }
 
 // Labels of the Backups of a ScheduledBackup.
-func Labels(schedule *v1.ScheduledBackup) map[string]string {
+func Labels(of *v1.ScheduledBackup) map[string]string {
 	// A label's value is shorter than a name may be.
 	const longestValue = 63
 
-	return map[string]string{naming.LabelScheduledBackup: schedule.Name[:min(len(schedule.Name), longestValue)]}
+	return map[string]string{naming.LabelScheduledBackup: of.Name[:min(len(of.Name), longestValue)]}
 }
 
 func build(view View, due time.Time) *v1.Backup {

@@ -250,7 +250,7 @@ func (b *bench) fetch() {
 }
 
 // recovery of the base copy over all of the WAL; how long the replay took.
-func (b *bench) recovery(name string, isLocal bool) time.Duration {
+func (b *bench) recovery(name string, isLocal bool) time.Duration { //nolint:revive // what is compared
 	data := b.path(name)
 	b.run("/bin/cp", "-a", b.path("base"), data)
 

@@ -115,7 +115,7 @@ func unpacked(image string, major int) (string, error) {
 		return "", err
 	}
 
-	if err := os.MkdirAll(fresh, 0o755); err != nil { //nolint:gosec // another user runs what is in it
+	if err := os.MkdirAll(fresh, 0o755); err != nil {
 		return "", err
 	}
 
@@ -206,7 +206,7 @@ func unpackLayer(into string, layer io.Reader) error {
 func unpackEntry(path string, header *tar.Header, content io.Reader) error {
 	switch header.Typeflag {
 	case tar.TypeDir:
-		return os.MkdirAll(path, 0o755) //nolint:gosec // another user runs what is in it
+		return os.MkdirAll(path, 0o755)
 	case tar.TypeSymlink:
 		return os.Symlink(header.Linkname, path)
 	case tar.TypeLink:
@@ -240,7 +240,7 @@ func wrap(base, fresh string, major int) error {
 		return err
 	}
 
-	if err := os.Mkdir(own, 0o755); err != nil { //nolint:gosec // another user runs what is in it
+	if err := os.Mkdir(own, 0o755); err != nil {
 		return err
 	}
 
@@ -257,7 +257,7 @@ func wrap(base, fresh string, major int) error {
 		script := fmt.Sprintf("#!/bin/sh\nexec %s%s --library-path %s --argv0 %s %s \"$@\"\n", base, loader, strings.Join(libraries, ":"),
 			filepath.Join(base, below, "bin", entry.Name()), filepath.Join(base, below, "bin.real", entry.Name()))
 
-		if err := os.WriteFile(filepath.Join(own, entry.Name()), []byte(script), 0o755); err != nil { //nolint:gosec // a program
+		if err := os.WriteFile(filepath.Join(own, entry.Name()), []byte(script), 0o755); err != nil {
 			return err
 		}
 	}

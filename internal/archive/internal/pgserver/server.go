@@ -42,10 +42,10 @@ func New(t testing.TB, bin string) *Server {
 	s := &Server{Bin: bin, DataDir: filepath.Join(base, "data"), Socket: filepath.Join(base, "s"), t: t}
 	s.chooseUser()
 
-	must(t, errors.Join(os.Chmod(base, 0o755), os.Mkdir(s.DataDir, 0o700), os.Mkdir(s.Socket, 0o755))) //nolint:gosec // another user's
+	must(t, errors.Join(os.Chmod(base, 0o755), os.Mkdir(s.DataDir, 0o700), os.Mkdir(s.Socket, 0o755)))
 	s.give(base, s.DataDir, s.Socket)
 
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // over at once
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 
 	address, _ := listener.Addr().(*net.TCPAddr)
@@ -108,7 +108,7 @@ func (s *Server) Give(dir string) {
 
 // Command of PostgreSQL's, as the server's user.
 func (s *Server) Command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(s.Bin, name), args...) //nolint:gosec,noctx // a test's own
+	cmd := exec.Command(filepath.Join(s.Bin, name), args...)
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"}
 	cmd.Dir = "/"
 
@@ -173,7 +173,7 @@ func (s *Server) Log() string {
 
 // TryStart is Start for servers that may not come up.
 func (s *Server) TryStart(ctx context.Context) error {
-	log, err := os.OpenFile(s.Socket+"/log", os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644) //nolint:gosec // another user's
+	log, err := os.OpenFile(s.Socket+"/log", os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}

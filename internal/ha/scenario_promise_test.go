@@ -1,0 +1,68 @@
+package ha
+
+import (
+	"testing"
+	"time"
+)
+
+// longerPromise: A alone knows that promises are longer now; then it hears of nobody any more, and only its watchdog is left.
+func longerPromise(t *testing.T, w *world) {
+	t.Helper()
+	a := w.node("A")
+	a.promise = 9 * time.Second
+	w.tell(a, Configured{Settings: a.settings()})
+	w.run(w.now + 2*time.Second)
+	w.api(false, "A")
+	w.must(t, "a heartbeat", time.Second, func() bool { return a.st.Peers[0].Answered > a.clock()-20*ms })
+	a.pidStop = w.now + 30*time.Second
+	w.wire(false, "AB")
+}
+
+func promiseScenarios() []scenario {
+	async2 := directed(2, 0)
+
+	return []scenario{
+		{"a voter promises for as long as its own settings have, and the primary counts on its", gAsked, async2, func(t *testing.T, w *world) {
+			t.Helper()
+			w.steady(t)
+			longerPromise(t, w)
+			w.tell(w.node("B"), ForceTerm{})
+			w.run(w.now + 15*time.Second)
+		}},
+		{"a voter starts again with settings of shorter promises", gAsked, async2, func(t *testing.T, w *world) {
+			t.Helper()
+			w.steady(t)
+			longerPromise(t, w)
+			w.tell(w.node("B"), ForceTerm{})
+			w.must(t, "a pending term", time.Second, func() bool { return w.rec.Pending != nil })
+			w.node("B").crash("crashes")
+			w.node("B").start()
+			w.run(w.now + 15*time.Second)
+		}},
+		{"a voter does not wait out its promise", gPromiseWait, async2, func(t *testing.T, w *world) {
+			t.Helper()
+			w.steady(t)
+			a, b := w.node("A"), w.node("B")
+			w.api(false, "A")
+			w.must(t, "a heartbeat", time.Second, func() bool { return a.st.Peers[0].Answered > a.clock()-20*ms })
+			a.pidStop = w.now + 20*time.Second // only the watchdog is left
+			w.wire(false, "AB")
+			w.tell(b, ForceTerm{})
+			w.run(w.now + 8*time.Second)
+		}},
+		{"a voter forgets its promise in a crash", gBootWait, async2, func(t *testing.T, w *world) {
+			t.Helper()
+			w.steady(t)
+			a, b := w.node("A"), w.node("B")
+			w.api(false, "A")
+			w.must(t, "a heartbeat", time.Second, func() bool { return a.st.Peers[0].Answered > a.clock()-20*ms })
+			a.pidStop = w.now + 20*time.Second
+			w.wire(false, "AB")
+			w.tell(b, ForceTerm{})
+			w.must(t, "a pending term", time.Second, func() bool { return w.rec.Pending != nil })
+			b.crash("crashes")
+			b.start()
+			w.run(w.now + 8*time.Second)
+		}},
+	}
+}
