@@ -231,8 +231,8 @@ func statefulSet(in input) *appsv1.StatefulSet {
 func claim(in input) corev1.PersistentVolumeClaim {
 	size := resource.MustParse(in.templateStorage) // the CRD demands a quantity
 
+	// Without a kind: a StatefulSet that is read as protobuf has none there, and would never be as it should be.
 	return corev1.PersistentVolumeClaim{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"},
 		// It cannot change later: no labels of the user's.
 		ObjectMeta: metav1.ObjectMeta{Name: volumeData, Labels: map[string]string{
 			naming.LabelMySQL: in.object.Name, naming.LabelManagedBy: naming.ManagedBy,
