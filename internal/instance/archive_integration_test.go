@@ -1,4 +1,3 @@
-//nolint:gosec // files and processes of the test's own
 package instance_test
 
 import (

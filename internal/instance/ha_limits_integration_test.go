@@ -1,4 +1,3 @@
-//nolint:gosec // processes of the test's own
 package instance_test
 
 import (

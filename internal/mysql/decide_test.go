@@ -120,7 +120,7 @@ func TestGroup(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			v := newView(int32(len(tc.members)), tc.members...) //nolint:gosec // a few
+			v := newView(int32(len(tc.members)), tc.members...)
 			if tc.change != nil {
 				tc.change(&v)
 			}

@@ -66,13 +66,16 @@ func threeTimelines(t *testing.T) ([]Backup, map[postgres.Timeline]postgres.Hist
 		}}
 	}
 
-	return []Backup{
-			backup("one", 1, "", 0x2000000, 1), backup("two", 1, "", 0x4000000, 2), backup("lost", 1, "", 0x6000000, 3),
-			backup("three", 2, second, 0x7000000, 4), backup("abandoned", 2, second, 0x9000000, 5), backup("four", 3, third, 0xA000000, 6),
-			{ID: "interrupted"},
-		}, map[postgres.Timeline]postgres.History{
-			2: mustHistory(t, 2, second), 3: mustHistory(t, 3, third),
-		}
+	backups := []Backup{
+		backup("one", 1, "", 0x2000000, 1), backup("two", 1, "", 0x4000000, 2), backup("lost", 1, "", 0x6000000, 3),
+		backup("three", 2, second, 0x7000000, 4), backup("abandoned", 2, second, 0x9000000, 5), backup("four", 3, third, 0xA000000, 6),
+		{ID: "interrupted"},
+	}
+	histories := map[postgres.Timeline]postgres.History{
+		2: mustHistory(t, 2, second), 3: mustHistory(t, 3, third),
+	}
+
+	return backups, histories
 }
 
 func TestSelect(t *testing.T) {

@@ -402,7 +402,7 @@ func (w *world) electVoters(primary string, config *corev1.ConfigMap) {
 	}
 
 	w.view.Record = w.view.Record.DeepCopy()
-	w.view.Record.Spec.Voters, w.view.Record.Spec.Acks = nil, int32(wanted.HA.Acks) //nolint:gosec // small
+	w.view.Record.Spec.Voters, w.view.Record.Spec.Acks = nil, int32(wanted.HA.Acks)
 
 	for _, peer := range wanted.Members {
 		if peer != primary && w.view.Pods[peer] != nil && w.view.Volumes[peer] != nil && !isStuck(w.view.Pods[peer]) {

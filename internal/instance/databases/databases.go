@@ -81,7 +81,7 @@ func explain(field string, err error) error {
 
 	// A file that is missing is an extension that the image lacks.
 	var message strings.Builder
-	message.WriteString(fmt.Sprintf("%s: PostgreSQL says: %s", field, answer.Message))
+	fmt.Fprintf(&message, "%s: PostgreSQL says: %s", field, answer.Message)
 
 	for _, more := range []string{answer.Detail, answer.Hint} {
 		if more != "" {
@@ -246,7 +246,7 @@ func createDatabase(in instanceapi.DatabaseRequest, owner string) string {
 	}
 
 	if in.ConnectionLimit != nil {
-		statement.WriteString(fmt.Sprintf(" CONNECTION LIMIT %d", *in.ConnectionLimit))
+		fmt.Fprintf(&statement, " CONNECTION LIMIT %d", *in.ConnectionLimit)
 	}
 
 	return statement.String()

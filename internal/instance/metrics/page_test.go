@@ -38,7 +38,7 @@ func TestPage(t *testing.T) {
 	}
 
 	if *update {
-		if err := os.WriteFile(page, []byte(before+pageBegin+table()+pageEnd+after), 0o600); err != nil { //nolint:gosec // the path is a constant
+		if err := os.WriteFile(page, []byte(before+pageBegin+table()+pageEnd+after), 0o600); err != nil {
 			t.Fatal(err)
 		}
 
@@ -130,11 +130,13 @@ func TestAlerts(t *testing.T) {
 	}
 
 	known := table()
+	// The operator's own, and what the scraper knows by itself.
+	elsewhere := regexp.MustCompile(`\b(webapp_\w+|up\{)`)
 
 	for _, group := range rules.Spec.Groups {
 		for _, rule := range group.Rules {
 			names := regexp.MustCompile(`caretaker_\w+`).FindAllString(rule.Expr, -1)
-			if len(names) == 0 || rule.Annotations["summary"] == "" {
+			if len(names) == 0 && !elsewhere.MatchString(rule.Expr) || rule.Annotations["summary"] == "" {
 				t.Errorf("alert %s: %q is about no metric of ours, or has no summary", rule.Alert, rule.Expr)
 			}
 
