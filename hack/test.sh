@@ -62,7 +62,7 @@ api() {
   state=$(mktemp -d)
   bin/devcluster up --control-plane-only --dir "$state" || return
   CARETAKER_REQUIRE_API=1 CARETAKER_APISERVER_KUBECONFIG=$state/kubeconfig \
-    gotest api . -count=1 -timeout 30m ./test/api/... ./internal/instance/term/... || status=$?
+    gotest api . -count=1 -p 1 -timeout 30m ./test/api/... ./internal/instance/term/... || status=$?
   bin/devcluster down --dir "$state" >/dev/null
   rm -rf "$state"
   return "$status"

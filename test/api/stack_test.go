@@ -14,10 +14,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	caretakerappsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
 	configv1 "github.com/caretaker-dev/caretaker/api/config/v1"
@@ -150,7 +152,18 @@ func (w *stackWorld) Run(t *testing.T, process *crash.Process) {
 
 	defer cancel()
 
-	stacks, err := appstack.New(c, c, c.RESTMapper(), appstack.Options{
+	// One of its own: another test installs PodMonitors and takes them away again, which the client's mapper would not notice.
+	http, err := rest.HTTPClientFor(w.server.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	mapper, err := apiutil.NewDynamicRESTMapper(w.server.Config, http)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	stacks, err := appstack.New(c, c, mapper, appstack.Options{
 		CacheImage: "valkey:8", Clock: clock.RealClock{}, Recorder: w.events, NewPassword: func() string { return "fixed" },
 	})
 	if err != nil {

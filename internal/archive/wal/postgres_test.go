@@ -129,7 +129,7 @@ func (w *world) own(path string) error {
 
 // command that runs as the servers' user.
 func (w *world) command(program string, args ...string) *exec.Cmd {
-	command := exec.Command(program, args...) //nolint:gosec // PostgreSQL's programs
+	command := exec.Command(program, args...)
 	command.Dir = w.dir
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 
