@@ -36,6 +36,8 @@ finish() {
     echo "CI=true: what could not run counts as a failure."
     failed=1
   fi
+  # Once more, at the end: what a reader of a long log looks for.
+  cat "$results"/*.json 2>/dev/null | sed -nE '/"Action":"fail"/ s/.*"Package":"([^"]*)"(,"Test":"([^"]*)")?.*/failed: \1 \3/p' | sort -u
   echo
   echo "$(count pass) passed, $(count fail) failed, $(count skip) skipped"
   rm -rf "$results"
