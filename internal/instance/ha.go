@@ -50,6 +50,8 @@ type protocol struct {
 	// ends is the claim on the end of the server that runs: who takes it tells of it.
 	ends *atomic.Bool
 	gens generations
+	// unfinished is where what was received ends, if that is in the middle of a record that never came whole; or 0.
+	unfinished postgres.LSN
 	// systemID of the data.
 	systemID string
 	// conf numbers what was rendered.

@@ -81,16 +81,8 @@ func (p *protocol) observe(ctx context.Context) error {
 	seen := ha.Observed{Asked: asked}
 
 	err := p.watch.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		var (
-			inRecovery bool
-			end        string
-		)
-
-		err := conn.QueryRow(ctx, `SELECT pg_catalog.pg_is_in_recovery(),
-			CASE WHEN pg_catalog.pg_is_in_recovery() THEN (`+standbyEnd+`) ELSE '0/0' END,
-			EXISTS (SELECT FROM pg_catalog.pg_stat_wal_receiver WHERE status = 'streaming')`).
-			Scan(&inRecovery, &end, &seen.Receiving)
-		if err != nil {
+		var inRecovery bool
+		if err := conn.QueryRow(ctx, "SELECT pg_catalog.pg_is_in_recovery()").Scan(&inRecovery); err != nil {
 			return err
 		}
 
@@ -98,12 +90,13 @@ func (p *protocol) observe(ctx context.Context) error {
 			return p.observePrimary(ctx, conn, &seen)
 		}
 
-		lsn, err := postgres.ParseLSN(end)
+		end, isReceiving, err := p.askStandbyEnd(ctx, conn)
 		if err != nil {
 			return err
 		}
 
-		seen.Tip, err = p.observedEnd(uint64(lsn))
+		seen.Receiving = isReceiving
+		seen.Tip, err = p.observedEnd(end)
 
 		return err
 	})

@@ -150,6 +150,7 @@ func (p *protocol) waitReplayEnd(ctx context.Context) (ha.Done, error) {
 
 	if last.replayed < last.received {
 		p.r.log.Info("the log ends in the middle of a record that never came whole", "received", last.received, "replayed", last.replayed)
+		p.setUnfinished(last.received)
 	}
 
 	tip, err := p.logEnd(uint64(last.replayed))

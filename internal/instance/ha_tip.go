@@ -119,30 +119,70 @@ func (p *protocol) observedEnd(lsn uint64) (ha.Tip, error) {
 	return p.logEnd(lsn)
 }
 
-// standbyTip is the end of a standby's log as it is seen from outside: see standbyEnd.
+// standbyTip is the end of a standby's log as it is seen from outside: see askStandbyEnd.
 func (p *protocol) standbyTip(ctx context.Context) (ha.Tip, error) {
-	var end string
+	var end uint64
 
-	err := p.work.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, standbyEnd).Scan(&end)
+	err := p.work.Do(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
+		end, _, err = p.askStandbyEnd(ctx, conn)
+
+		return err
 	})
 	if err != nil {
 		return ha.Tip{}, err
 	}
 
-	lsn, err := postgres.ParseLSN(end)
-	if err != nil {
-		return ha.Tip{}, err
-	}
-
-	return p.logEnd(uint64(lsn))
+	return p.logEnd(end)
 }
 
-// standbyEnd is max(received, replayed) while it receives. What was received in bytes may end in the middle of a record,
+const standbyEnd = `SELECT COALESCE(pg_catalog.pg_last_wal_replay_lsn(), '0/0')::text,
+	COALESCE(pg_catalog.pg_last_wal_receive_lsn(), '0/0')::text,
+	EXISTS (SELECT FROM pg_catalog.pg_stat_wal_receiver WHERE status = 'streaming')`
+
+// askStandbyEnd is max(received, replayed) while it receives. What was received in bytes may end in the middle of a record,
 // which counts only as long as the rest can still come: afterwards the log ends with the last whole record.
-const standbyEnd = `SELECT GREATEST(COALESCE(pg_catalog.pg_last_wal_replay_lsn(), '0/0'),
-	CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_stat_wal_receiver WHERE status = 'streaming')
-	THEN COALESCE(pg_catalog.pg_last_wal_receive_lsn(), '0/0') ELSE '0/0' END)::text`
+func (p *protocol) askStandbyEnd(ctx context.Context, conn *pgx.Conn) (end uint64, isReceiving bool, err error) {
+	var replayed, received string
+	if err := conn.QueryRow(ctx, standbyEnd).Scan(&replayed, &received, &isReceiving); err != nil {
+		return 0, false, fmt.Errorf("ask where a standby's log ends: %w", err)
+	}
+
+	at, err := postgres.ParseLSN(replayed)
+	if err != nil {
+		return 0, false, err
+	}
+
+	in, err := postgres.ParseLSN(received)
+	if err != nil {
+		return 0, false, err
+	}
+
+	if isReceiving && p.counts(in) {
+		at = max(at, in)
+	}
+
+	return uint64(at), isReceiving, nil
+}
+
+// counts: PostgreSQL goes on telling the end of what it received before, while a new sender repeats what led up to it. Once
+// that end is known to be in the middle of a record, it counts for nothing until something else is received.
+func (p *protocol) counts(received postgres.LSN) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	if received != p.unfinished {
+		p.unfinished = 0
+	}
+
+	return p.unfinished == 0
+}
+
+func (p *protocol) setUnfinished(received postgres.LSN) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	p.unfinished = received
+}
 
 const primaryEnd = `SELECT pg_catalog.pg_current_wal_flush_lsn()::text,
 	('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::bigint`

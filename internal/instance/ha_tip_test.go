@@ -120,3 +120,20 @@ func TestReservedTimeline(t *testing.T) {
 		t.Errorf("a placeholder below what is real stays, for standbys that ask for it; those above go: %s", diff)
 	}
 }
+
+// A new sender repeats the log from the start of the segment: until it has passed the old end, PostgreSQL tells that one.
+func TestUnfinishedRecordCounts(t *testing.T) {
+	p := walFolder(t, nil)
+	p.setUnfinished(0x3780000)
+
+	for _, c := range []struct {
+		received postgres.LSN
+		want     bool
+	}{
+		{0x3780000, false}, {0x3780000, false}, {0x3000000, true}, {0x3780000, true},
+	} {
+		if got := p.counts(c.received); got != c.want {
+			t.Errorf("received as far as %s: counts %t, want %t", c.received, got, c.want)
+		}
+	}
+}
