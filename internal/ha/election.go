@@ -11,7 +11,7 @@ const (
 	voteTime    = 400 * time.Millisecond
 	freedTime   = time.Second
 	gatherTime  = 300 * time.Millisecond // for reports that are on their way
-	spareOld    = 3 * time.Second        // how long a switchover avoids the old primary
+	spareOld    = 5 * time.Second        // how long a switchover avoids the old primary; shorter than stuckAfter
 	stuckAfter  = 6 * time.Second        // the first candidate has so long; patience has what the next ones have
 	mostDoubled = 2
 	nameBackoff = 400 * time.Millisecond

@@ -304,7 +304,7 @@ func (f *fixture) sql(t *testing.T, instance, database, sql string) string {
 // waitSQL waits until SQL gives a result.
 func (f *fixture) waitSQL(t *testing.T, instance, database, sql, want string) {
 	t.Helper()
-	kube.Eventually(t, time.Minute, fmt.Sprintf("%q on %s gives %q", sql, instance, want), func(ctx context.Context) error {
+	kube.Eventually(t, readyTimeout, fmt.Sprintf("%q on %s gives %q", sql, instance, want), func(ctx context.Context) error {
 		got, err := f.trySQL(ctx, instance, database, sql)
 		if err != nil {
 			return err

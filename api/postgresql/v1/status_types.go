@@ -279,6 +279,13 @@ type SwitchoverStatus struct {
 	Message string `json:"message,omitempty"`
 	// StartedAt is when it was asked for.
 	StartedAt metav1.Time `json:"startedAt"`
+	// Term in which the primary was last asked to hand over. If it leads again in a later one, no replica had its whole log
+	// in time.
+	// +optional
+	Term int64 `json:"term,omitempty"`
+	// Attempts is how often it was asked.
+	// +optional
+	Attempts int32 `json:"attempts,omitempty"`
 }
 
 // TakedownsStatus counts how often the operator had the primary hand over, restart or be replaced, for one specification.

@@ -14,8 +14,13 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/naming"
 )
 
-// switchoverPatience is how long a switchover may take until it counts as failed.
-const switchoverPatience = time.Minute
+const (
+	// switchoverPatience is how long a switchover may take until it counts as failed.
+	switchoverPatience = time.Minute
+	// switchoverAttempts is how often a primary is asked that was elected again, since no replica had its whole log in time.
+	// Each costs the clients a gap.
+	switchoverAttempts = 2
+)
 
 // The annotation asks for a switchover; the primary does it, and the record shows that it is done. Each value of the
 // annotation is asked for once:
@@ -24,6 +29,7 @@ const switchoverPatience = time.Minute
 //	            no such replica, or it is not ready  Refused
 //	            otherwise                            the primary is asked: InProgress
 //	InProgress, and another leads                    Completed
+//	            the same leads, in a later term      asked a second time, then Failed
 //	            for a minute                         Failed
 func (p *planner) switchover() {
 	request := p.Cluster.Annotations[naming.AnnotationSwitchover]
@@ -63,11 +69,22 @@ func (p *planner) beginSwitchover(request string) {
 		p.switched = p.Cluster.Status.LastSwitchover
 		p.wait(v1.ReasonSwitchingOver, fmt.Sprintf("Switching over: waits until a replica of %s has caught up (%s)", p.primary, p.readiness()))
 	default:
-		state.Result = v1.SwitchoverInProgress
-		p.taken = true
-		p.act(Switchover{Instance: p.primary, Request: request, Target: p.memberID(target), TargetName: target})
-		p.wait(v1.ReasonSwitchingOver, fmt.Sprintf("Switching over from %s (%s)", p.primary, p.readiness()))
+		p.askSwitchover(&state)
 	}
+}
+
+// askSwitchover has the primary hand over, in the term that the record has now.
+func (p *planner) askSwitchover(state *v1.SwitchoverStatus) {
+	target, _, _ := strings.Cut(state.Request, "/")
+	state.Result, state.Term = v1.SwitchoverInProgress, p.Record.Spec.Term
+	state.Attempts++
+	p.taken = true
+	p.act(Switchover{Instance: p.primary, Request: state.Request, Target: p.memberID(target), TargetName: target})
+	p.waitSwitchover(*state)
+}
+
+func (p *planner) waitSwitchover(state v1.SwitchoverStatus) {
+	p.wait(v1.ReasonSwitchingOver, fmt.Sprintf("Switching over from %s (%s)", state.From, p.readiness()))
 }
 
 func (p *planner) followSwitchover(state v1.SwitchoverStatus) {
@@ -78,10 +95,21 @@ func (p *planner) followSwitchover(state v1.SwitchoverStatus) {
 		state.Result, state.To = v1.SwitchoverCompleted, p.primary
 	case p.Now.Sub(state.StartedAt.Time) > switchoverPatience:
 		state.Result, state.Message = v1.SwitchoverFailed, "the primary has not handed over within "+switchoverPatience.String()
+	case p.electedAgain(state) && state.Attempts >= switchoverAttempts:
+		state.Result = v1.SwitchoverFailed
+		state.Message = fmt.Sprintf("no replica had all that %s has written within seconds, %d times, so it leads again: "+
+			"see to the replicas' lag, and give the annotation a new value", state.From, state.Attempts)
+	case p.electedAgain(state) && p.states[p.primary].ready && p.hasVoters():
+		p.askSwitchover(&state)
 	default:
 		p.taken = true
-		p.wait(v1.ReasonSwitchingOver, fmt.Sprintf("Switching over from %s (%s)", state.From, p.readiness()))
+		p.waitSwitchover(state)
 	}
+}
+
+// electedAgain says whether the primary stopped for this switchover, and had to lead again.
+func (p *planner) electedAgain(state v1.SwitchoverStatus) bool {
+	return p.established && state.Term > 0 && p.Record.Spec.Term > state.Term
 }
 
 // switchesOver says whether the primary is to hand over before it is taken down.

@@ -35,6 +35,8 @@ type world struct {
 	nonces map[string]string
 	// mounted are the passwords that each instance finds in its files, by Secret.
 	mounted map[string]map[string]string
+	// isReelected: whoever hands over is elected again, since no replica has its whole log in time.
+	isReelected bool
 }
 
 // mutation changes a world.
@@ -152,6 +154,13 @@ func (w *world) do(action decide.Action) {
 		w.nonces[a.Instance] = w.view.Cluster.Annotations[naming.AnnotationRestart]
 		w.report(a.Instance, func(s *instanceapi.Status) { s.PendingRestart, s.StartedAt = nil, new(w.view.Now) })
 	case decide.Switchover:
+		if w.isReelected {
+			w.view.Record = w.view.Record.DeepCopy()
+			w.view.Record.Spec.Term++
+
+			return
+		}
+
 		w.handOver(a.Instance, a.TargetName)
 	}
 }
