@@ -95,12 +95,14 @@ type Fence struct {
 	Why      string
 }
 
-// StopFast is a fast shutdown: clients go, the shutdown checkpoint is written and sent. At CutSenders the walsenders
-// that are still behind are terminated, so that one stuck standby cannot hold it up. Past Deadline: Done with Failed,
-// and PostgreSQL killed.
+// StopFast is a fast shutdown: clients go, the shutdown checkpoint is written and sent. At CutSenders, if a standby has
+// all of it, the walsenders that are still behind are terminated, so that one stuck standby cannot hold it up; while none
+// has, they are waited for until CutAll, since nobody else could lead. Past Deadline: Done with Failed, and PostgreSQL
+// killed.
 type StopFast struct {
 	Op         uint64
 	CutSenders time.Duration
+	CutAll     time.Duration
 	Deadline   time.Duration
 }
 

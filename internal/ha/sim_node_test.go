@@ -437,15 +437,16 @@ func (n *node) stopFast(a StopFast) {
 		if n.lastOp != a.Op || n.mode != pgShutting {
 			return
 		}
-		all := true
+		all, one := true, false
 		for i := range n.senders {
 			x := &n.senders[i]
 			if x.conn != 0 && n.w.nodes[i].upstream == n.id && n.w.nodes[i].conn == x.conn && (!x.has || x.known != n.tip) {
 				all = false
 			}
+			one = one || x.has && x.known == n.tip
 		}
 		switch {
-		case all || n.clock() > a.CutSenders:
+		case all || one && n.clock() > a.CutSenders || n.clock() > a.CutAll:
 			if n.w.chance(30) {
 				n.kill()
 				n.event(Done{Op: a.Op, Failed: "the checkpoint takes too long"})

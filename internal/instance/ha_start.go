@@ -454,7 +454,8 @@ func (p *protocol) fence(ctx context.Context, a ha.Fence) error {
 	return ctx.Err()
 }
 
-// stopFast is a fast shutdown; walsenders that are behind at CutSenders are terminated.
+// stopFast is a fast shutdown. A walsender ends by itself once its standby has everything: as soon as one has, those that
+// are behind at CutSenders are terminated, and all that are left at CutAll.
 func (p *protocol) stopFast(ctx context.Context, a ha.StopFast) (ha.Done, error) {
 	ended := p.r.server.Ended()
 	if ended == nil || !p.r.server.IsUp() {
@@ -464,22 +465,24 @@ func (p *protocol) stopFast(ctx context.Context, a ha.StopFast) (ha.Done, error)
 	p.awaitSender(ctx)
 	p.claimEnd()
 
+	senders := len(p.senders())
+
 	// Clients go at once. Our own sessions may be in a question that takes long; a fast shutdown ends them as well.
 	if err := p.r.server.Signal(syscall.SIGINT); err != nil {
 		return ha.Done{}, err
 	}
 
-	cut := a.CutSenders
-	for stopped := false; !stopped; {
+	for stopped, isCut := false, false; !stopped; {
 		now := p.r.opts.Boottime()
 
 		switch {
 		case now >= a.Deadline:
 			return ha.Done{}, errors.Join(errors.New("PostgreSQL did not stop in time"), p.kill(ctx))
-		case now >= cut:
+		case isCut:
+		case now >= a.CutAll, now >= a.CutSenders && len(p.senders()) < senders:
 			p.cutSenders()
 
-			cut = a.Deadline
+			isCut = true
 		}
 
 		select {
@@ -554,8 +557,18 @@ func (p *protocol) awaitClients(ctx context.Context, limit time.Duration) {
 	})
 }
 
-// cutSenders ends the walsenders by their titles: a server that shuts down takes no connections to ask it.
 func (p *protocol) cutSenders() {
+	for _, pid := range p.senders() {
+		p.r.log.Warn("a replica is behind; the stop does not wait for it", "walsender", pid)
+
+		_ = unix.Kill(pid, syscall.SIGTERM)
+	}
+}
+
+// senders finds the walsenders by their titles: a server that shuts down takes no connections to ask it.
+func (p *protocol) senders() []int {
+	var found []int
+
 	titles, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range titles {
 		title, err := os.ReadFile(path) //nolint:gosec // of /proc
@@ -563,13 +576,12 @@ func (p *protocol) cutSenders() {
 			continue
 		}
 
-		pid, err := strconv.Atoi(strings.Split(path, "/")[2])
-		if err == nil && p.isOurs(pid) {
-			p.r.log.Warn("a replica is behind; the stop does not wait for it", "walsender", pid)
-
-			_ = unix.Kill(pid, syscall.SIGTERM)
+		if pid, err := strconv.Atoi(strings.Split(path, "/")[2]); err == nil && p.isOurs(pid) {
+			found = append(found, pid)
 		}
 	}
+
+	return found
 }
 
 func (p *protocol) isOurs(pid int) bool {
