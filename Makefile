@@ -27,10 +27,10 @@ test-all: ## Everything, the long tests included
 ##@ Development
 
 .PHONY: build
-build: bin/caretaker bin/caretaker-instance bin/caretaker-wal bin/kubectl-caretaker bin/devcluster bin/images ## Build every binary into bin/
+build: bin/caretaker bin/caretaker-instance bin/caretaker-archive bin/caretaker-wal bin/kubectl-caretaker bin/devcluster bin/images ## Build every binary into bin/
 
-.PHONY: bin/caretaker bin/caretaker-instance bin/caretaker-wal bin/kubectl-caretaker bin/devcluster bin/images
-bin/caretaker bin/caretaker-instance bin/caretaker-wal bin/kubectl-caretaker:
+.PHONY: bin/caretaker bin/caretaker-instance bin/caretaker-archive bin/caretaker-wal bin/kubectl-caretaker bin/devcluster bin/images
+bin/caretaker bin/caretaker-instance bin/caretaker-archive bin/caretaker-wal bin/kubectl-caretaker:
 	@$(GO_BUILD) -ldflags '$(LDFLAGS)' -o $@ ./cmd/$(notdir $@)
 bin/devcluster:
 	@cd devcluster && $(GO_BUILD) -o ../$@ .
@@ -98,8 +98,8 @@ bench-apply: ## Measure the time from apply to three ready instances
 	@hack/bench-apply.sh
 
 .PHONY: bench-backup
-bench-backup: bin/caretaker-instance ## Measure backups beside pgBackRest and pg_basebackup (SIZE=4096 MiB, RUNS=5, BIN=PostgreSQL's programs)
-	@go run ./test/bench/backup -instance bin/caretaker-instance -size $${SIZE:-4096} -runs $${RUNS:-5} -bin $${BIN:-/usr/lib/postgresql/15/bin}
+bench-backup: bin/caretaker-archive ## Measure backups beside pgBackRest and pg_basebackup (SIZE=4096 MiB, RUNS=5, BIN=PostgreSQL's programs)
+	@go run ./test/bench/backup -archive bin/caretaker-archive -size $${SIZE:-4096} -runs $${RUNS:-5} -bin $${BIN:-/usr/lib/postgresql/15/bin}
 
 ##@ The development cluster
 

@@ -6,12 +6,12 @@ set -euo pipefail
 source "$(dirname "$0")/cluster.sh"
 
 if [ -n "$DEVCLUSTER" ]; then
-  make -s bin/caretaker bin/caretaker-instance bin/caretaker-wal bin/images
+  make -s bin/caretaker bin/caretaker-instance bin/caretaker-archive bin/caretaker-wal bin/images
   # The tag follows from the content, so that a new build is a new image and an old one is not loaded again.
-  tag=$(cat bin/caretaker bin/caretaker-instance bin/caretaker-wal | sha256sum | cut -c1-12)
+  tag=$(cat bin/caretaker bin/caretaker-instance bin/caretaker-archive bin/caretaker-wal | sha256sum | cut -c1-12)
   image=caretaker.local/caretaker:$tag
   mkdir -p "$(images_dir)"
-  bin/images operator --binary bin/caretaker --instance bin/caretaker-instance --wal bin/caretaker-wal --tag "$image" --out "$(images_dir)/operator.tar"
+  bin/images operator --binary bin/caretaker --instance bin/caretaker-instance --archive bin/caretaker-archive --wal bin/caretaker-wal --tag "$image" --out "$(images_dir)/operator.tar"
   bin/devcluster load "$(images_dir)/operator.tar"
   default_postgres=$(postgres_image "${POSTGRES_MAJORS[0]}")
   databases=(--set-string database.defaultVersion="${POSTGRES_MAJORS[0]}" --set-string 'mysql.images.9\.7=caretaker.local/mysql:9.7')

@@ -18,7 +18,7 @@ import (
 )
 
 const usage = `Usage:
-  images operator --out FILE.tar --binary FILE --instance FILE --wal FILE [--tag NAME]…
+  images operator --out FILE.tar --binary FILE --instance FILE --archive FILE --wal FILE [--tag NAME]…
   images postgresql --major 15|17|18 --out FILE.tar [--like official|cnpg] [--variant NAME] [--tag NAME]…
   images mysql --out FILE.tar [--tag NAME]…
   images valkey --out FILE.tar [--tag NAME]…
@@ -61,6 +61,7 @@ type options struct {
 	variant          recipe.Variant
 	binary, instance string
 	name             string
+	archive          string
 	walHelper        string
 }
 
@@ -81,7 +82,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	switch args[0] {
 	case "operator":
-		programs := build.Programs{"caretaker": opts.binary, "caretaker-instance": opts.instance, "caretaker-wal": opts.walHelper}
+		programs := build.Programs{
+			"caretaker": opts.binary, "caretaker-instance": opts.instance, "caretaker-archive": opts.archive, "caretaker-wal": opts.walHelper,
+		}
 		return opts.builder.Operator(ctx, programs, opts.output)
 	case "mysql":
 		return opts.builder.Image(ctx, recipe.MySQL(), recipe.Variant{}, opts.output)
@@ -120,8 +123,10 @@ func parse(command string, args []string, stderr io.Writer) (options, error) {
 	case "operator":
 		flags.StringVar(&opts.binary, "binary", "", "")
 		flags.StringVar(&opts.instance, "instance", "", "")
+		flags.StringVar(&opts.archive, "archive", "", "")
 		flags.StringVar(&opts.walHelper, "wal", "", "")
-		required["binary"], required["instance"], required["wal"] = &opts.binary, &opts.instance, &opts.walHelper
+		required["binary"], required["instance"] = &opts.binary, &opts.instance
+		required["archive"], required["wal"] = &opts.archive, &opts.walHelper
 	case "postgresql":
 		flags.IntVar(&opts.major, "major", 17, "")
 		flags.StringVar(&like, "like", "", "")
@@ -139,7 +144,7 @@ func parse(command string, args []string, stderr io.Writer) (options, error) {
 	if err := flags.Parse(args); err != nil {
 		return opts, err
 	}
-	for _, name := range []string{"out", "name", "binary", "instance", "wal"} {
+	for _, name := range []string{"out", "name", "binary", "instance", "archive", "wal"} {
 		if value, ok := required[name]; ok && *value == "" {
 			return opts, fmt.Errorf("%w: --%s is missing", errUsage, name)
 		}

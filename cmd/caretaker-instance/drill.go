@@ -43,7 +43,8 @@ func newDrillCommand() *cobra.Command {
 				BinaryVersion: version.String(), OSUser: osUser(), Path: os.Getenv("PATH"), Env: os.Environ(),
 				Layout: layout.Default(), Clock: clock.RealClock{}, Log: log, ServerLog: log,
 				TerminationLog: corev1.TerminationMessagePathDefault,
-				Self:           self, WALHelper: filepath.Join(filepath.Dir(self), install.WALHelper),
+				ArchiveProgram: filepath.Join(filepath.Dir(self), install.Archive),
+				WALHelper:      filepath.Join(filepath.Dir(self), install.WALHelper),
 			}, in)
 		},
 	}

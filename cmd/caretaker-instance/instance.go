@@ -102,7 +102,9 @@ func runInstance(ctx context.Context, level slog.Level) error {
 		Address:  ownAddress(os.Getenv(instanceapi.EnvPodIP)),
 		Boottime: harunner.Boottime,
 		Watchdog: []string{self, watchdogCommand},
-		Self:     self, WALHelper: filepath.Join(filepath.Dir(self), install.WALHelper),
+
+		ArchiveProgram: filepath.Join(filepath.Dir(self), install.Archive),
+		WALHelper:      filepath.Join(filepath.Dir(self), install.WALHelper),
 	})
 }
 

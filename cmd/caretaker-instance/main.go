@@ -19,9 +19,7 @@ func main() { os.Exit(command.Run(newCommand(), "caretaker-instance")) }
 
 func newCommand() *cobra.Command {
 	return command.Root("caretaker-instance", "PID 1 of a database pod, and its helpers",
-		newInstanceCommand(), newMySQLCommand(), newInstallCommand(), newStatusCommand(), newWatchdogCommand(), newDrillCommand(), newVersionCommand(),
-		newArchiverCommand(), newWALPushCommand(), newWALFetchCommand(), newWALListCommand(),
-		newBackupCommand(), newBackupsCommand(), newRestoreCommand(), newVerifyCommand(), newExpireCommand())
+		newInstanceCommand(), newMySQLCommand(), newInstallCommand(), newStatusCommand(), newWatchdogCommand(), newDrillCommand(), newVersionCommand())
 }
 
 // newWatchdogCommand is what PID 1 starts beside itself; nobody else has a use for it.
@@ -51,11 +49,14 @@ func newVersionCommand() *cobra.Command {
 }
 
 func newInstallCommand() *cobra.Command {
-	var dir string
+	var (
+		dir       string
+		noArchive bool
+	)
 
 	cmd := &cobra.Command{
 		Use:   "install",
-		Short: "Copy this binary, and a passwd and a group file for the current user, into a folder",
+		Short: "Copy the programs of a database pod, and a passwd and a group file for the current user, into a folder",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			self, err := os.Executable()
@@ -63,10 +64,16 @@ func newInstallCommand() *cobra.Command {
 				return fmt.Errorf("find our own binary: %w", err)
 			}
 
-			return install.To(dir, self, install.User{UID: os.Getuid(), GID: os.Getgid()})
+			others := []string{install.Archive, install.WALHelper}
+			if noArchive {
+				others = nil
+			}
+
+			return install.To(dir, self, install.User{UID: os.Getuid(), GID: os.Getgid()}, others...)
 		},
 	}
 	cmd.Flags().StringVar(&dir, "to", "", "folder to install into (required)")
+	cmd.Flags().BoolVar(&noArchive, "without-archive", false, "leave out the programs for an archive, which MySQL has none of")
 	// The flag was just defined.
 	_ = cmd.MarkFlagRequired("to")
 

@@ -1,5 +1,5 @@
 // Command caretaker-wal is PostgreSQL's archive_command and restore_command. It asks the archiver, which does the work
-// (`caretaker-instance archiver`), and is a program of its own so that it starts at once: PostgreSQL runs it for each segment.
+// (`caretaker-archive archiver`), and is a program of its own so that it starts at once: PostgreSQL runs it for each segment.
 //
 //	archive_command = '/path/caretaker-wal push %p'
 //	restore_command = '/path/caretaker-wal fetch %f %p'

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caretaker-dev/caretaker/internal/instance/install"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 )
 
@@ -162,7 +163,7 @@ func (w *world) buildPrograms() {
 	w.programs = filepath.Join(w.root, "bin")
 	must(w.t, os.Mkdir(w.programs, 0o755))
 
-	for _, name := range []string{"caretaker-instance", "caretaker-wal"} {
+	for _, name := range []string{install.Archive, install.WALHelper} {
 		build := exec.Command("go", "build", "-o", filepath.Join(w.programs, name), "../../cmd/"+name)
 		if out, err := build.CombinedOutput(); err != nil {
 			w.t.Fatal(fmt.Errorf("build %s: %w\n%s", name, err, out))

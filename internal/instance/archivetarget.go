@@ -6,17 +6,17 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/caretaker-dev/caretaker/internal/archive/wal"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/instance/volume"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
-	"github.com/caretaker-dev/caretaker/internal/objectstore"
+	"github.com/caretaker-dev/caretaker/internal/storeconfig"
 )
 
 // target is an archive as the archiver and the commands of backups read it. Credentials stay in their files.
-func (a *archiving) target(in instanceapi.Archive, name string) (wal.Target, error) {
-	store, err := objectstore.ParseURL(in.URL)
+func (a *archiving) target(in instanceapi.Archive, name string) (archiveapi.Target, error) {
+	store, err := storeconfig.ParseURL(in.URL)
 	if err != nil {
-		return wal.Target{}, err
+		return archiveapi.Target{}, err
 	}
 
 	if in.Endpoint != "" {
@@ -33,7 +33,7 @@ func (a *archiving) target(in instanceapi.Archive, name string) (wal.Target, err
 	}
 
 	store.CAFile = file(instanceapi.CredentialCA)
-	store.Credentials = objectstore.Credentials{
+	store.Credentials = storeconfig.Credentials{
 		InheritIdentity:           in.InheritIdentity,
 		AccessKeyIDFile:           file(instanceapi.CredentialAccessKeyID),
 		SecretAccessKeyFile:       file(instanceapi.CredentialSecretAccessKey),
@@ -46,13 +46,13 @@ func (a *archiving) target(in instanceapi.Archive, name string) (wal.Target, err
 		AzureSASTokenFile:         file(instanceapi.CredentialAzureSASToken),
 	}
 
-	target := wal.Target{Store: store, Server: in.Server, Compression: in.WALCompression, IdentitiesFile: file(instanceapi.CredentialIdentity)}
+	target := archiveapi.Target{Store: store, Server: in.Server, Compression: in.WALCompression, IdentitiesFile: file(instanceapi.CredentialIdentity)}
 
 	if len(in.Recipients) > 0 {
 		target.RecipientsFile = filepath.Join(a.r.layout.RunDir, "archive-"+name+".recipients")
 
 		if _, err := volume.WriteFileIfChanged(target.RecipientsFile, []byte(strings.Join(in.Recipients, "\n")+"\n"), 0o600); err != nil {
-			return wal.Target{}, fmt.Errorf("write the age recipients: %w", err)
+			return archiveapi.Target{}, fmt.Errorf("write the age recipients: %w", err)
 		}
 	}
 

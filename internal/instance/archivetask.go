@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/caretaker-dev/caretaker/internal/archive/basebackup"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/instance/process"
 	"github.com/caretaker-dev/caretaker/internal/instance/volume"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
@@ -132,12 +132,12 @@ func (a *archiving) backup(ctx context.Context, file string, request instanceapi
 		args = append(args, "--workers", strconv.Itoa(config.DataParallel))
 	}
 
-	var manifest basebackup.Manifest
-	if err := a.command(ctx, file, &manifest, args...); err != nil {
+	var backup archiveapi.Backup
+	if err := a.command(ctx, file, &backup, args...); err != nil {
 		return err
 	}
 
-	taken := describe(manifest)
+	taken := describe(backup)
 	a.change(func(run *instanceapi.ArchiveRun) { run.BackupID, run.Backup = taken.ID, &taken })
 
 	if err := a.command(ctx, file, nil, "verify", taken.ID); err != nil {
@@ -159,16 +159,16 @@ func (a *archiving) backup(ctx context.Context, file string, request instanceapi
 	return nil
 }
 
-func describe(m basebackup.Manifest) instanceapi.TakenBackup {
+func describe(b archiveapi.Backup) instanceapi.TakenBackup {
 	segment := func(timeline postgres.Timeline, lsn postgres.LSN) string {
-		return postgres.SegmentAt(timeline, lsn, m.WALSegmentBytes).Name(m.WALSegmentBytes)
+		return postgres.SegmentAt(timeline, lsn, b.WALSegmentBytes).Name(b.WALSegmentBytes)
 	}
 
 	return instanceapi.TakenBackup{
-		ID: m.ID, Parent: m.Parent, BeginLSN: m.StartLSN.String(), EndLSN: m.StopLSN.String(),
-		BeginWAL: segment(m.StartTimeline, m.StartLSN), EndWAL: segment(m.Timeline, m.StopLSN-1),
-		Timeline: int64(m.Timeline), SystemID: m.SystemIdentifier, Major: m.Major,
-		StoredBytes: m.StoredBytes, DataBytes: m.DataBytes, StartedAt: m.Started, StoppedAt: m.Completed,
+		ID: b.ID, Parent: b.Parent, BeginLSN: b.StartLSN.String(), EndLSN: b.StopLSN.String(),
+		BeginWAL: segment(b.StartTimeline, b.StartLSN), EndWAL: segment(b.Timeline, b.StopLSN-1),
+		Timeline: int64(b.Timeline), SystemID: b.SystemIdentifier, Major: b.Major,
+		StoredBytes: b.StoredBytes, DataBytes: b.DataBytes, StartedAt: b.Started, StoppedAt: b.Completed,
 	}
 }
 
@@ -176,14 +176,14 @@ func (a *archiving) delete(ctx context.Context, file, id string) error {
 	return a.command(ctx, file, nil, "backups", "delete", id)
 }
 
-// command runs one of our own commands to its end; what it prints as its result goes into result unless that is nil.
+// command runs one of caretaker-archive's commands to its end; what it prints as its result goes into result unless that is nil.
 func (a *archiving) command(ctx context.Context, file string, result any, args ...string) error {
 	return a.commandWith(ctx, file, result, a.progress, args...)
 }
 
 func (a *archiving) commandWith(ctx context.Context, file string, result any, each func(string), args ...string) error {
 	out, err := a.r.table.Output(ctx, process.Command{
-		Path: a.r.opts.Self, Args: append(args, "--config", file, "--json"), Env: a.r.opts.Env, Group: true,
+		Path: a.r.opts.ArchiveProgram, Args: append(args, "--config", file, "--json"), Env: a.r.opts.Env, Group: true,
 	}, each)
 	if err != nil {
 		return tidy(err)
@@ -194,10 +194,7 @@ func (a *archiving) commandWith(ctx context.Context, file string, result any, ea
 	}
 
 	for line := range strings.Lines(out) {
-		var printed struct {
-			Result json.RawMessage `json:"result"`
-		}
-
+		var printed archiveapi.Result[json.RawMessage]
 		if err := json.Unmarshal([]byte(line), &printed); err == nil && printed.Result != nil {
 			if err := json.Unmarshal(printed.Result, result); err != nil {
 				return fmt.Errorf("read the result of %s: %w", args[0], err)
@@ -220,7 +217,7 @@ func tidy(err error) error {
 		}
 	}
 
-	return errors.New(strings.ReplaceAll(strings.Join(words, "; "), "caretaker-instance: ", "caretaker-instance: "))
+	return errors.New(strings.Join(words, "; "))
 }
 
 // progress reads a line of progress; others are for the log.
@@ -237,7 +234,7 @@ func (a *archiving) progress(line string) {
 	})
 }
 
-func parseProgress(line string) (p basebackup.Progress, ok bool) {
+func parseProgress(line string) (p archiveapi.Progress, ok bool) {
 	err := json.Unmarshal([]byte(line), &p)
 
 	return p, err == nil && p.Phase != ""

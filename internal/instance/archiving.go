@@ -15,7 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/caretaker-dev/caretaker/internal/archive/wal"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/instance/process"
 	"github.com/caretaker-dev/caretaker/internal/instance/volume"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
@@ -58,7 +58,7 @@ type archiving struct {
 	// work ends when PID 1 begins to stop.
 	work context.Context //nolint:containedctx // of tasks, which outlive the request that orders them
 	// status of the archiver; nil while it has not answered.
-	status *wal.Status
+	status *archiveapi.Status
 	// down is since when the archiver has not answered, and why.
 	down     time.Time
 	downWhy  string
@@ -154,7 +154,7 @@ func (a *archiving) pass(ctx context.Context) {
 func (a *archiving) archiverConfig() ([]byte, error) {
 	config := a.r.conf.Config()
 	l := a.r.layout
-	wanted := wal.Config{Socket: l.ArchiverSocket(), DataDir: l.DataDir, SpoolDir: filepath.Join(l.StateDir, "wal-spool")}
+	wanted := archiveapi.Config{Socket: l.ArchiverSocket(), DataDir: l.DataDir, SpoolDir: filepath.Join(l.StateDir, "wal-spool")}
 
 	if config.Archive != nil {
 		own, err := a.target(*config.Archive, "own")
@@ -171,7 +171,7 @@ func (a *archiving) archiverConfig() ([]byte, error) {
 			return nil, fmt.Errorf("spec.bootstrap.recovery: %w", err)
 		}
 
-		wanted.Sources = []wal.Target{from}
+		wanted.Sources = []archiveapi.Target{from}
 	}
 
 	if wanted.Archive == nil && len(wanted.Sources) == 0 {
@@ -195,7 +195,7 @@ func (a *archiving) startChild(config []byte) error {
 
 	// Fencing kills what may acknowledge commits; the archiver only copies what is on the volume.
 	child, err := a.r.table.Start(process.Command{
-		Path: a.r.opts.Self, Args: []string{"archiver", "--config", file}, Env: append(slices.Clone(a.r.opts.Env), archiverMemory),
+		Path: a.r.opts.ArchiveProgram, Args: []string{"archiver", "--config", file}, Env: append(slices.Clone(a.r.opts.Env), archiverMemory),
 		Stdout: output, Stderr: output, Group: true, Spare: true,
 	})
 	if err != nil {
@@ -260,7 +260,7 @@ func (a *archiving) ask(ctx context.Context) {
 		return
 	}
 
-	var status wal.Status
+	var status archiveapi.Status
 	if err := json.Unmarshal(answer, &status); err != nil {
 		a.isDown(fmt.Errorf("the archiver's status cannot be read: %w", err))
 
@@ -328,7 +328,7 @@ func (a *archiving) report() *instanceapi.Archiving {
 	return &out
 }
 
-func fill(out *instanceapi.Archiving, push wal.PushStatus) {
+func fill(out *instanceapi.Archiving, push archiveapi.PushStatus) {
 	out.LastWAL, out.Waiting = push.LastArchived, push.Backlog.Files
 	out.Uploaded, out.UploadedBytes, out.Retries = push.Sent, push.StoredBytes, push.Failures
 

@@ -17,7 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
-	"github.com/caretaker-dev/caretaker/internal/archive/wal"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/instance/pgbin"
 	"github.com/caretaker-dev/caretaker/internal/instance/process"
 	"github.com/caretaker-dev/caretaker/internal/instance/provision"
@@ -146,7 +146,7 @@ func (d *drill) restore(ctx context.Context) error {
 		return err
 	}
 
-	var done restored
+	var done archiveapi.Restored
 	if err := d.r.archiving.commandWith(ctx, file, &done, d.note, restoreArgs(d.r.layout.DataDir, d.in.Recovery)...); err != nil {
 		return err
 	}
@@ -176,8 +176,8 @@ func (d *drill) archiver() (stop func(), err error) {
 		return nil, err
 	}
 
-	config, err := json.Marshal(wal.Config{
-		Sources: []wal.Target{from}, Socket: l.ArchiverSocket(), DataDir: l.DataDir, SpoolDir: filepath.Join(l.StateDir, "wal-spool"),
+	config, err := json.Marshal(archiveapi.Config{
+		Sources: []archiveapi.Target{from}, Socket: l.ArchiverSocket(), DataDir: l.DataDir, SpoolDir: filepath.Join(l.StateDir, "wal-spool"),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode the archiver's configuration: %w", err)

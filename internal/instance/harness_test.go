@@ -27,6 +27,7 @@ import (
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/instance"
 	"github.com/caretaker-dev/caretaker/internal/instance/harunner"
+	"github.com/caretaker-dev/caretaker/internal/instance/install"
 	"github.com/caretaker-dev/caretaker/internal/instance/layout"
 	"github.com/caretaker-dev/caretaker/internal/instance/logging"
 	"github.com/caretaker-dev/caretaker/internal/instance/term"
@@ -102,7 +103,8 @@ func runChild(encoded string) int {
 		PeerStatus: func(name string) string { return c.Statuses[name] },
 		Boottime:   harunner.Boottime,
 		Watchdog:   []string{os.Args[0], watchdogArg},
-		Self:       filepath.Join(c.Programs, "caretaker-instance"), WALHelper: filepath.Join(c.Programs, "caretaker-wal"),
+
+		ArchiveProgram: filepath.Join(c.Programs, install.Archive), WALHelper: filepath.Join(c.Programs, install.WALHelper),
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

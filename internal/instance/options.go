@@ -44,9 +44,9 @@ type Options struct {
 	Address    string
 	// Watchdog is the program, with its arguments, that runs watchdog.Run.
 	Watchdog []string
-	// Self is this program, of which the archiver and backups are commands, and WALHelper the one that PostgreSQL runs for
-	// each WAL segment.
-	Self, WALHelper string
+	// ArchiveProgram is caretaker-archive, of which the archiver and backups are commands, and WALHelper the program that
+	// PostgreSQL runs for each WAL segment.
+	ArchiveProgram, WALHelper string
 	// Boottime is CLOCK_BOOTTIME.
 	Boottime func() time.Duration
 }

@@ -11,21 +11,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/caretaker-dev/caretaker/internal/archive/basebackup"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/instance/provision"
 	"github.com/caretaker-dev/caretaker/internal/instance/volume"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/pgconn"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
-
-// restored is what the restore command prints as its result.
-type restored struct {
-	Restored struct {
-		Manifest basebackup.Manifest `json:"manifest"`
-	} `json:"restored"`
-	Target string `json:"target"`
-}
 
 // recover makes the data from a backup, not yet under their real name. It gives back the settings that the server is to replay
 // the archive with. The command looks beforehand whether the archive leads to the target, and says what is missing if not.
@@ -55,7 +47,7 @@ func (b bootstrap) recover(ctx context.Context, in instanceapi.Recovery) (dir st
 		return "", nil, err
 	}
 
-	var done restored
+	var done archiveapi.Restored
 	if err := a.commandWith(ctx, file, &done, b.restoreProgress, restoreArgs(dir, in)...); err != nil {
 		return "", nil, err
 	}
@@ -120,13 +112,13 @@ func restoreArgs(dir string, in instanceapi.Recovery) []string {
 	return args
 }
 
-func recoveryTarget(in instanceapi.RecoveryTarget) (basebackup.Target, error) {
-	target := basebackup.Target{Name: in.Name, Immediate: in.Immediate, Exclusive: in.Exclusive, Timeline: in.Timeline}
+func recoveryTarget(in instanceapi.RecoveryTarget) (archiveapi.RecoveryTarget, error) {
+	target := archiveapi.RecoveryTarget{Name: in.Name, Immediate: in.Immediate, Exclusive: in.Exclusive, Timeline: in.Timeline}
 
 	var err error
 
 	if in.Time != "" {
-		if target.Time, err = basebackup.ParseTime(in.Time); err != nil {
+		if target.Time, err = archiveapi.ParseTime(in.Time); err != nil {
 			return target, err
 		}
 	}
@@ -149,8 +141,8 @@ func recoveryTarget(in instanceapi.RecoveryTarget) (basebackup.Target, error) {
 // recoverySettings are for the one server that replays. It accepts nobody before it is promoted, so that it need not have the
 // sizes of the server that it comes from. What it replays stays out of the new archive; what it writes afterwards is kept, and
 // archived once the instance runs as ever.
-func (r *runner) recoverySettings(target basebackup.Target) []string {
-	values := basebackup.RecoverySettings(target, r.layout.RestoreCommand(r.opts.WALHelper))
+func (r *runner) recoverySettings(target archiveapi.RecoveryTarget) []string {
+	values := archiveapi.RecoverySettings(target, r.layout.RestoreCommand(r.opts.WALHelper))
 	maps.Copy(values, map[string]string{"hot_standby": "off", "archive_mode": "on"})
 
 	settings := make([]string, 0, len(values))

@@ -270,7 +270,7 @@ func template(in input) corev1.PodTemplateSpec {
 			}},
 			InitContainers: []corev1.Container{{
 				Name: containerInstall, Image: in.operatorImage, ImagePullPolicy: corev1.PullPolicy(in.pullPolicy),
-				Command:         []string{"/caretaker-instance", "install", "--to", instanceapi.BinDir},
+				Command:         []string{"/caretaker-instance", "install", "--without-archive", "--to", instanceapi.BinDir},
 				Resources:       in.object.Spec.Resources,
 				SecurityContext: containerSecurity(),
 				VolumeMounts:    []corev1.VolumeMount{{Name: "bin", MountPath: instanceapi.BinDir}},

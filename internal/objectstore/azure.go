@@ -19,13 +19,15 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+
+	"github.com/caretaker-dev/caretaker/internal/storeconfig"
 )
 
 type azureStore struct {
 	container *container.Client
 }
 
-func openAzure(config Config) (Store, error) {
+func openAzure(config storeconfig.Config) (Store, error) {
 	transport, err := newTransport(config)
 	if err != nil {
 		return nil, err
@@ -45,7 +47,7 @@ func openAzure(config Config) (Store, error) {
 }
 
 // azureClient picks the way in: a connection string, the account's key, a SAS token, or an identity.
-func azureClient(config Config, options *container.ClientOptions) (*container.Client, error) {
+func azureClient(config storeconfig.Config, options *container.ClientOptions) (*container.Client, error) {
 	files := config.Credentials
 
 	connection, err := azureValue(files, files.AzureConnectionStringFile, "AZURE_STORAGE_CONNECTION_STRING")
@@ -72,7 +74,7 @@ func azureClient(config Config, options *container.ClientOptions) (*container.Cl
 	return azureClientFor(config, address, account, options)
 }
 
-func azureClientFor(config Config, address, account string, options *container.ClientOptions) (*container.Client, error) {
+func azureClientFor(config storeconfig.Config, address, account string, options *container.ClientOptions) (*container.Client, error) {
 	files := config.Credentials
 	if files.Anonymous {
 		return container.NewClientWithNoCredential(address, options)
@@ -110,12 +112,12 @@ func azureClientFor(config Config, address, account string, options *container.C
 }
 
 // azureValue is a credential from its file, or from the environment where no files are configured at all.
-func azureValue(files Credentials, name, variable string) (string, error) {
+func azureValue(files storeconfig.Credentials, name, variable string) (string, error) {
 	if name != "" {
 		return readValue(name)
 	}
 
-	if files == (Credentials{}) {
+	if files == (storeconfig.Credentials{}) {
 		return os.Getenv(variable), nil
 	}
 

@@ -15,15 +15,16 @@ import (
 
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
 	"github.com/caretaker-dev/caretaker/internal/objectstore/stores"
+	"github.com/caretaker-dev/caretaker/internal/storeconfig"
 )
 
 // Every driver passes these, against the real server.
 func TestConformance(t *testing.T) {
-	drivers := map[string]func(t *testing.T) objectstore.Config{
-		"dir":   func(t *testing.T) objectstore.Config { t.Helper(); return stores.Dir(t) },
-		"s3":    func(t *testing.T) objectstore.Config { t.Helper(); return stores.S3(t).Config },
-		"gcs":   func(t *testing.T) objectstore.Config { t.Helper(); return stores.GCS(t).Config },
-		"azure": func(t *testing.T) objectstore.Config { t.Helper(); return stores.Azure(t).Config },
+	drivers := map[string]func(t *testing.T) storeconfig.Config{
+		"dir":   func(t *testing.T) storeconfig.Config { t.Helper(); return stores.Dir(t) },
+		"s3":    func(t *testing.T) storeconfig.Config { t.Helper(); return stores.S3(t).Config },
+		"gcs":   func(t *testing.T) storeconfig.Config { t.Helper(); return stores.GCS(t).Config },
+		"azure": func(t *testing.T) storeconfig.Config { t.Helper(); return stores.Azure(t).Config },
 	}
 	for name, start := range drivers {
 		t.Run(name, func(t *testing.T) {
@@ -42,7 +43,7 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-func open(t *testing.T, config objectstore.Config) objectstore.Store {
+func open(t *testing.T, config storeconfig.Config) objectstore.Store {
 	t.Helper()
 
 	store, err := objectstore.Open(t.Context(), config)
@@ -226,11 +227,11 @@ func testProbe(t *testing.T, store objectstore.Store) {
 	}
 }
 
-func testNoBucket(t *testing.T, config objectstore.Config) {
+func testNoBucket(t *testing.T, config storeconfig.Config) {
 	t.Helper()
 
 	config.Bucket += "-that-does-not-exist"
-	if config.Type == objectstore.TypeDir {
+	if config.Type == storeconfig.TypeDir {
 		if _, err := objectstore.Open(t.Context(), config); !errors.Is(err, objectstore.ErrInvalid) {
 			t.Errorf("open: %v", err)
 		}
@@ -250,23 +251,23 @@ func testNoBucket(t *testing.T, config objectstore.Config) {
 
 	// GCS's SDK does not tell a bucket from an object here; who reads WAL asks for the archive's identity too.
 	_, err := objectstore.Get(t.Context(), store, "a", 100)
-	if config.Type != objectstore.TypeGCS && (errors.Is(err, objectstore.ErrNotFound) || !errors.Is(err, objectstore.ErrNoBucket)) {
+	if config.Type != storeconfig.TypeGCS && (errors.Is(err, objectstore.ErrNotFound) || !errors.Is(err, objectstore.ErrNoBucket)) {
 		t.Errorf("get: %v", err)
 	}
 }
 
 // A rotated Secret takes effect; wrong credentials are a refusal, not a network error and not "not there".
-func testDenied(t *testing.T, config objectstore.Config) {
+func testDenied(t *testing.T, config storeconfig.Config) {
 	t.Helper()
 
 	var file, wrong string
 
 	switch config.Type {
-	case objectstore.TypeS3:
+	case storeconfig.TypeS3:
 		file, wrong = config.Credentials.SecretAccessKeyFile, "wrong"
-	case objectstore.TypeAzure:
+	case storeconfig.TypeAzure:
 		file, wrong = config.Credentials.AzureKeyFile, "d3Jvbmc="
-	case objectstore.TypeGCS, objectstore.TypeDir:
+	case storeconfig.TypeGCS, storeconfig.TypeDir:
 		fallthrough
 	default:
 		t.Skip("this server asks for no credentials")
@@ -298,7 +299,7 @@ func testDenied(t *testing.T, config objectstore.Config) {
 func TestAServerThatComesBackIsWaitedFor(t *testing.T) {
 	server := stores.S3(t)
 	config := server.Config
-	config.Timeouts = objectstore.Timeouts{Attempts: 100, MaxBackoff: 200 * time.Millisecond}
+	config.Timeouts = storeconfig.Timeouts{Attempts: 100, MaxBackoff: 200 * time.Millisecond}
 	store := open(t, config)
 
 	if err := store.Put(t.Context(), "a", []byte("1")); err != nil {

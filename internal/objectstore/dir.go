@@ -14,11 +14,9 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-)
 
-// temporaryMark is in the names of files that are still being written. A run that is killed leaves some; they are no
-// objects, and are removed when the store is opened an hour later or more.
-const temporaryMark = ".caretaker-tmp-"
+	"github.com/caretaker-dev/caretaker/internal/storeconfig"
+)
 
 // dir keeps objects as files. A file is written beside its place, synced, and then given its name; the directory is synced
 // last, so that a power cut leaves the whole object or none.
@@ -27,7 +25,7 @@ type dir struct {
 }
 
 // openDir wants the directory to exist: one that is not there is more likely a volume that is not mounted.
-func openDir(config Config) (Store, error) {
+func openDir(config storeconfig.Config) (Store, error) {
 	info, err := os.Stat(config.Bucket)
 
 	switch {
@@ -67,7 +65,7 @@ func renameNoReplace(from, to string) error {
 }
 
 func (d *dir) write(op, key string, body []byte, place func(from, to string) error) error {
-	if err := CheckKey(key); err != nil {
+	if err := storeconfig.CheckKey(key); err != nil {
 		return err
 	}
 
@@ -82,7 +80,7 @@ func (d *dir) write(op, key string, body []byte, place func(from, to string) err
 		return dirError(op, key, err)
 	}
 
-	temporary, err := os.CreateTemp(folder, temporaryMark+"*")
+	temporary, err := os.CreateTemp(folder, storeconfig.TemporaryMark+"*")
 	if err != nil {
 		return dirError(op, key, err)
 	}
@@ -143,7 +141,7 @@ func ignoreMissing(err error) error {
 }
 
 func (d *dir) GetRange(_ context.Context, key string, offset, length int64) (io.ReadCloser, error) {
-	if err := CheckKey(key); err != nil {
+	if err := storeconfig.CheckKey(key); err != nil {
 		return nil, err
 	}
 
@@ -176,7 +174,7 @@ func (d *dir) GetRange(_ context.Context, key string, offset, length int64) (io.
 }
 
 func (d *dir) Head(_ context.Context, key string) (Info, error) {
-	if err := CheckKey(key); err != nil {
+	if err := storeconfig.CheckKey(key); err != nil {
 		return Info{}, err
 	}
 
@@ -247,7 +245,7 @@ func (f walkFilter) keys(folder string, entries []fs.DirEntry) []string {
 			key += "/"
 		}
 
-		if !strings.Contains(entry.Name(), temporaryMark) && f.wants(key) {
+		if !strings.Contains(entry.Name(), storeconfig.TemporaryMark) && f.wants(key) {
 			keys = append(keys, key)
 		}
 	}
@@ -305,7 +303,7 @@ func (d *dir) walk(ctx context.Context, folder string, filter walkFilter, yield 
 
 // Delete leaves empty folders: removing them would race with writers that have just made them.
 func (d *dir) Delete(_ context.Context, key string) error {
-	if err := CheckKey(key); err != nil {
+	if err := storeconfig.CheckKey(key); err != nil {
 		return err
 	}
 

@@ -15,6 +15,8 @@ import (
 	"google.golang.org/api/iterator"
 	"google.golang.org/api/option"
 	htransport "google.golang.org/api/transport/http"
+
+	"github.com/caretaker-dev/caretaker/internal/storeconfig"
 )
 
 type gcsStore struct {
@@ -22,7 +24,7 @@ type gcsStore struct {
 	bucket *storage.BucketHandle
 }
 
-func openGCS(ctx context.Context, config Config) (Store, error) {
+func openGCS(ctx context.Context, config storeconfig.Config) (Store, error) {
 	transport, err := newTransport(config)
 	if err != nil {
 		return nil, err

@@ -10,10 +10,12 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/caretaker-dev/caretaker/internal/storeconfig"
 )
 
 // newTransport is what all drivers talk through.
-func newTransport(config Config) (*http.Transport, error) {
+func newTransport(config storeconfig.Config) (*http.Transport, error) {
 	transport := &http.Transport{}
 
 	return transport, setTransport(transport, config)
@@ -21,8 +23,8 @@ func newTransport(config Config) (*http.Transport, error) {
 
 // setTransport: HTTP/1.1 connections enough for parallel transfers, and limits on what an attempt may wait for before a byte
 // moves. HTTP/2 would put all transfers on one connection.
-func setTransport(transport *http.Transport, config Config) error {
-	timeouts := config.Timeouts.withDefaults()
+func setTransport(transport *http.Transport, config storeconfig.Config) error {
+	timeouts := config.Timeouts.WithDefaults()
 	transport.Proxy = http.ProxyFromEnvironment
 	transport.DialContext = (&net.Dialer{Timeout: min(10*time.Second, timeouts.Stall), KeepAlive: 15 * time.Second}).DialContext
 	transport.TLSHandshakeTimeout = min(10*time.Second, timeouts.Stall)

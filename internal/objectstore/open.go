@@ -8,11 +8,13 @@ import (
 	"os"
 	"strings"
 	"sync"
+
+	"github.com/caretaker-dev/caretaker/internal/storeconfig"
 )
 
 // Open gives the store that a configuration names, with retries. It makes no request: whether the store answers is found
 // out by the first operation, or by Probe. When one of the credentials' files changes, the next operation uses it.
-func Open(ctx context.Context, config Config) (Store, error) {
+func Open(ctx context.Context, config storeconfig.Config) (Store, error) {
 	if err := config.Check(); err != nil {
 		return nil, err
 	}
@@ -22,22 +24,22 @@ func Open(ctx context.Context, config Config) (Store, error) {
 		return nil, fmt.Errorf("open %s: %w", config, err)
 	}
 
-	if len(config.files()) > 0 {
-		driver = &reopening{config: config, driver: driver, files: fingerprint(config.files())}
+	if len(config.Files()) > 0 {
+		driver = &reopening{config: config, driver: driver, files: fingerprint(config.Files())}
 	}
 
 	return Within(WithRetries(driver, config.Timeouts), config.Prefix), nil
 }
 
-func openDriver(ctx context.Context, config Config) (Store, error) {
+func openDriver(ctx context.Context, config storeconfig.Config) (Store, error) {
 	switch config.Type {
-	case TypeDir:
+	case storeconfig.TypeDir:
 		return openDir(config)
-	case TypeS3:
+	case storeconfig.TypeS3:
 		return openS3(ctx, config)
-	case TypeGCS:
+	case storeconfig.TypeGCS:
 		return openGCS(ctx, config)
-	case TypeAzure:
+	case storeconfig.TypeAzure:
 		return openAzure(config)
 	default:
 		return nil, fmt.Errorf("%w store type %q", ErrInvalid, config.Type)
@@ -47,7 +49,7 @@ func openDriver(ctx context.Context, config Config) (Store, error) {
 // reopening opens the driver anew when the credentials' files have changed. A Secret's volume changes by a link that is
 // switched, so that all of its files change together.
 type reopening struct {
-	config Config
+	config storeconfig.Config
 
 	mu     sync.Mutex
 	driver Store
@@ -73,7 +75,7 @@ func (r *reopening) current(ctx context.Context) (Store, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
-	now := fingerprint(r.config.files())
+	now := fingerprint(r.config.Files())
 	if now == r.files {
 		return r.driver, nil
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"k8s.io/utils/clock"
+
+	"github.com/caretaker-dev/caretaker/internal/storeconfig"
 )
 
 // retrying gives a driver retries, deadlines by progress, and reads that are resumed.
@@ -18,13 +20,13 @@ import (
 // Retried is every error but the store's own word (not found, exists, denied, full, invalid) and the caller's own end.
 type retrying struct {
 	driver   Store
-	timeouts Timeouts
+	timeouts storeconfig.Timeouts
 	clock    clock.Clock
 }
 
 // WithRetries gives a store retries after the rules of timeouts. Open's stores have them already.
-func WithRetries(driver Store, timeouts Timeouts) Store {
-	return &retrying{driver: driver, timeouts: timeouts.withDefaults(), clock: clock.RealClock{}}
+func WithRetries(driver Store, timeouts storeconfig.Timeouts) Store {
+	return &retrying{driver: driver, timeouts: timeouts.WithDefaults(), clock: clock.RealClock{}}
 }
 
 // isFinal says whether trying again cannot help.
@@ -86,7 +88,7 @@ func (r *retrying) try(ctx context.Context, attempt func(ctx context.Context, n 
 }
 
 func (r *retrying) Put(ctx context.Context, key string, data []byte) error {
-	if err := CheckKey(key); err != nil {
+	if err := storeconfig.CheckKey(key); err != nil {
 		return err
 	}
 
@@ -94,7 +96,7 @@ func (r *retrying) Put(ctx context.Context, key string, data []byte) error {
 }
 
 func (r *retrying) PutIfAbsent(ctx context.Context, key string, data []byte) error {
-	if err := CheckKey(key); err != nil {
+	if err := storeconfig.CheckKey(key); err != nil {
 		return err
 	}
 
@@ -117,7 +119,7 @@ func (r *retrying) PutIfAbsent(ctx context.Context, key string, data []byte) err
 }
 
 func (r *retrying) Head(ctx context.Context, key string) (info Info, err error) {
-	if err := CheckKey(key); err != nil {
+	if err := storeconfig.CheckKey(key); err != nil {
 		return Info{}, err
 	}
 
@@ -131,7 +133,7 @@ func (r *retrying) Head(ctx context.Context, key string) (info Info, err error) 
 }
 
 func (r *retrying) Delete(ctx context.Context, key string) error {
-	if err := CheckKey(key); err != nil {
+	if err := storeconfig.CheckKey(key); err != nil {
 		return err
 	}
 
@@ -190,7 +192,7 @@ func (r *retrying) listFrom(ctx context.Context, prefix string, startAfter *stri
 }
 
 func (r *retrying) GetRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
-	if err := CheckKey(key); err != nil {
+	if err := storeconfig.CheckKey(key); err != nil {
 		return nil, err
 	}
 

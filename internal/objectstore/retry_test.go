@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/caretaker-dev/caretaker/internal/storeconfig"
 )
 
 // flaky is a driver whose attempts go as its script says.
@@ -78,7 +80,7 @@ func TestReadsAreResumed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		content := []byte(strings.Repeat("abcdefghij", 100))
 		driver := &flaky{content: content, gets: []int{10, 0, -1, 500, -1}}
-		store := WithRetries(driver, Timeouts{})
+		store := WithRetries(driver, storeconfig.Timeouts{})
 
 		got, err := Get(t.Context(), store, "a", 10_000)
 		if err != nil || !bytes.Equal(got, content) {
@@ -98,7 +100,7 @@ func TestReadsAreResumed(t *testing.T) {
 
 func TestASlowReaderIsNoStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := WithRetries(&flaky{content: []byte("abc")}, Timeouts{Stall: time.Second})
+		store := WithRetries(&flaky{content: []byte("abc")}, storeconfig.Timeouts{Stall: time.Second})
 
 		reader, err := store.GetRange(t.Context(), "a", 0, -1)
 		if err != nil {
@@ -117,12 +119,12 @@ func TestASlowReaderIsNoStall(t *testing.T) {
 func TestALostAnswerIsNoConflict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		driver := &flaky{puts: []error{errBroken, ErrExists}, isApplied: true}
-		if err := WithRetries(driver, Timeouts{}).PutIfAbsent(t.Context(), "a", []byte("mine")); err != nil {
+		if err := WithRetries(driver, storeconfig.Timeouts{}).PutIfAbsent(t.Context(), "a", []byte("mine")); err != nil {
 			t.Errorf("our own object: %v", err)
 		}
 
 		driver = &flaky{puts: []error{errBroken, ErrExists}, content: []byte("another's")}
-		if err := WithRetries(driver, Timeouts{}).PutIfAbsent(t.Context(), "a", []byte("mine")); !errors.Is(err, ErrExists) {
+		if err := WithRetries(driver, storeconfig.Timeouts{}).PutIfAbsent(t.Context(), "a", []byte("mine")); !errors.Is(err, ErrExists) {
 			t.Errorf("another's object: %v", err)
 		}
 	})
@@ -130,7 +132,7 @@ func TestALostAnswerIsNoConflict(t *testing.T) {
 
 func TestRefusalsAreNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := WithRetries(&flaky{}, Timeouts{})
+		store := WithRetries(&flaky{}, storeconfig.Timeouts{})
 		start := time.Now()
 
 		if err := store.Delete(t.Context(), "a"); !errors.Is(err, ErrDenied) || time.Since(start) > 0 {
@@ -139,39 +141,6 @@ func TestRefusalsAreNotRepeated(t *testing.T) {
 
 		if _, err := store.Head(t.Context(), "a"); !errors.Is(err, errBroken) || time.Since(start) == 0 {
 			t.Errorf("%v after %s, want it retried", err, time.Since(start))
-		}
-	})
-}
-
-func TestParseURL(t *testing.T) {
-	for text, want := range map[string]Config{
-		"s3://backups/financial-db":                      {Type: TypeS3, Bucket: "backups", Prefix: "financial-db"},
-		"s3://backups/":                                  {Type: TypeS3, Bucket: "backups"},
-		"gs://backups/a/b/":                              {Type: TypeGCS, Bucket: "backups", Prefix: "a/b"},
-		"azure://cont/a":                                 {Type: TypeAzure, Bucket: "cont", Prefix: "a"},
-		"https://acc.blob.core.windows.net/cont/a/b":     {Type: TypeAzure, Endpoint: "https://acc.blob.core.windows.net", Account: "acc", Bucket: "cont", Prefix: "a/b"},
-		"http://127.0.0.1:10000/devstoreaccount1/cont/a": {Type: TypeAzure, Endpoint: "http://127.0.0.1:10000/devstoreaccount1", Account: "devstoreaccount1", Bucket: "cont", Prefix: "a"},
-		"file:///backups/here":                           {Type: TypeDir, Bucket: "/backups/here"},
-	} {
-		if got, err := ParseURL(text); err != nil || got != want {
-			t.Errorf("%s: %+v, %v", text, got, err)
-		}
-	}
-
-	for _, text := range []string{"", "backups", "s3://", "s3://key:secret@bucket/a", "s3://bucket/../a", "ftp://bucket", "file://backups", "https://example.org", "s3://bucket?x=1"} {
-		if got, err := ParseURL(text); err == nil {
-			t.Errorf("%q was taken as %+v", text, got)
-		}
-	}
-}
-
-func FuzzParseURL(f *testing.F) {
-	f.Add("s3://bucket/path")
-	f.Add("https://account.blob.core.windows.net/container/path")
-	f.Fuzz(func(t *testing.T, text string) {
-		config, err := ParseURL(text)
-		if err == nil && config.Check() != nil {
-			t.Errorf("%q gives a configuration that is wrong", text)
 		}
 	})
 }

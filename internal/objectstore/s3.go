@@ -19,6 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
+
+	"github.com/caretaker-dev/caretaker/internal/storeconfig"
 )
 
 // defaultRegion is what S3-compatible stores without regions expect.
@@ -31,7 +33,7 @@ type s3Store struct {
 	kmsKey *string
 }
 
-func openS3(ctx context.Context, config Config) (Store, error) {
+func openS3(ctx context.Context, config storeconfig.Config) (Store, error) {
 	// The SDK wants a client that it can build on: AWS_CA_BUNDLE in the environment adds to it.
 	var transportErr error
 
@@ -72,7 +74,7 @@ func openS3(ctx context.Context, config Config) (Store, error) {
 	return store, nil
 }
 
-func loadAWS(ctx context.Context, config Config, client *awshttp.BuildableClient) (aws.Config, error) {
+func loadAWS(ctx context.Context, config storeconfig.Config, client *awshttp.BuildableClient) (aws.Config, error) {
 	region, err := readValue(config.Credentials.RegionFile)
 	if err != nil {
 		return aws.Config{}, err
@@ -108,7 +110,7 @@ func loadAWS(ctx context.Context, config Config, client *awshttp.BuildableClient
 	return loaded, nil
 }
 
-func staticKeys(files Credentials) (aws.CredentialsProvider, error) {
+func staticKeys(files storeconfig.Credentials) (aws.CredentialsProvider, error) {
 	var values [3]string
 
 	for i, name := range []string{files.AccessKeyIDFile, files.SecretAccessKeyFile, files.SessionTokenFile} {

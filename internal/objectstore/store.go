@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"path"
 	"strings"
 	"time"
+
+	"github.com/caretaker-dev/caretaker/internal/storeconfig"
 )
 
 // What a store may answer. Errors wrap at most one of them; an error without one may go away by itself (the network, an
@@ -26,11 +27,8 @@ var (
 	// ErrFull is a store without room, or over its quota.
 	ErrFull = errors.New("the store is full")
 	// ErrInvalid is a configuration or a key that cannot work.
-	ErrInvalid = errors.New("invalid")
+	ErrInvalid = storeconfig.ErrInvalid
 )
-
-// MaxKeyBytes is the longest key, prefix included, that all stores take.
-const MaxKeyBytes = 1024
 
 // Info describes an object.
 type Info struct {
@@ -71,20 +69,6 @@ type Store interface {
 
 	// Delete removes an object. One that is not there is no error.
 	Delete(ctx context.Context, key string) error
-}
-
-// CheckKey says what is wrong with a key. All stores check it, so that what one store takes, each takes.
-func CheckKey(key string) error {
-	switch {
-	case key == "" || len(key) > MaxKeyBytes:
-		return fmt.Errorf("%w key %q: want 1 to %d bytes", ErrInvalid, key, MaxKeyBytes)
-	case path.Clean(key) != key || strings.HasPrefix(key, "/") || key == "." || strings.HasPrefix(key, ".."):
-		return fmt.Errorf("%w key %q: want a relative path without empty, \".\" or \"..\" parts", ErrInvalid, key)
-	case strings.Contains(key, temporaryMark) || strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' || r == 0xfffd }):
-		return fmt.Errorf("%w key %q: control characters, backslashes and %q are not allowed", ErrInvalid, key, temporaryMark)
-	}
-
-	return nil
 }
 
 // Get reads a whole object into memory. It fails if the object is larger than limit bytes, and does not read further then.

@@ -18,7 +18,7 @@ func input(major int) Input {
 			ServerCert: "/tls/tls.crt", ServerKey: "/tls/tls.key", ClientCA: "/tls/ca.crt",
 		},
 		ClusterName:    "orders-0",
-		ArchiveCommand: `/caretaker/bin/caretaker-instance wal-push "%p"`,
+		ArchiveCommand: `/caretaker/bin/caretaker-archive wal-push "%p"`,
 	}
 }
 
@@ -79,7 +79,7 @@ func TestSettingsOrder(t *testing.T) {
 			},
 			want: map[string]string{
 				"wal_level": "replica", "fsync": "on", "ssl": "on", "unix_socket_permissions": "",
-				"archive_command": `/caretaker/bin/caretaker-instance wal-push "%p"`, "synchronous_standby_names": "",
+				"archive_command": `/caretaker/bin/caretaker-archive wal-push "%p"`, "synchronous_standby_names": "",
 			},
 		},
 		"without an archive segments are let go": {

@@ -25,9 +25,7 @@ import (
 const (
 	applyBound      = 60 * time.Second
 	operatorBoundMB = 60
-	// The aim is 40 MB, and PID 1 uses 12; but its binary carries the object stores' clients, whose pages are counted too.
-	// 40 again once they are in a program of their own.
-	instanceBoundMB = 64
+	instanceBoundMB = 40
 	quietFor        = time.Minute
 	quietForLong    = 10 * time.Minute
 	operatorMetrics = "8080"

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/caretaker-dev/caretaker/internal/archive/layout"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
@@ -43,7 +44,7 @@ func Histories(ctx context.Context, store objectstore.Store, read ReadWAL) (map[
 }
 
 // Choose gives the backup that is named, or, for "" and Latest, the one that leads to the target; and checks that the WAL that it needs is there.
-func Choose(ctx context.Context, store objectstore.Store, id string, target Target, read ReadWAL) (*Manifest, Reach, error) {
+func Choose(ctx context.Context, store objectstore.Store, id string, target archiveapi.RecoveryTarget, read ReadWAL) (*Manifest, Reach, error) {
 	if err := target.Check(); err != nil {
 		return nil, Reach{}, err
 	}

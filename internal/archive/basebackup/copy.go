@@ -9,6 +9,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/caretaker-dev/caretaker/internal/archive/layout"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
@@ -22,7 +23,7 @@ type CopyOptions struct {
 	WithoutLaterWAL bool
 	Workers         int
 
-	Progress func(Progress)
+	Progress func(archiveapi.Progress)
 	Clock    clock.WithTicker
 }
 
@@ -70,7 +71,7 @@ func Copy(ctx context.Context, o CopyOptions) (*Copied, error) {
 		result.Backups = append(result.Backups, m.ID)
 	}
 
-	c.meter.enter(PhaseCopying)
+	c.meter.enter(archiveapi.PhaseCopying)
 
 	// The WAL comes first: a backup that is listed there can be restored there.
 	if err := c.wal(ctx, newest); err != nil {
@@ -83,7 +84,7 @@ func Copy(ctx context.Context, o CopyOptions) (*Copied, error) {
 		}
 	}
 
-	c.meter.enter(PhaseDone)
+	c.meter.enter(archiveapi.PhaseDone)
 	result.Objects, result.Bytes, result.Present = c.objects.value(), c.bytes.value(), c.present.value()
 
 	return result, nil

@@ -15,8 +15,10 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/caretaker-dev/caretaker/internal/archive/internal/pgserver"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
+	"github.com/caretaker-dev/caretaker/internal/storeconfig"
 )
 
 // site is a real server that archives into a directory store with cp, so that only this package is under test.
@@ -49,7 +51,7 @@ func newSite(t *testing.T, bin string, settings map[string]string) *site {
 	}
 
 	var err error
-	if s.store, err = objectstore.Open(ctx, objectstore.Config{Type: objectstore.TypeDir, Bucket: s.root}); err != nil {
+	if s.store, err = objectstore.Open(ctx, storeconfig.Config{Type: storeconfig.TypeDir, Bucket: s.root}); err != nil {
 		t.Fatal(err)
 	}
 
@@ -106,7 +108,7 @@ func (s *site) take(edit func(*Options)) *Manifest {
 }
 
 // restore the backup that leads to a target, and recover to it.
-func (s *site) restore(id string, target Target) *pgserver.Server {
+func (s *site) restore(id string, target archiveapi.RecoveryTarget) *pgserver.Server {
 	s.t.Helper()
 
 	m, _, err := Choose(s.ctx, s.store, id, target, s.readWAL)
@@ -121,7 +123,7 @@ func (s *site) restore(id string, target Target) *pgserver.Server {
 	return to
 }
 
-func (s *site) restoreOnly(id string, target Target) *pgserver.Server {
+func (s *site) restoreOnly(id string, target archiveapi.RecoveryTarget) *pgserver.Server {
 	s.t.Helper()
 
 	to := pgserver.New(s.t, s.server.Bin)
@@ -130,7 +132,7 @@ func (s *site) restoreOnly(id string, target Target) *pgserver.Server {
 		s.t.Fatal(err)
 	}
 
-	if err := WriteRecovery(to.DataDir, RecoverySettings(target, s.restoreCommand())); err != nil {
+	if err := WriteRecovery(to.DataDir, archiveapi.RecoverySettings(target, s.restoreCommand())); err != nil {
 		s.t.Fatal(err)
 	}
 
@@ -262,15 +264,15 @@ func TestRecoveryToAnyLSN(t *testing.T) {
 		for range 2 {
 			// Any row that was committed after the first backup.
 			i := 20 + random.IntN(len(w.lsns)-20)
-			w.check(s.restore("", Target{LSN: w.lsns[i]}), i+1)
+			w.check(s.restore("", archiveapi.RecoveryTarget{LSN: w.lsns[i]}), i+1)
 		}
 
-		end := s.restore("", Target{})
+		end := s.restore("", archiveapi.RecoveryTarget{})
 		w.check(end, w.n)
 		s.sameTables(end)
 		end.Run("pg_amcheck", "-h", end.Socket, "-p", strconv.Itoa(end.Port), "-U", "postgres", "--install-missing", "-d", "postgres", "--heapallindexed")
 
-		immediate := s.restore(second.ID, Target{Immediate: true})
+		immediate := s.restore(second.ID, archiveapi.RecoveryTarget{Immediate: true})
 		s.checkCount(immediate, second)
 		s.verifyAll()
 	})
@@ -340,7 +342,7 @@ func TestATargetThatIsNotThereIsAnError(t *testing.T) {
 	s.server.Exec(s.ctx, "SELECT pg_switch_wal()")
 	s.waitArchived()
 
-	target := Target{Time: time.Now().Add(24 * time.Hour)}
+	target := archiveapi.RecoveryTarget{Time: time.Now().Add(24 * time.Hour)}
 	to := s.restoreOnly(m.ID, target)
 
 	err := to.TryStart(s.ctx)

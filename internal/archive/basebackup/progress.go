@@ -6,29 +6,8 @@ import (
 	"time"
 
 	"k8s.io/utils/clock"
-)
 
-// Progress of a long operation.
-type Progress struct {
-	Phase   string `json:"phase"`
-	Percent int    `json:"percent"`
-	// BytesDone of BytesTotal.
-	BytesDone  int64 `json:"bytesDone"`
-	BytesTotal int64 `json:"bytesTotal"`
-	// EstimatedCompletion is nil as long as nothing can be said.
-	EstimatedCompletion *time.Time `json:"estimatedCompletion,omitempty"`
-}
-
-// The phases that Progress names.
-const (
-	PhaseStarting  = "Starting"
-	PhaseCopying   = "Copying"
-	PhaseFinishing = "Finishing"
-	PhaseWaiting   = "WaitingForWAL"
-	PhaseRestoring = "Restoring"
-	PhaseSyncing   = "Syncing"
-	PhaseVerifying = "Verifying"
-	PhaseDone      = "Done"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 )
 
 const reportEvery = time.Second
@@ -36,16 +15,16 @@ const reportEvery = time.Second
 // meter counts, and reports every second.
 type meter struct {
 	clock  clock.WithTicker
-	report func(Progress)
+	report func(archiveapi.Progress)
 	phase  atomic.Value
 	began  time.Time
 	done   atomic.Int64
 	total  atomic.Int64
 }
 
-func newMeter(c clock.WithTicker, report func(Progress)) *meter {
+func newMeter(c clock.WithTicker, report func(archiveapi.Progress)) *meter {
 	m := &meter{clock: c, report: report, began: c.Now()}
-	m.phase.Store(PhaseStarting)
+	m.phase.Store(archiveapi.PhaseStarting)
 
 	return m
 }
@@ -63,14 +42,14 @@ func (m *meter) emit() {
 	}
 
 	phase, _ := m.phase.Load().(string)
-	p := Progress{Phase: phase, BytesDone: m.done.Load(), BytesTotal: m.total.Load()}
+	p := archiveapi.Progress{Phase: phase, BytesDone: m.done.Load(), BytesTotal: m.total.Load()}
 
 	if p.BytesTotal > 0 {
 		p.BytesDone = min(p.BytesDone, p.BytesTotal)
 		p.Percent = int(p.BytesDone * 100 / p.BytesTotal)
 	}
 
-	if moving := phase != PhaseDone && phase != PhaseWaiting; moving && p.BytesDone > 0 && p.BytesDone < p.BytesTotal {
+	if moving := phase != archiveapi.PhaseDone && phase != archiveapi.PhaseWaiting; moving && p.BytesDone > 0 && p.BytesDone < p.BytesTotal {
 		elapsed := m.clock.Since(m.began).Seconds()
 		left := elapsed * float64(p.BytesTotal-p.BytesDone) / float64(p.BytesDone)
 		at := m.clock.Now().Add(time.Duration(left * float64(time.Second))).UTC().Truncate(time.Second)

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 	"k8s.io/utils/clock"
 
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
 )
 
@@ -35,7 +36,7 @@ type RestoreOptions struct {
 	Identities []age.Identity
 	Workers    int
 
-	Progress func(Progress)
+	Progress func(archiveapi.Progress)
 	Clock    clock.WithTicker
 }
 
@@ -94,19 +95,19 @@ func Restore(ctx context.Context, o RestoreOptions) (*Restored, error) {
 	}
 
 	r.meter.total.Store(bytes)
-	r.meter.enter(PhaseRestoring)
+	r.meter.enter(archiveapi.PhaseRestoring)
 
 	if err := r.fetchAll(ctx, work); err != nil {
 		return nil, err
 	}
 
-	r.meter.enter(PhaseSyncing)
+	r.meter.enter(archiveapi.PhaseSyncing)
 
 	if err := r.finish(control, label); err != nil {
 		return nil, err
 	}
 
-	r.meter.enter(PhaseDone)
+	r.meter.enter(archiveapi.PhaseDone)
 
 	return &Restored{Manifest: r.chain.newest().manifest, FetchedBytes: r.fetched.value(), KeptBytes: r.kept.value()}, nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/caretaker-dev/caretaker/internal/archive/compress"
 	"github.com/caretaker-dev/caretaker/internal/archive/crypt"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
@@ -65,7 +66,7 @@ type Options struct {
 	// WaitForWAL is how long to wait until the WAL that the backup needs is in the archive. 0: not at all.
 	WaitForWAL time.Duration
 
-	Progress func(Progress)
+	Progress func(archiveapi.Progress)
 	Clock    clock.WithTicker
 	// Tool that is named in the manifest.
 	Tool string
@@ -131,14 +132,14 @@ func takeFrom(ctx context.Context, o Options, db database) (*Manifest, error) {
 	}
 
 	if t.WaitForWAL > 0 {
-		t.meter.enter(PhaseWaiting)
+		t.meter.enter(archiveapi.PhaseWaiting)
 
 		if err := WaitForWAL(ctx, t.Store, t.manifest, t.Clock, t.WaitForWAL); err != nil {
 			return t.manifest, err
 		}
 	}
 
-	t.meter.enter(PhaseDone)
+	t.meter.enter(archiveapi.PhaseDone)
 
 	return t.manifest, nil
 }
@@ -237,7 +238,7 @@ func (t *take) take(ctx context.Context) (err error) {
 		return err
 	}
 
-	t.meter.enter(PhaseFinishing)
+	t.meter.enter(archiveapi.PhaseFinishing)
 
 	isEnded = true
 
@@ -283,7 +284,7 @@ func (t *take) copy(ctx context.Context) (*Index, error) {
 		t.meter.total.Add(p.bytes(t.server.blockBytes))
 	}
 
-	t.meter.enter(PhaseCopying)
+	t.meter.enter(archiveapi.PhaseCopying)
 
 	if err := t.readAll(ctx, pieces); err != nil {
 		return nil, err

@@ -3,11 +3,11 @@ package basebackup
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
@@ -23,33 +23,6 @@ func mustHistory(t *testing.T, timeline postgres.Timeline, text string) postgres
 	}
 
 	return h
-}
-
-func TestParseTime(t *testing.T) {
-	for text, want := range map[string]string{
-		"2026-11-28T23:32:19Z":      "2026-11-28T23:32:19Z",
-		"2026-11-28 23:32:19":       "2026-11-28T23:32:19Z",
-		"2026-11-28 23:32":          "2026-11-28T23:32:00Z",
-		"2026-11-28":                "2026-11-28T00:00:00Z",
-		"2026-11-28 23:32:19.5+01":  "2026-11-28T22:32:19.5Z",
-		"2026-11-28T23:32:19-05:30": "2026-11-29T05:02:19Z",
-		"2026-11-28 23:32:19 UTC":   "2026-11-28T23:32:19Z",
-		"yesterday":                 "",
-		"28.11.2026":                "",
-	} {
-		got, err := ParseTime(text)
-		if want == "" {
-			if err == nil {
-				t.Errorf("%q is taken for %s", text, got)
-			}
-
-			continue
-		}
-
-		if err != nil || got.Format(time.RFC3339Nano) != want {
-			t.Errorf("%q: %s, %v; want %s", text, got.Format(time.RFC3339Nano), err, want)
-		}
-	}
 }
 
 // Three timelines: 1 until 0/5000000, 2 until 0/8000000, 3 from there; and 2 went on for a while on its own.
@@ -82,32 +55,32 @@ func TestSelect(t *testing.T) {
 	backups, histories := threeTimelines(t)
 
 	for name, c := range map[string]struct {
-		target Target
+		target archiveapi.RecoveryTarget
 		want   string
 	}{
-		"end":                       {Target{}, "four"},
-		"immediate":                 {Target{Immediate: true}, "four"},
-		"name":                      {Target{Name: "before the release"}, "four"},
-		"after the last":            {Target{Time: at(7)}, "four"},
-		"at its end":                {Target{Time: at(6)}, "four"},
-		"before the last":           {Target{Time: at(6).Add(-time.Second)}, "three"},
-		"on the first":              {Target{Time: at(3)}, "two"},
-		"before all":                {Target{Time: at(0)}, ""},
-		"LSN on three":              {Target{LSN: 0xB000000}, "four"},
-		"LSN on two":                {Target{LSN: 0x7800000}, "three"},
-		"LSN on one":                {Target{LSN: 0x3000000}, "one"},
-		"LSN before all":            {Target{LSN: 0x1000000}, ""},
-		"timeline 2, all of it":     {Target{Timeline: "2"}, "abandoned"},
-		"timeline 1, all of it":     {Target{Timeline: "1"}, "lost"},
-		"timeline 9 is not there":   {Target{Timeline: "9"}, ""},
-		"current":                   {Target{Timeline: "current"}, "four"},
-		"transaction":               {Target{XID: 0x750}, "three"},
-		"transaction of 32 bits":    {Target{XID: 0x9FF}, "three"},
-		"transaction, all too new":  {Target{XID: 0x100}, ""},
-		"two targets":               {Target{XID: 7, Name: "x"}, ""},
-		"exclusive of nothing":      {Target{Exclusive: true}, ""},
-		"a time before a timeline":  {Target{Timeline: "2", Time: at(5).Add(-1)}, "three"},
-		"a timeline that is no one": {Target{Timeline: "newest"}, ""},
+		"end":                       {archiveapi.RecoveryTarget{}, "four"},
+		"immediate":                 {archiveapi.RecoveryTarget{Immediate: true}, "four"},
+		"name":                      {archiveapi.RecoveryTarget{Name: "before the release"}, "four"},
+		"after the last":            {archiveapi.RecoveryTarget{Time: at(7)}, "four"},
+		"at its end":                {archiveapi.RecoveryTarget{Time: at(6)}, "four"},
+		"before the last":           {archiveapi.RecoveryTarget{Time: at(6).Add(-time.Second)}, "three"},
+		"on the first":              {archiveapi.RecoveryTarget{Time: at(3)}, "two"},
+		"before all":                {archiveapi.RecoveryTarget{Time: at(0)}, ""},
+		"LSN on three":              {archiveapi.RecoveryTarget{LSN: 0xB000000}, "four"},
+		"LSN on two":                {archiveapi.RecoveryTarget{LSN: 0x7800000}, "three"},
+		"LSN on one":                {archiveapi.RecoveryTarget{LSN: 0x3000000}, "one"},
+		"LSN before all":            {archiveapi.RecoveryTarget{LSN: 0x1000000}, ""},
+		"timeline 2, all of it":     {archiveapi.RecoveryTarget{Timeline: "2"}, "abandoned"},
+		"timeline 1, all of it":     {archiveapi.RecoveryTarget{Timeline: "1"}, "lost"},
+		"timeline 9 is not there":   {archiveapi.RecoveryTarget{Timeline: "9"}, ""},
+		"current":                   {archiveapi.RecoveryTarget{Timeline: "current"}, "four"},
+		"transaction":               {archiveapi.RecoveryTarget{XID: 0x750}, "three"},
+		"transaction of 32 bits":    {archiveapi.RecoveryTarget{XID: 0x9FF}, "three"},
+		"transaction, all too new":  {archiveapi.RecoveryTarget{XID: 0x100}, ""},
+		"two targets":               {archiveapi.RecoveryTarget{XID: 7, Name: "x"}, ""},
+		"exclusive of nothing":      {archiveapi.RecoveryTarget{Exclusive: true}, ""},
+		"a time before a timeline":  {archiveapi.RecoveryTarget{Timeline: "2", Time: at(5).Add(-1)}, "three"},
+		"a timeline that is no one": {archiveapi.RecoveryTarget{Timeline: "newest"}, ""},
 	} {
 		m, err := Select(backups, histories, c.target)
 
@@ -121,7 +94,7 @@ func TestSelect(t *testing.T) {
 		}
 	}
 
-	if _, err := Select(backups, histories, Target{Time: at(0)}); !errors.Is(err, ErrNoBackup) || !strings.Contains(err.Error(), "one: it ended at 2026-11-28T01:00:00Z") {
+	if _, err := Select(backups, histories, archiveapi.RecoveryTarget{Time: at(0)}); !errors.Is(err, ErrNoBackup) || !strings.Contains(err.Error(), "one: it ended at 2026-11-28T01:00:00Z") {
 		t.Errorf("no backup leads there: %v", err)
 	}
 }
@@ -142,40 +115,6 @@ func TestTransactionsAreComparedAsPostgreSQLDoes(t *testing.T) {
 	} {
 		if got := isXIDBefore(c.next, c.target); got != c.want {
 			t.Errorf("next %d, target %d: %t", c.next, c.target, got)
-		}
-	}
-}
-
-func TestRecoverySettings(t *testing.T) {
-	for name, c := range map[string]struct {
-		target Target
-		want   map[string]string
-	}{
-		"time": {Target{Time: at(3).Add(1500 * time.Millisecond), Exclusive: true}, map[string]string{
-			"recovery_target_time": "2026-11-28 03:00:01.5+00", "recovery_target_inclusive": "off", "recovery_target_timeline": "latest",
-		}},
-		"LSN": {Target{LSN: 0x16B374D848, Timeline: "3"}, map[string]string{
-			"recovery_target_lsn": "16/B374D848", "recovery_target_inclusive": "on", "recovery_target_timeline": "3",
-		}},
-		"immediate": {Target{Immediate: true}, map[string]string{"recovery_target": "immediate"}},
-		"end":       {Target{}, map[string]string{"recovery_target_action": "promote"}},
-	} {
-		got := RecoverySettings(c.target, "fetch %f %p")
-		for key, value := range c.want {
-			if got[key] != value {
-				t.Errorf("%s: %s is %q, want %q", name, key, got[key], value)
-			}
-		}
-
-		targets := 0
-		for key := range got {
-			if key == "recovery_target" || strings.HasPrefix(key, "recovery_target_") && !slices.Contains([]string{"action", "inclusive", "timeline"}, key[16:]) {
-				targets++
-			}
-		}
-
-		if isEnd := c.target.IsEnd(); isEnd && targets != 0 || !isEnd && targets != 1 {
-			t.Errorf("%s: %d targets are set, PostgreSQL takes one", name, targets)
 		}
 	}
 }
@@ -210,19 +149,19 @@ func TestWALReach(t *testing.T) {
 	// What timeline 2 wrote after 3 had left it is no part of the way.
 	putWAL(t, store, "0000000200000000000000A0")
 
-	reach, err := CheckReachable(ctx, store, m, histories, Target{})
+	reach, err := CheckReachable(ctx, store, m, histories, archiveapi.RecoveryTarget{})
 	if err != nil || reach.Gap != "" || reach.LastSegment != all[len(all)-1] || reach.End != 0xB000000 {
 		t.Fatalf("%+v %v", reach, err)
 	}
 
-	_, err = CheckReachable(ctx, store, m, histories, Target{LSN: 0xB000001})
+	_, err = CheckReachable(ctx, store, m, histories, archiveapi.RecoveryTarget{LSN: 0xB000001})
 	wantMissing(t, err, "0000000300000000000000B0")
 
 	for _, i := range []int{5, 20, 60, len(all) - 2} {
 		broken := store.clone()
 		delete(broken.objects, walKey(t, all[i]))
 
-		_, err := CheckReachable(ctx, broken, m, histories, Target{Time: at(9)})
+		_, err := CheckReachable(ctx, broken, m, histories, archiveapi.RecoveryTarget{Time: at(9)})
 		wantMissing(t, err, all[i])
 	}
 
@@ -230,7 +169,7 @@ func TestWALReach(t *testing.T) {
 	delete(broken.objects, walKey(t, all[60]))
 
 	// A target before the gap is not affected by it.
-	if _, err := CheckReachable(ctx, broken, m, histories, Target{LSN: m.StopLSN + 0x200000}); err != nil {
+	if _, err := CheckReachable(ctx, broken, m, histories, archiveapi.RecoveryTarget{LSN: m.StopLSN + 0x200000}); err != nil {
 		t.Errorf("a target before the gap: %v", err)
 	}
 }

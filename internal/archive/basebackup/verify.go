@@ -14,6 +14,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/caretaker-dev/caretaker/internal/archive/crypt"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
 )
 
@@ -29,7 +30,7 @@ type VerifyOptions struct {
 	// objectstore.ErrNotFound, if the segment is no good. Nil: that it is there is all that is checked.
 	CheckWAL func(ctx context.Context, name string) error
 
-	Progress func(Progress)
+	Progress func(archiveapi.Progress)
 	Clock    clock.WithTicker
 }
 
@@ -98,7 +99,7 @@ func Verify(ctx context.Context, o VerifyOptions) (*Report, error) {
 		v.meter.total.Add(m.StoredBytes)
 	}
 
-	v.meter.enter(PhaseVerifying)
+	v.meter.enter(archiveapi.PhaseVerifying)
 
 	for _, m := range manifests {
 		if err := v.backup(ctx, m); err != nil {
@@ -118,7 +119,7 @@ func Verify(ctx context.Context, o VerifyOptions) (*Report, error) {
 
 	v.report.Completed = v.Clock.Now().UTC()
 	v.report.Restorable = len(v.report.Problems) == 0
-	v.meter.enter(PhaseDone)
+	v.meter.enter(archiveapi.PhaseDone)
 	slices.Sort(v.report.Problems)
 
 	return &v.report, nil

@@ -10,6 +10,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/caretaker-dev/caretaker/internal/archive/layout"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
@@ -205,7 +206,7 @@ func segmentOf(key string, bytes int64) (postgres.WALSegment, bool) {
 // CheckReachable says before a restore what is known to be missing on the way to a target. A time, a transaction or a restore
 // point can only be looked for by the recovery itself, which fails if the WAL ends before it: CheckReachable then checks that
 // there is no gap.
-func CheckReachable(ctx context.Context, store objectstore.Store, m *Manifest, histories map[postgres.Timeline]postgres.History, t Target) (Reach, error) {
+func CheckReachable(ctx context.Context, store objectstore.Store, m *Manifest, histories map[postgres.Timeline]postgres.History, t archiveapi.RecoveryTarget) (Reach, error) {
 	missing, err := MissingWAL(ctx, store, m)
 	if err != nil {
 		return Reach{}, err
@@ -245,7 +246,7 @@ func CheckReachable(ctx context.Context, store objectstore.Store, m *Manifest, h
 }
 
 // ExplainUnreached says what is missing after a recovery has ended before its target.
-func ExplainUnreached(t Target, reach Reach) string {
+func ExplainUnreached(t archiveapi.RecoveryTarget, reach Reach) string {
 	if reach.Gap != "" {
 		return fmt.Sprintf("the recovery did not reach %s: WAL segment %s is missing from the archive, though there are later ones, from %s on",
 			t, reach.Gap, reach.Behind)

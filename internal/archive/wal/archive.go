@@ -16,29 +16,17 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/archive/compress"
 	"github.com/caretaker-dev/caretaker/internal/archive/crypt"
 	"github.com/caretaker-dev/caretaker/internal/archive/layout"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
-
-// Target is an archive: one server's place in a store.
-type Target struct {
-	Store objectstore.Config `json:"store"`
-	// Server is the name under which everything of one server lies.
-	Server string `json:"server"`
-	// Compression of what is pushed: zstd (also if empty), gzip, lz4, snappy or none.
-	Compression string `json:"compression,omitempty"`
-	// RecipientsFile holds age recipients, one a line. Empty: what is pushed is not encrypted by us.
-	RecipientsFile string `json:"recipientsFile,omitempty"`
-	// IdentitiesFile holds age identities, one a line, that open what is fetched.
-	IdentitiesFile string `json:"identitiesFile,omitempty"`
-}
 
 // ErrOtherCluster says that a place belongs to another cluster.
 var ErrOtherCluster = errors.New("this place in the object store belongs to another cluster")
 
 // Archive is an open Target. It may be used concurrently.
 type Archive struct {
-	target      Target
+	target      archiveapi.Target
 	store       objectstore.Store
 	compression compress.Algorithm
 
@@ -48,7 +36,7 @@ type Archive struct {
 }
 
 // Open an archive. It makes no request.
-func Open(ctx context.Context, target Target) (*Archive, error) {
+func Open(ctx context.Context, target archiveapi.Target) (*Archive, error) {
 	if err := layout.CheckServer(target.Server); err != nil {
 		return nil, err
 	}
@@ -66,7 +54,7 @@ func Open(ctx context.Context, target Target) (*Archive, error) {
 	return newArchive(target, store, algorithm), nil
 }
 
-func newArchive(target Target, store objectstore.Store, algorithm compress.Algorithm) *Archive {
+func newArchive(target archiveapi.Target, store objectstore.Store, algorithm compress.Algorithm) *Archive {
 	return &Archive{target: target, store: objectstore.Within(store, target.Server), compression: algorithm}
 }
 

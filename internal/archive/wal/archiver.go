@@ -17,13 +17,14 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
 	"github.com/caretaker-dev/caretaker/internal/walclient"
 )
 
 // Archiver is the process between PostgreSQL and the archive.
 type Archiver struct {
-	config Config
+	config settings
 	pusher *pusher // nil without an archive
 	fetch  *fetcher
 	clock  clock.Clock
@@ -31,8 +32,8 @@ type Archiver struct {
 }
 
 // New opens the archives of a configuration. It makes no request.
-func New(ctx context.Context, config Config, clk clock.Clock, log *slog.Logger) (*Archiver, error) {
-	config, err := config.withDefaults()
+func New(ctx context.Context, wanted archiveapi.Config, clk clock.Clock, log *slog.Logger) (*Archiver, error) {
+	config, err := settle(wanted)
 	if err != nil {
 		return nil, err
 	}
@@ -213,8 +214,8 @@ func (a *Archiver) answer(ctx context.Context, request string) string {
 }
 
 // Status now.
-func (a *Archiver) Status(ctx context.Context) Status {
-	status := Status{Fetch: a.fetch.Status()}
+func (a *Archiver) Status(ctx context.Context) archiveapi.Status {
+	status := archiveapi.Status{Fetch: a.fetch.Status()}
 
 	if a.pusher != nil {
 		push := a.pusher.Status(ctx)

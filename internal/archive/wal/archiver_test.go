@@ -18,8 +18,10 @@ import (
 
 	"github.com/caretaker-dev/caretaker/internal/archive/compress"
 	"github.com/caretaker-dev/caretaker/internal/archive/layout"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
+	"github.com/caretaker-dev/caretaker/internal/storeconfig"
 	"github.com/caretaker-dev/caretaker/internal/walclient"
 )
 
@@ -90,7 +92,7 @@ type rig struct {
 	stop     func()
 }
 
-func newRig(t *testing.T, change ...func(*Config)) *rig {
+func newRig(t *testing.T, change ...func(*archiveapi.Config)) *rig {
 	t.Helper()
 
 	// A Unix socket's path must be short.
@@ -108,7 +110,7 @@ func newRig(t *testing.T, change ...func(*Config)) *rig {
 		}
 	}
 
-	plain, err := objectstore.Open(t.Context(), objectstore.Config{Type: objectstore.TypeDir, Bucket: filepath.Join(root, "store")})
+	plain, err := objectstore.Open(t.Context(), storeconfig.Config{Type: storeconfig.TypeDir, Bucket: filepath.Join(root, "store")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,15 +121,15 @@ func newRig(t *testing.T, change ...func(*Config)) *rig {
 	return r
 }
 
-func (r *rig) config() Config {
-	return Config{
-		Archive: &Target{Store: objectstore.Config{Type: objectstore.TypeDir, Bucket: filepath.Join(r.root, "store")}, Server: "db"},
+func (r *rig) config() archiveapi.Config {
+	return archiveapi.Config{
+		Archive: &archiveapi.Target{Store: storeconfig.Config{Type: storeconfig.TypeDir, Bucket: filepath.Join(r.root, "store")}, Server: "db"},
 		Socket:  filepath.Join(r.root, "s"), DataDir: filepath.Join(r.root, "data"), SpoolDir: filepath.Join(r.root, "spool"),
 	}
 }
 
 // start an archiver, in place of the one before.
-func (r *rig) start(change ...func(*Config)) {
+func (r *rig) start(change ...func(*archiveapi.Config)) {
 	r.t.Helper()
 
 	if r.stop != nil {
@@ -274,7 +276,7 @@ func TestNothingIsOverwritten(t *testing.T) {
 		t.Errorf("the first content is gone: %v", err)
 	}
 
-	if failing := r.archiver.Status(t.Context()).Push.Failing; failing == nil || failing.Reason != ReasonDifferent {
+	if failing := r.archiver.Status(t.Context()).Push.Failing; failing == nil || failing.Reason != archiveapi.ReasonDifferent {
 		t.Errorf("status says %+v", failing)
 	}
 }
@@ -298,7 +300,7 @@ func TestAnotherClusterIsRefused(t *testing.T) {
 }
 
 func TestAStoreThatIsDownIsReportedAndCaughtUpWith(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.FetchPatience = Duration(time.Second) })
+	r := newRig(t, func(c *archiveapi.Config) { c.FetchPatience = archiveapi.Duration(time.Second) })
 	first, content := segment(1, 1, 1)
 	r.write(first, content)
 
@@ -319,7 +321,7 @@ func TestAStoreThatIsDownIsReportedAndCaughtUpWith(t *testing.T) {
 	}
 
 	status := r.archiver.Status(t.Context()).Push
-	if status.Failing == nil || status.Failing.Reason != ReasonUnreachable || status.Backlog.Files != 20 || status.Backlog.Oldest != second {
+	if status.Failing == nil || status.Failing.Reason != archiveapi.ReasonUnreachable || status.Backlog.Files != 20 || status.Backlog.Oldest != second {
 		t.Fatalf("status %+v, failing %+v", status, status.Failing)
 	}
 
@@ -360,7 +362,7 @@ func TestAStandbyDoesNotWaitForAStore(t *testing.T) {
 }
 
 func TestNotThereNeedsAnArchive(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.FetchPatience = Duration(time.Second) })
+	r := newRig(t, func(c *archiveapi.Config) { c.FetchPatience = archiveapi.Duration(time.Second) })
 
 	if _, err := r.fetch("000000010000000000000005"); err == nil || errors.Is(err, walclient.ErrMissing) {
 		t.Errorf("an empty place said %v: a recovery would have ended there", err)
@@ -368,7 +370,7 @@ func TestNotThereNeedsAnArchive(t *testing.T) {
 }
 
 func TestAStandbyLeavesArchivingToThePrimary(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.StandbyGrace = Duration(2 * time.Second) })
+	r := newRig(t, func(c *archiveapi.Config) { c.StandbyGrace = archiveapi.Duration(2 * time.Second) })
 
 	if err := os.WriteFile(filepath.Join(r.root, "data/standby.signal"), nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -579,7 +581,9 @@ func TestEncryptedArchivesNeedTheIdentity(t *testing.T) {
 		}
 	}
 
-	r := newRig(t, func(c *Config) { c.Archive.RecipientsFile, c.Archive.IdentitiesFile = recipients, identities })
+	r := newRig(t, func(c *archiveapi.Config) {
+		c.Archive.RecipientsFile, c.Archive.IdentitiesFile = recipients, identities
+	})
 	name, content := segment(1, 5, 1)
 	r.write(name, content)
 
@@ -596,7 +600,7 @@ func TestEncryptedArchivesNeedTheIdentity(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	r.start(func(c *Config) { c.FetchPatience = Duration(time.Second) })
+	r.start(func(c *archiveapi.Config) { c.FetchPatience = archiveapi.Duration(time.Second) })
 
 	if _, err := r.fetch(name); err == nil || errors.Is(err, walclient.ErrMissing) {
 		t.Errorf("without the identity: %v", err)

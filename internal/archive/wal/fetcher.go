@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 	"k8s.io/utils/clock"
 
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
@@ -26,7 +27,7 @@ var ErrNothingArchived = errors.New("nothing was ever archived there; check buck
 // fetcher answers restore_command, and fetches ahead into the spool what recovery will ask for next.
 type fetcher struct {
 	sources []*Archive
-	config  Config
+	config  settings
 	clock   clock.Clock
 	log     *slog.Logger
 	// ahead bounds the transfers that nobody waits for yet.
@@ -34,7 +35,7 @@ type fetcher struct {
 
 	mu     sync.Mutex
 	jobs   map[string]*fetchJob
-	status FetchStatus
+	status archiveapi.FetchStatus
 	// history of the newest timeline that recovery asked for.
 	history postgres.History
 	// end is the first segment that was not there, and when; asked again by prefetching after a second.
@@ -50,7 +51,7 @@ type fetchJob struct {
 	err    error
 }
 
-func newFetcher(sources []*Archive, config Config, clk clock.Clock, log *slog.Logger) *fetcher {
+func newFetcher(sources []*Archive, config settings, clk clock.Clock, log *slog.Logger) *fetcher {
 	return &fetcher{
 		sources: sources, config: config, clock: clk, log: log,
 		ahead: make(chan struct{}, config.MaxParallel), jobs: map[string]*fetchJob{},
@@ -432,7 +433,7 @@ func (f *fetcher) note(name string, isHit bool, err error) error { //nolint:revi
 }
 
 // Status now.
-func (f *fetcher) Status() FetchStatus {
+func (f *fetcher) Status() archiveapi.FetchStatus {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 

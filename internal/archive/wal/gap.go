@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/caretaker-dev/caretaker/internal/archive/layout"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
@@ -31,7 +32,7 @@ func (a *Archive) known() *objectstore.Capabilities {
 
 // GapBefore says what is missing right before an archived segment: nil if the segment before it is there, or if there is no
 // earlier WAL at all, since an archive begins somewhere.
-func (a *Archive) GapBefore(ctx context.Context, segment postgres.WALSegment, segmentBytes int64) (*Gap, error) {
+func (a *Archive) GapBefore(ctx context.Context, segment postgres.WALSegment, segmentBytes int64) (*archiveapi.Gap, error) {
 	if segment.Number == 0 {
 		return nil, nil //nolint:nilnil // nothing comes before the first
 	}
@@ -59,7 +60,7 @@ func (a *Archive) GapBefore(ctx context.Context, segment postgres.WALSegment, se
 		return nil, err
 	}
 
-	return &Gap{
+	return &archiveapi.Gap{
 		Timeline: segment.Timeline,
 		First:    postgres.WALSegment{Timeline: segment.Timeline, Number: last.Number + 1}.Name(segmentBytes),
 		Last:     postgres.WALSegment{Timeline: segment.Timeline, Number: before}.Name(segmentBytes),

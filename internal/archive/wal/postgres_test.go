@@ -16,8 +16,9 @@ import (
 
 	"k8s.io/utils/clock"
 
-	"github.com/caretaker-dev/caretaker/internal/objectstore"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore/stores"
+	"github.com/caretaker-dev/caretaker/internal/storeconfig"
 	"github.com/caretaker-dev/caretaker/internal/walclient"
 )
 
@@ -202,12 +203,12 @@ func (s *server) sql(text string) string {
 }
 
 // startArchiver of a store, also after it was killed.
-func (s *server) startArchiver(config objectstore.Config) {
+func (s *server) startArchiver(config storeconfig.Config) {
 	s.t.Helper()
 
-	text, err := json.Marshal(Config{
-		Archive: &Target{Store: config, Server: "db"}, Socket: s.socket(), DataDir: s.path(""), SpoolDir: s.path(".spool"),
-		StandbyGrace: Duration(20 * time.Second), FetchPatience: Duration(time.Minute),
+	text, err := json.Marshal(archiveapi.Config{
+		Archive: &archiveapi.Target{Store: config, Server: "db"}, Socket: s.socket(), DataDir: s.path(""), SpoolDir: s.path(".spool"),
+		StandbyGrace: archiveapi.Duration(20 * time.Second), FetchPatience: archiveapi.Duration(time.Minute),
 	})
 	if err != nil {
 		s.t.Fatal(err)
@@ -248,7 +249,7 @@ func (s *server) await(what string, isDone func() bool) {
 	}
 }
 
-func (s *server) status() Status {
+func (s *server) status() archiveapi.Status {
 	s.t.Helper()
 
 	text, err := (walclient.Client{Socket: s.socket(), Patience: testPatience}).Status(s.t.Context())
@@ -256,7 +257,7 @@ func (s *server) status() Status {
 		s.t.Fatal(err)
 	}
 
-	var status Status
+	var status archiveapi.Status
 	if err := json.Unmarshal(text, &status); err != nil {
 		s.t.Fatal(err)
 	}
@@ -277,7 +278,7 @@ func TestARealPostgreSQLComesBackFromTheStore(t *testing.T) {
 	w := newWorld(t)
 	store := stores.S3(t)
 	config := readable(t, w, store.Config)
-	config.Timeouts = objectstore.Timeouts{Attempts: 2, Stall: 10 * time.Second}
+	config.Timeouts = storeconfig.Timeouts{Attempts: 2, Stall: 10 * time.Second}
 
 	primary := w.server("a")
 	w.run("initdb", "-D", primary.path(""), "-U", "postgres", "--auth=trust", "--no-sync", "--no-locale")
@@ -310,7 +311,7 @@ func TestARealPostgreSQLComesBackFromTheStore(t *testing.T) {
 	primary.insert(10_000)
 	primary.await("the status of a store that is down", func() bool { return primary.status().Push.Failing != nil })
 
-	if failing := primary.status().Push.Failing; failing.Reason != ReasonUnreachable {
+	if failing := primary.status().Push.Failing; failing.Reason != archiveapi.ReasonUnreachable {
 		t.Errorf("status says %+v", failing)
 	}
 
@@ -361,7 +362,7 @@ func TestARealRecoveryNeverEndsEarly(t *testing.T) {
 	w := newWorld(t)
 	store := stores.S3(t)
 	config := readable(t, w, store.Config)
-	config.Timeouts = objectstore.Timeouts{Attempts: 2}
+	config.Timeouts = storeconfig.Timeouts{Attempts: 2}
 
 	primary, restored := w.server("a"), w.server("c")
 	w.run("initdb", "-D", primary.path(""), "-U", "postgres", "--auth=trust", "--no-sync", "--no-locale")
@@ -399,7 +400,7 @@ func mark(t *testing.T, s *server, name string) {
 }
 
 // readable gives nobody copies of the credentials.
-func readable(t *testing.T, w *world, config objectstore.Config) objectstore.Config {
+func readable(t *testing.T, w *world, config storeconfig.Config) storeconfig.Config {
 	t.Helper()
 
 	for _, file := range []*string{&config.Credentials.AccessKeyIDFile, &config.Credentials.SecretAccessKeyFile} {

@@ -15,6 +15,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
 
@@ -22,7 +23,7 @@ import (
 // PostgreSQL's own order, MaxParallel at a time. A file that was archived ahead is acknowledged when its turn comes.
 type pusher struct {
 	archive *Archive
-	config  Config
+	config  settings
 	clock   clock.Clock
 	log     *slog.Logger
 	// slots hold the buffers of the workers.
@@ -30,7 +31,7 @@ type pusher struct {
 
 	mu     sync.Mutex
 	jobs   map[string]*pushJob
-	status PushStatus
+	status archiveapi.PushStatus
 	// segmentBytes is known once a segment was seen.
 	segmentBytes int64
 	gapChecked   time.Time
@@ -42,7 +43,7 @@ type pushJob struct {
 	err  error
 }
 
-func newPusher(archive *Archive, config Config, clk clock.Clock, log *slog.Logger) *pusher {
+func newPusher(archive *Archive, config settings, clk clock.Clock, log *slog.Logger) *pusher {
 	p := &pusher{
 		archive: archive, config: config, clock: clk, log: log,
 		slots: make(chan []byte, config.MaxParallel), jobs: map[string]*pushJob{},
@@ -346,7 +347,7 @@ func (p *pusher) recheckGap(ctx context.Context) {
 }
 
 // Status now.
-func (p *pusher) Status(ctx context.Context) PushStatus {
+func (p *pusher) Status(ctx context.Context) archiveapi.PushStatus {
 	p.recheckGap(ctx)
 
 	names, err := p.ready()

@@ -1,4 +1,4 @@
-// Package install puts PID 1's binary, and a passwd and a group file, into a volume of a database pod.
+// Package install puts the programs of a database pod, and a passwd and a group file, into a volume of a database pod.
 //
 // The init container runs it with the pod's user. Images know different users, and some platforms assign one that no
 // image knows; PostgreSQL and libpq want a name for it.
@@ -41,20 +41,27 @@ func (u User) Group() string {
 	return strings.Join(append(lines, "nogroup:x:65534:", ""), "\n")
 }
 
-// Binary is the name of PID 1's binary in the folder, WALHelper that of what PostgreSQL runs for each WAL segment.
+// The programs' names in the folder: PID 1, the one with the clients of object stores, and what PostgreSQL runs for each WAL
+// segment.
 const (
 	Binary    = "caretaker-instance"
+	Archive   = "caretaker-archive"
 	WALHelper = "caretaker-wal"
 )
 
-// To installs into dir: the binary at path self, the helper beside it, and the two files. Each appears whole or not at all.
-func To(dir, self string, user User) error {
+// To installs into dir: PID 1's binary at path self, those of the other programs (Archive, WALHelper), which are beside it, and
+// the two files. Each appears whole or not at all.
+func To(dir, self string, user User, others ...string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // the main container may run as another user
 		return fmt.Errorf("install: %w", err)
 	}
 
-	for name, path := range map[string]string{Binary: self, WALHelper: filepath.Join(filepath.Dir(self), WALHelper)} {
-		if err := program(filepath.Join(dir, name), path); err != nil {
+	if err := program(filepath.Join(dir, Binary), self); err != nil {
+		return err
+	}
+
+	for _, name := range others {
+		if err := program(filepath.Join(dir, name), filepath.Join(filepath.Dir(self), name)); err != nil {
 			return err
 		}
 	}

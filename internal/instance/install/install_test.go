@@ -12,16 +12,16 @@ import (
 func TestTo(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "bin")
 	self := filepath.Join(t.TempDir(), "self")
-	helper := filepath.Join(filepath.Dir(self), install.WALHelper)
+	beside := func(name string) string { return filepath.Join(filepath.Dir(self), name) }
 
 	for _, content := range []string{"first", "second"} {
-		for _, path := range []string{self, helper} {
+		for _, path := range []string{self, beside(install.Archive), beside(install.WALHelper)} {
 			if err := os.WriteFile(path, []byte(content+filepath.Base(path)), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
 
-		if err := install.To(dir, self, install.User{UID: 26, GID: 1000}); err != nil {
+		if err := install.To(dir, self, install.User{UID: 26, GID: 1000}, install.Archive, install.WALHelper); err != nil {
 			t.Fatal(err)
 		}
 
@@ -30,6 +30,7 @@ func TestTo(t *testing.T) {
 			mode os.FileMode
 		}{
 			install.Binary:    {content + "self", 0o755},
+			install.Archive:   {content + "caretaker-archive", 0o755},
 			install.WALHelper: {content + "caretaker-wal", 0o755},
 			"passwd":          {"postgres:x:26:1000:PostgreSQL:/var/lib/postgresql:", 0o644},
 			"group":           {"postgres:x:1000:", 0o644},
@@ -45,7 +46,22 @@ func TestTo(t *testing.T) {
 		}
 	}
 
-	if entries, _ := os.ReadDir(dir); len(entries) != 4 {
+	if entries, _ := os.ReadDir(dir); len(entries) != 5 {
 		t.Errorf("left behind: %v", entries)
+	}
+}
+
+func TestToWithoutOthers(t *testing.T) {
+	dir, self := t.TempDir(), filepath.Join(t.TempDir(), "self")
+	if err := os.WriteFile(self, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := install.To(dir, self, install.User{UID: 999, GID: 999}); err != nil {
+		t.Fatal(err)
+	}
+
+	if entries, _ := os.ReadDir(dir); len(entries) != 3 {
+		t.Errorf("want the binary, passwd and group; got %v", entries)
 	}
 }

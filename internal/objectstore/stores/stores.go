@@ -19,7 +19,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 
-	"github.com/caretaker-dev/caretaker/internal/objectstore"
+	"github.com/caretaker-dev/caretaker/internal/storeconfig"
 )
 
 // The versions in use; hack/stores.sh installs the same (a test compares them).
@@ -42,7 +42,7 @@ const (
 
 // Server is a running store with an empty bucket.
 type Server struct {
-	Config objectstore.Config
+	Config storeconfig.Config
 	// Dir is where the store keeps its data.
 	Dir string
 
@@ -54,10 +54,10 @@ type Server struct {
 }
 
 // Dir is a store in a directory.
-func Dir(t testing.TB) objectstore.Config {
+func Dir(t testing.TB) storeconfig.Config {
 	t.Helper()
 
-	return objectstore.Config{Type: objectstore.TypeDir, Bucket: t.TempDir()}
+	return storeconfig.Config{Type: storeconfig.TypeDir, Bucket: t.TempDir()}
 }
 
 // S3 starts versitygw.
@@ -71,13 +71,13 @@ func S3(t testing.TB) *Server {
 		t.Fatal(err)
 	}
 
-	credentials := objectstore.Credentials{
+	credentials := storeconfig.Credentials{
 		AccessKeyIDFile: value(t, "access", s3Access), SecretAccessKeyFile: value(t, "secret", s3Secret),
 	}
 	server := &Server{
 		t: t, Dir: filepath.Join(dir, "data"),
-		Config: objectstore.Config{
-			Type: objectstore.TypeS3, Bucket: bucket, Endpoint: "http://" + address, Region: "us-east-1", Credentials: credentials,
+		Config: storeconfig.Config{
+			Type: storeconfig.TypeS3, Bucket: bucket, Endpoint: "http://" + address, Region: "us-east-1", Credentials: credentials,
 		},
 		command: func() *exec.Cmd {
 			return exec.Command(program, "--access", s3Access, "--secret", s3Secret, "--port", address, "--quiet",
@@ -99,9 +99,9 @@ func GCS(t testing.TB) *Server {
 	host, port, _ := net.SplitHostPort(address)
 	server := &Server{
 		t: t, Dir: dir,
-		Config: objectstore.Config{
-			Type: objectstore.TypeGCS, Bucket: bucket, Endpoint: "http://" + address,
-			Credentials: objectstore.Credentials{Anonymous: true},
+		Config: storeconfig.Config{
+			Type: storeconfig.TypeGCS, Bucket: bucket, Endpoint: "http://" + address,
+			Credentials: storeconfig.Credentials{Anonymous: true},
 		},
 		command: func() *exec.Cmd {
 			return exec.Command(program, "-scheme", "http", "-host", host, "-port", port, "-public-host", address,
@@ -133,9 +133,9 @@ func Azure(t testing.TB) *Server {
 	endpoint := "http://" + address + "/" + azureAccount
 	server := &Server{
 		t: t, Dir: dir,
-		Config: objectstore.Config{
-			Type: objectstore.TypeAzure, Bucket: bucket, Endpoint: endpoint, Account: azureAccount,
-			Credentials: objectstore.Credentials{AzureKeyFile: value(t, "key", azureKey)},
+		Config: storeconfig.Config{
+			Type: storeconfig.TypeAzure, Bucket: bucket, Endpoint: endpoint, Account: azureAccount,
+			Credentials: storeconfig.Credentials{AzureKeyFile: value(t, "key", azureKey)},
 		},
 		command: func() *exec.Cmd {
 			return exec.Command(node, program, "--blobHost", host, "--blobPort", port, "--location", dir, "--silent",

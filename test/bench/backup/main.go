@@ -18,18 +18,18 @@ import (
 
 // options of a measurement.
 type options struct {
-	instance string
-	dir      string
-	bin      string
-	major    int
-	size     int
-	runs     int
-	workers  int
+	archive string
+	dir     string
+	bin     string
+	major   int
+	size    int
+	runs    int
+	workers int
 }
 
 func main() {
 	o := options{}
-	flag.StringVar(&o.instance, "instance", "bin/caretaker-instance", "our program")
+	flag.StringVar(&o.archive, "archive", "bin/caretaker-archive", "our program")
 	flag.StringVar(&o.dir, "dir", "", "a folder for everything, on the disk to measure; it is removed at the end (default: a new one in the temporary folder)")
 	flag.StringVar(&o.bin, "bin", "/usr/lib/postgresql/15/bin", "PostgreSQL's programs")
 	flag.IntVar(&o.size, "size", 4096, "MiB of data")
@@ -71,11 +71,11 @@ func run(o options) (err error) {
 	b := &bench{options: o, data: o.dir + "/data", socket: o.dir + "/socket", conf: o.dir + "/pgbackrest.conf", results: map[string][]sample{}}
 	defer func() { err = errors.Join(err, b.cleanUp()) }()
 
-	if o.instance, err = filepath.Abs(o.instance); err != nil {
+	if o.archive, err = filepath.Abs(o.archive); err != nil {
 		return err
 	}
 
-	b.instance = o.instance
+	b.archive = o.archive
 
 	if err := b.prepare(); err != nil {
 		return err
@@ -375,7 +375,7 @@ func (b *bench) ours() error {
 		full = append(slices.Clone(backup), "--block-hashes")
 	}
 
-	if err := b.measure("caretaker, full backup", store, b.as(b.instance, full...)); err != nil {
+	if err := b.measure("caretaker, full backup", store, b.as(b.archive, full...)); err != nil {
 		return err
 	}
 
@@ -386,7 +386,7 @@ func (b *bench) ours() error {
 	}
 
 	restore := append([]string{"restore", "--data-dir", restored, "--backup", id, "--no-recovery", "--no-wal-check"}, common...)
-	if err := errors.Join(b.measure("caretaker, restore", "", b.as(b.instance, restore...)), os.RemoveAll(restored)); err != nil {
+	if err := errors.Join(b.measure("caretaker, restore", "", b.as(b.archive, restore...)), os.RemoveAll(restored)); err != nil {
 		return err
 	}
 
@@ -396,7 +396,7 @@ func (b *bench) ours() error {
 		return err
 	}
 
-	if err := b.measure("caretaker, incremental at 1 %", "", b.as(b.instance, append(slices.Clone(backup), "--incremental", "latest")...)); err != nil {
+	if err := b.measure("caretaker, incremental at 1 %", "", b.as(b.archive, append(slices.Clone(backup), "--incremental", "latest")...)); err != nil {
 		return err
 	}
 
@@ -429,7 +429,7 @@ func (b *bench) chooseLevel() (int, error) {
 
 	store := b.dir + "/ours"
 
-	if err := b.measure("caretaker, first", store, b.as(b.instance, "backup", "--socket-dir", b.socket, "--port", port, "--wait-for-wal", "0",
+	if err := b.measure("caretaker, first", store, b.as(b.archive, "backup", "--socket-dir", b.socket, "--port", port, "--wait-for-wal", "0",
 		"--store", "file://"+store, "--server", "demo", "--workers", strconv.Itoa(b.workers))); err != nil {
 		return 0, err
 	}

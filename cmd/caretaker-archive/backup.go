@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 	"strings"
@@ -19,14 +18,13 @@ import (
 
 // backupFlags of the backup command.
 type backupFlags struct {
-	archiveFlags
+	workFlags
 
-	socketDir   string
-	port        int
-	user        string
-	recipients  string
-	compression string
-	options     basebackup.Options
+	storing   storingFlags
+	socketDir string
+	port      int
+	user      string
+	options   basebackup.Options
 }
 
 func newBackupCommand() *cobra.Command {
@@ -40,6 +38,7 @@ func newBackupCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	f.add(cmd)
+	f.storing.add(cmd)
 
 	flags := cmd.Flags()
 	flags.StringVar(&f.socketDir, "socket-dir", "/var/run/postgresql", "the `folder` of PostgreSQL's Unix socket")
@@ -48,8 +47,6 @@ func newBackupCommand() *cobra.Command {
 	flags.StringVar(&f.options.DataDir, "data-dir", "", "the data directory, if it is not where the server says")
 	flags.StringVar(&f.options.Parent, "incremental", "", "back up only what has changed since that backup, or since the `latest` one")
 	flags.BoolVar(&f.options.BlockHashes, "block-hashes", false, "keep the hashes of all blocks, for incremental backups without WAL summaries")
-	flags.StringVar(&f.compression, "compression", "", "zstd (the default), gzip, lz4, snappy or none")
-	flags.StringVar(&f.recipients, "recipients", os.Getenv(envRecipients), "encrypt for the age recipients in that `file` ($"+envRecipients+")")
 	flags.StringVar(&f.options.Label, "label", "", "free text that is kept with the backup")
 	flags.BoolVar(&f.options.Fast, "fast", true, "ask for a checkpoint at once, instead of spreading it out")
 	flags.BoolVar(&f.options.AcceptDamage, "accept-damage", false, "back up also if page checksums are wrong")
@@ -63,7 +60,12 @@ func newBackupCommand() *cobra.Command {
 func (f *backupFlags) run(cmd *cobra.Command) error {
 	ctx := cmd.Context()
 
-	archive, err := f.open(ctx)
+	target, err := f.target()
+	if err != nil {
+		return err
+	}
+
+	archive, err := openArchive(ctx, f.storing.apply(target))
 	if err != nil {
 		return err
 	}
@@ -71,9 +73,9 @@ func (f *backupFlags) run(cmd *cobra.Command) error {
 	o := f.options
 	o.Store, o.Server, o.Workers, o.Clock = archive.Store(), archive.target.Server, f.workers, realClock()
 	o.Progress, o.Tool, o.Identities = f.progress(os.Stderr), "caretaker "+version.String(), archive.identities
-	o.Compression = compress.Algorithm(cmp.Or(f.compression, archive.target.Compression))
+	o.Compression = compress.Algorithm(archive.target.Compression)
 
-	if o.Recipients, err = readRecipients(cmp.Or(f.recipients, archive.target.RecipientsFile)); err != nil {
+	if o.Recipients, err = readRecipients(archive.target.RecipientsFile); err != nil {
 		return err
 	}
 
@@ -105,7 +107,7 @@ func closeConn(cmd *cobra.Command, conn *pgx.Conn) {
 
 // newBackupsCommand lists, and holds what is done with backups that are there.
 func newBackupsCommand() *cobra.Command {
-	f := &archiveFlags{}
+	f := &workFlags{}
 	cmd := &cobra.Command{
 		Use:   "backups",
 		Short: "List the backups of an archive, from the store alone",
@@ -183,7 +185,7 @@ func dash(text string) string {
 }
 
 func newExpireCommand() *cobra.Command {
-	f := &archiveFlags{}
+	f := &workFlags{}
 	o := basebackup.ExpireOptions{Clock: realClock()}
 	policy := ""
 

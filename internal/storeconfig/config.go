@@ -1,4 +1,4 @@
-package objectstore
+package storeconfig
 
 import (
 	"cmp"
@@ -90,7 +90,8 @@ type Timeouts struct {
 	MaxBackoff time.Duration `json:"maxBackoff,omitempty"`
 }
 
-func (t Timeouts) withDefaults() Timeouts {
+// WithDefaults fills in what is not set.
+func (t Timeouts) WithDefaults() Timeouts {
 	t.Stall = cmp.Or(t.Stall, 30*time.Second)
 	t.Attempts = cmp.Or(t.Attempts, 5)
 	t.Backoff = cmp.Or(t.Backoff, 200*time.Millisecond)
@@ -99,8 +100,8 @@ func (t Timeouts) withDefaults() Timeouts {
 	return t
 }
 
-// files are the credentials' files that are set.
-func (c Config) files() []string {
+// Files are the credentials' files that are set.
+func (c Config) Files() []string {
 	all := []string{
 		c.Credentials.AccessKeyIDFile, c.Credentials.SecretAccessKeyFile, c.Credentials.SessionTokenFile, c.Credentials.RegionFile,
 		c.Credentials.GoogleFile, c.Credentials.AzureConnectionStringFile, c.Credentials.AzureAccountFile,

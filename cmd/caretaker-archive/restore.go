@@ -5,17 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/caretaker-dev/caretaker/internal/archive/basebackup"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
 
 // restoreFlags of the restore command.
 type restoreFlags struct {
-	archiveFlags
+	workFlags
 
 	backup, dataDir           string
 	delta                     bool
@@ -60,15 +62,15 @@ func newRestoreCommand() *cobra.Command {
 	return cmd
 }
 
-func (f *restoreFlags) recoveryTarget() (basebackup.Target, error) {
-	t := basebackup.Target{
+func (f *restoreFlags) recoveryTarget() (archiveapi.RecoveryTarget, error) {
+	t := archiveapi.RecoveryTarget{
 		XID: f.xid, Name: f.name, Immediate: f.immediate, Exclusive: f.exclusive, Timeline: strings.ToLower(f.timeline),
 	}
 
 	var err error
 
 	if f.time != "" {
-		if t.Time, err = basebackup.ParseTime(f.time); err != nil {
+		if t.Time, err = archiveapi.ParseTime(f.time); err != nil {
 			return t, err
 		}
 	}
@@ -122,13 +124,18 @@ func (f *restoreFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 
-	return f.result(cmd.OutOrStdout(), map[string]any{"restored": done, "target": target.String(), "reach": reach},
+	return f.result(cmd.OutOrStdout(), restoreResult(done, target, reach),
 		fmt.Sprintf("restored %s of backup %s into %s (%s fetched). Start PostgreSQL on it: it will recover to %s; the archive reaches to %s on timeline %d",
 			megabytes(done.Manifest.DataBytes), done.Manifest.ID, f.dataDir, megabytes(done.FetchedBytes), target, reach.End, reach.Timeline))
 }
 
+// restoreResult is what the command prints; PID 1 reads some of it (archiveapi.Restored).
+func restoreResult(done *basebackup.Restored, target archiveapi.RecoveryTarget, reach basebackup.Reach) any {
+	return map[string]any{"restored": done, "target": target.String(), "reach": reach}
+}
+
 // choose the backup, and find out how far the WAL after it reaches.
-func (f *restoreFlags) choose(ctx context.Context, archive *opened, target basebackup.Target) (*basebackup.Manifest, basebackup.Reach, error) {
+func (f *restoreFlags) choose(ctx context.Context, archive *opened, target archiveapi.RecoveryTarget) (*basebackup.Manifest, basebackup.Reach, error) {
 	if !f.anyWAL {
 		return basebackup.Choose(ctx, archive.Store(), f.backup, target, archive.read)
 	}
@@ -142,7 +149,7 @@ func (f *restoreFlags) choose(ctx context.Context, archive *opened, target baseb
 	return m, basebackup.Reach{}, err
 }
 
-func (f *restoreFlags) recovery(target basebackup.Target) error {
+func (f *restoreFlags) recovery(target archiveapi.RecoveryTarget) error {
 	if f.withoutRecovery {
 		return nil
 	}
@@ -155,11 +162,11 @@ func (f *restoreFlags) recovery(target basebackup.Target) error {
 		}
 	}
 
-	return basebackup.WriteRecovery(f.dataDir, basebackup.RecoverySettings(target, command))
+	return basebackup.WriteRecovery(f.dataDir, archiveapi.RecoverySettings(target, command))
 }
 
 func newVerifyCommand() *cobra.Command {
-	f := &archiveFlags{}
+	f := &workFlags{}
 	backup := ""
 	cmd := &cobra.Command{
 		Use:   "verify [BACKUP]",
@@ -178,7 +185,7 @@ func newVerifyCommand() *cobra.Command {
 	return cmd
 }
 
-func (f *archiveFlags) verify(cmd *cobra.Command, backup string) error {
+func (f *workFlags) verify(cmd *cobra.Command, backup string) error {
 	ctx := cmd.Context()
 
 	archive, err := f.open(ctx)
@@ -187,7 +194,7 @@ func (f *archiveFlags) verify(cmd *cobra.Command, backup string) error {
 	}
 
 	if backup == "" || backup == basebackup.Latest {
-		m, _, err := basebackup.Choose(ctx, archive.Store(), "", basebackup.Target{Immediate: true}, archive.read)
+		m, _, err := basebackup.Choose(ctx, archive.Store(), "", archiveapi.RecoveryTarget{Immediate: true}, archive.read)
 		if err != nil {
 			return err
 		}
@@ -217,7 +224,7 @@ func (f *archiveFlags) verify(cmd *cobra.Command, backup string) error {
 }
 
 func newBackupCopyCommand() *cobra.Command {
-	f := &archiveFlags{}
+	f := &workFlags{}
 
 	var (
 		to, toConfig, toEndpoint string
@@ -271,12 +278,21 @@ func (f *archiveFlags) walFetchCommand() (string, error) {
 		return "", fmt.Errorf("find our own binary: %w", err)
 	}
 
+	words := []string{self, "wal-fetch"}
+
+	if f.config != "" {
+		file, err := filepath.Abs(f.config)
+		if err != nil {
+			return "", err
+		}
+
+		return strings.Join(append(words, "--config", quoteShell(file), "%f", "%p"), " "), nil
+	}
+
 	target, err := f.target()
 	if err != nil {
 		return "", err
 	}
-
-	words := []string{self, "wal-fetch"}
 
 	for _, flag := range [][2]string{
 		{"--store", target.Store.String()},

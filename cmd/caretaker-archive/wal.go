@@ -1,13 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"text/tabwriter"
 
@@ -24,52 +22,33 @@ const (
 	walAbort   = 126
 )
 
-// walFlags say which archive is meant, where no cluster does.
-type walFlags struct {
-	store, server, endpoint, region, caFile string
-	identities, recipients, compression     string
-}
-
-func (f *walFlags) add(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.StringVar(&f.store, "store", os.Getenv("CARETAKER_STORE"), "where the archive is: s3://bucket/path, gs://bucket/path, "+
-		"https://account.blob.core.windows.net/container/path or file:///path ($CARETAKER_STORE)")
-	flags.StringVar(&f.server, "server", os.Getenv("CARETAKER_SERVER"), "the server's `name` in the archive ($CARETAKER_SERVER)")
-	flags.StringVar(&f.endpoint, "endpoint", "", "the `URL` of a store that is not the provider's own")
-	flags.StringVar(&f.region, "region", "", "S3's region")
-	flags.StringVar(&f.caFile, "ca-file", "", "certificates (PEM) to trust beside the system's")
-	flags.StringVar(&f.identities, "identities", os.Getenv("CARETAKER_AGE_IDENTITIES_FILE"),
-		"a `file` with age identities that open what is encrypted ($CARETAKER_AGE_IDENTITIES_FILE)")
-}
-
-func (f *walFlags) open(ctx context.Context) (*wal.Archive, error) {
-	if f.store == "" || f.server == "" {
-		return nil, errors.New("which archive? give --store and --server, or set CARETAKER_STORE and CARETAKER_SERVER: " +
-			"the server's name is the first part of all keys below the store's path")
-	}
-
-	config, err := objectstore.ParseURL(f.store)
+// openWAL reads no identities yet, which pushing and listing do without.
+func (f *archiveFlags) openWAL(ctx context.Context) (*wal.Archive, error) {
+	target, err := f.target()
 	if err != nil {
 		return nil, err
 	}
 
-	config.Endpoint = cmp.Or(f.endpoint, config.Endpoint)
-	config.Region, config.CAFile = f.region, f.caFile
-
-	return wal.Open(ctx, wal.Target{
-		Store: config, Server: f.server, Compression: f.compression, IdentitiesFile: f.identities, RecipientsFile: f.recipients,
-	})
+	return wal.Open(ctx, target)
 }
 
 func newWALPushCommand() *cobra.Command {
-	var flags walFlags
+	var (
+		flags   archiveFlags
+		storing storingFlags
+	)
 
 	cmd := &cobra.Command{
 		Use:   "wal-push FILE…",
 		Short: "Archive WAL files by hand; what is archived already is never overwritten",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, files []string) error {
-			archive, err := flags.open(cmd.Context())
+			target, err := flags.target()
+			if err != nil {
+				return err
+			}
+
+			archive, err := wal.Open(cmd.Context(), storing.apply(target))
 			if err != nil {
 				return err
 			}
@@ -94,15 +73,13 @@ func newWALPushCommand() *cobra.Command {
 		},
 	}
 	flags.add(cmd)
-	cmd.Flags().StringVar(&flags.compression, "compression", "", "zstd, gzip, lz4, snappy or none (default zstd)")
-	cmd.Flags().StringVar(&flags.recipients, "recipients", os.Getenv("CARETAKER_AGE_RECIPIENTS_FILE"),
-		"a `file` with age recipients to encrypt for ($CARETAKER_AGE_RECIPIENTS_FILE)")
+	storing.add(cmd)
 
 	return cmd
 }
 
 func newWALFetchCommand() *cobra.Command {
-	var flags walFlags
+	var flags archiveFlags
 
 	cmd := &cobra.Command{
 		Use:   "wal-fetch NAME DEST",
@@ -111,7 +88,7 @@ func newWALFetchCommand() *cobra.Command {
 			"Exit codes: 0 the file is there, 1 the archive does not have it, 126 anything else, upon which PostgreSQL stops recovery.",
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			archive, err := flags.open(cmd.Context())
+			archive, err := flags.openWAL(cmd.Context())
 			if err == nil {
 				err = archive.FetchFile(cmd.Context(), args[0], args[1])
 			}
@@ -133,7 +110,7 @@ func newWALFetchCommand() *cobra.Command {
 
 func newWALListCommand() *cobra.Command {
 	var (
-		flags  walFlags
+		flags  archiveFlags
 		asJSON bool
 	)
 
@@ -142,7 +119,7 @@ func newWALListCommand() *cobra.Command {
 		Short: "List the archived WAL: runs of segments, and with them the gaps",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			archive, err := flags.open(cmd.Context())
+			archive, err := flags.openWAL(cmd.Context())
 			if err != nil {
 				return err
 			}

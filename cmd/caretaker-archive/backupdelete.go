@@ -10,7 +10,7 @@ import (
 
 // newBackupDeleteCommand deletes one backup, if nothing counts on it and it is not the last.
 func newBackupDeleteCommand() *cobra.Command {
-	f := &archiveFlags{}
+	f := &workFlags{}
 	cmd := &cobra.Command{
 		Use:   "delete BACKUP",
 		Short: "Delete one backup, unless others are incremental to it, or it is the last one that is complete",

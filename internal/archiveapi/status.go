@@ -1,7 +1,6 @@
-package wal
+package archiveapi
 
 import (
-	"strings"
 	"time"
 
 	"github.com/caretaker-dev/caretaker/internal/postgres"
@@ -95,13 +94,4 @@ type Gap struct {
 	Timeline postgres.Timeline `json:"timeline"`
 	First    string            `json:"first"`
 	Last     string            `json:"last"`
-}
-
-func lastField(text string) string {
-	fields := strings.Fields(text)
-	if len(fields) == 0 {
-		return ""
-	}
-
-	return fields[len(fields)-1]
 }

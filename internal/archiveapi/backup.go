@@ -1,0 +1,47 @@
+package archiveapi
+
+import (
+	"time"
+
+	"github.com/caretaker-dev/caretaker/internal/postgres"
+)
+
+// Result is the line in which a command with --json says what came out; other lines are its progress.
+type Result[T any] struct {
+	Result T `json:"result"`
+}
+
+// Backup is what PID 1 wants to know of a backup that was taken: some of the fields of its manifest, which is the result of the
+// command backup.
+type Backup struct {
+	// ID of the backup, and of the one that it is incremental to.
+	ID     string `json:"id"`
+	Parent string `json:"parent,omitempty"`
+
+	SystemIdentifier string `json:"systemIdentifier"`
+	Major            int    `json:"major"`
+
+	// A restore needs all WAL from StartLSN, on StartTimeline, to StopLSN, on Timeline.
+	Timeline        postgres.Timeline `json:"timeline"`
+	StartTimeline   postgres.Timeline `json:"startTimeline"`
+	StartLSN        postgres.LSN      `json:"startLSN"`
+	StopLSN         postgres.LSN      `json:"stopLSN"`
+	WALSegmentBytes int64             `json:"walSegmentBytes"`
+
+	Started   time.Time `json:"started"`
+	Completed time.Time `json:"completed"`
+
+	// DataBytes is the size of what a restore writes, StoredBytes that of all objects of this backup.
+	DataBytes   int64 `json:"dataBytes"`
+	StoredBytes int64 `json:"storedBytes"`
+}
+
+// Restored is what PID 1 wants to know of the result of the command restore.
+type Restored struct {
+	Restored RestoredBackup `json:"restored"`
+}
+
+// RestoredBackup is the backup that the data were made of.
+type RestoredBackup struct {
+	Manifest Backup `json:"manifest"`
+}
