@@ -21,6 +21,7 @@ import (
 	caretakerappsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
 	configv1 "github.com/caretaker-dev/caretaker/api/config/v1"
 	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
+	platformv1 "github.com/caretaker-dev/caretaker/api/platform/v1"
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 )
 
@@ -56,6 +57,7 @@ func Connect() (*Kube, error) {
 		databasev1.AddToScheme(scheme),
 		caretakerappsv1.AddToScheme(scheme),
 		configv1.AddToScheme(scheme),
+		platformv1.AddToScheme(scheme),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("build scheme: %w", err)
