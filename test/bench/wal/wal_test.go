@@ -19,6 +19,7 @@ import (
 	"k8s.io/utils/clock"
 
 	archivewal "github.com/caretaker-dev/caretaker/internal/archive/wal"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore/stores"
 )
 
@@ -183,9 +184,9 @@ func (b *bench) makeWAL() {
 // archiver of a data directory; stop ends it.
 func (b *bench) archiver(data string) (socket string, stop func()) {
 	socket = b.path("s")
-	target := archivewal.Target{Store: b.store.Config, Server: "db"}
+	target := archiveapi.Target{Store: b.store.Config, Server: "db"}
 
-	archiver, err := archivewal.New(b.t.Context(), archivewal.Config{
+	archiver, err := archivewal.New(b.t.Context(), archiveapi.Config{
 		Archive: &target, Socket: socket, DataDir: data, SpoolDir: b.path("spool"),
 	}, clock.RealClock{}, slog.New(slog.DiscardHandler))
 	b.must(err)
