@@ -69,6 +69,10 @@ func (r *Reconciler) events(backup *v1.Backup, before v1.BackupStatus, plan deci
 		record(corev1.EventTypeNormal, "Started", "backing up "+after.InstanceID.PodName)
 	}
 
+	if plan.Left != "" {
+		record(corev1.EventTypeWarning, "NotReclaimed", plan.Left)
+	}
+
 	if plan.Status.Drill != nil && (before.Drill == nil || !before.Drill.StoppedAt.Equal(plan.Status.Drill.StoppedAt)) {
 		if plan.Status.Drill.Succeeded {
 			record(corev1.EventTypeNormal, "Verified", "it was restored and checked")

@@ -5,6 +5,7 @@
 package schedule
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -19,8 +20,25 @@ type Schedule struct {
 	zone *time.Location
 }
 
+// UnknownZoneError says that the time zone, and not the schedule, cannot be used.
+type UnknownZoneError struct{ Zone string }
+
+// Error says it in words.
+func (e *UnknownZoneError) Error() string {
+	return fmt.Sprintf("time zone %q is not known; use a name such as Europe/Zurich", e.Zone)
+}
+
+// Field of an object that an error of Parse is about: timeZone or schedule, below a path such as spec.
+func Field(path string, err error) string {
+	if _, ok := errors.AsType[*UnknownZoneError](err); ok {
+		return path + ".timeZone"
+	}
+
+	return path + ".schedule"
+}
+
 // Parse reads five fields (minute hour day-of-month month day-of-week), six with seconds first, or @daily and the like. The
-// zone is a name such as Europe/Zurich; UTC if empty.
+// zone is a name such as Europe/Zurich; UTC if empty. The error is an *UnknownZoneError, or about the schedule.
 func Parse(spec, zone string) (Schedule, error) {
 	if zone == "" {
 		zone = "UTC"
@@ -28,7 +46,7 @@ func Parse(spec, zone string) (Schedule, error) {
 
 	location, err := time.LoadLocation(zone)
 	if err != nil || zone == "Local" {
-		return Schedule{}, fmt.Errorf("time zone %q is not known; use a name such as Europe/Zurich", zone)
+		return Schedule{}, &UnknownZoneError{Zone: zone}
 	}
 
 	if strings.HasPrefix(spec, "TZ=") || strings.HasPrefix(spec, "CRON_TZ=") {

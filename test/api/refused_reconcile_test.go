@@ -25,7 +25,17 @@ func TestRefusedByReconciler(t *testing.T) {
 
 			t.Run(row.Input, func(t *testing.T) {
 				t.Parallel()
-				refusedByReconciler(t, row)
+
+				switch row.object(t, "").GetKind() {
+				case "Cluster":
+					refusedByReconciler(t, row)
+				case "Backup":
+					refusedBackup(t, row, archivingWorld(t))
+				case "ScheduledBackup":
+					refusedBackup(t, row, newScheduleWorld(t))
+				default:
+					t.Fatal("there is no world for this kind")
+				}
 			})
 		}
 	}
@@ -82,6 +92,47 @@ func refusedByReconciler(t *testing.T, row refusal) {
 	if writes := w.settle(t); len(writes) > 0 {
 		t.Errorf("it is stalled, and yet it writes: %v", writes)
 	}
+}
+
+// refusedBackup sends a row of a Backup or ScheduledBackup: no instance is ordered to do anything, and no Backup is made.
+func refusedBackup(t *testing.T, row refusal, w *backupWorld) {
+	t.Helper()
+
+	object := row.object(t, w.namespace, []byte(`{"metadata":{"name":"shop"},"spec":{"cluster":{"name":"shop"}}}`), row.Create)
+	made := len(w.backups(t))
+	w.create(t, object)
+
+	if object.GetKind() == "Backup" {
+		made++
+	}
+
+	w.settle(t)
+
+	if len(w.backups(t)) != made || len(w.instances.orders) > 0 {
+		t.Errorf("%d Backups, orders %v", len(w.backups(t)), w.instances.orders)
+	}
+
+	w.get(t, "shop", object)
+
+	all, _, err := unstructured.NestedSlice(object.Object, "status", "conditions")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	for _, one := range all {
+		condition, _ := one.(map[string]any)
+		message, _ := condition["message"].(string)
+
+		if condition["type"] == postgresqlv1.ConditionStalled {
+			if condition["reason"] != row.Reason || !row.matches(message) {
+				t.Errorf("refused otherwise\n got: %v: %s\nwant: %s: %s", condition["reason"], message, row.Reason, row.Message)
+			}
+
+			return
+		}
+	}
+
+	t.Errorf("not stalled: %v", all)
 }
 
 // withoutCluster is everything but the Cluster itself.

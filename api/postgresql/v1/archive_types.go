@@ -240,6 +240,7 @@ type DrillConfiguration struct {
 	// Schedule in cron's five fields, or six with seconds first.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=200
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|[^ ]+( +[^ ]+){4,5})$')",message="spec.backup.drill.schedule: must have five fields (minute hour day-of-month month day-of-week), or six with seconds first"
 	Schedule string `json:"schedule"`
 
 	// TimeZone of the schedule, such as Europe/Zurich; UTC if empty.
@@ -343,6 +344,10 @@ type BackupsStatus struct {
 	// LastVerified is when a drill last succeeded.
 	// +optional
 	LastVerified *metav1.Time `json:"lastVerified,omitempty"`
+	// EstimatedRecoverySeconds is how long a recovery from the newest backup is likely to take, by what the last drill that
+	// succeeded took for so much data.
+	// +optional
+	EstimatedRecoverySeconds int64 `json:"estimatedRecoverySeconds,omitempty"`
 }
 
 // DrillStatus is the result of a drill.

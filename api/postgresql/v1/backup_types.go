@@ -17,6 +17,7 @@ import (
 // +kubebuilder:printcolumn:name="Size",type=string,JSONPath=`.status.size`
 // +kubebuilder:printcolumn:name="Duration",type=string,JSONPath=`.status.duration`
 // +kubebuilder:printcolumn:name="Restorable",type=string,JSONPath=`.status.conditions[?(@.type=="Restorable")].status`
+// +kubebuilder:printcolumn:name="Why",type=string,JSONPath=`.status.conditions[?(@.type=="Restorable")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Instance",type=string,priority=1,JSONPath=`.status.instanceID.podName`
 // +kubebuilder:printcolumn:name="ID",type=string,priority=1,JSONPath=`.status.backupId`
@@ -72,7 +73,7 @@ const (
 
 // BackupSpec is what to back up, and how.
 //
-// +kubebuilder:validation:XValidation:rule="self.cluster == oldSelf.cluster && self.method == oldSelf.method && has(self.target) == has(oldSelf.target) && (!has(self.target) || self.target == oldSelf.target)",message="spec: a Backup is taken once; only reclaimPolicy can change later; create another Backup"
+// +kubebuilder:validation:XValidation:rule="self.cluster == oldSelf.cluster && self.method == oldSelf.method && has(self.target) == has(oldSelf.target) && (!has(self.target) || self.target == oldSelf.target) && has(self.online) == has(oldSelf.online) && (!has(self.online) || self.online == oldSelf.online) && has(self.onlineConfiguration) == has(oldSelf.onlineConfiguration) && (!has(self.onlineConfiguration) || self.onlineConfiguration == oldSelf.onlineConfiguration)",message="spec: a Backup is taken once; only reclaimPolicy can change later; create another Backup"
 // +kubebuilder:validation:XValidation:rule="!has(self.online) || self.online || self.method == 'volumeSnapshot'",message="spec.online: backups into a store are always online; leave it out, or use volumeSnapshot"
 type BackupSpec struct {
 	// Cluster to back up, in the same namespace.

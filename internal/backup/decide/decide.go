@@ -1,6 +1,6 @@
 // Package decide says what to do about a Backup. It is PURE.
 //
-//	deleted    with reclaimPolicy Delete an instance takes it off the store, then the finalizer goes
+//	deleted    with reclaimPolicy Delete an instance takes it off the store, once it is taken, then the finalizer goes
 //	ended      nothing, for ever
 //	running    its instance is asked; one that is gone, or knows nothing of it, has lost it: another attempt
 //	new        the Cluster must exist and have an archive, no older Backup of it may be running, and an instance must be ready
@@ -65,6 +65,15 @@ type Instance struct {
 	SilentSince time.Time
 }
 
+// run is the task that it carries out or carried out last; nil if it is not known.
+func (i Instance) run() *instanceapi.ArchiveRun {
+	if i.Status == nil {
+		return nil
+	}
+
+	return i.Status.ArchiveRun
+}
+
 // Action is something to do.
 type Action interface{ String() string }
 
@@ -98,7 +107,9 @@ type Plan struct {
 	Outcome conditions.Outcome
 	// Restorable, with an empty Reason for "not known".
 	Restorable Verdict
-	After      time.Duration
+	// Left says what stays in the store although it was to be deleted; empty for nothing.
+	Left  string
+	After time.Duration
 }
 
 // Verdict is a condition.
@@ -337,6 +348,11 @@ func (p *planner) order(name string, seen *instanceapi.Status) {
 		return
 	}
 
+	// Before there is anything in the store, so that nothing stays there if the object is deleted meanwhile.
+	if p.Backup.Spec.ReclaimPolicy == v1.BackupReclaimDelete && !slices.Contains(p.Backup.Finalizers, Finalizer) {
+		p.plan.Actions = append(p.plan.Actions, SetFinalizer{Present: true})
+	}
+
 	p.plan.Actions = append(p.plan.Actions, Order{Instance: name, Request: instanceapi.ArchiveRequest{
 		Request: p.request(), Task: instanceapi.TaskBackup, BackupID: p.Backup.Name, FastCheckpoint: p.isFast(),
 	}})
@@ -451,30 +467,69 @@ func (p *planner) taken(run instanceapi.ArchiveRun) {
 func (p *planner) reclaim() {
 	status := &p.plan.Status
 
-	if !slices.Contains(p.Backup.Finalizers, Finalizer) {
+	switch {
+	case !slices.Contains(p.Backup.Finalizers, Finalizer):
 		p.say(conditions.Resting, v1.ReasonDeleting, "the Backup is being deleted", 0)
+	case p.Backup.Spec.ReclaimPolicy != v1.BackupReclaimDelete:
+		p.release("the stored backup stays, as spec.reclaimPolicy says")
+	case p.isTooLate() && !proof.IsComplete(p.Backup):
+		p.leave("the backup that is being taken from " + instanceName(status.InstanceID) + " did not end in time; what it leaves is in " + status.DestinationPath)
+	case status.StoppedAt == nil && status.InstanceID != nil && p.Cluster != nil:
+		p.awaitEnd()
+	case !proof.IsComplete(p.Backup):
+		p.release("there is nothing in the store")
+	case p.Cluster == nil:
+		p.leave("the Cluster is gone: the stored backup " + status.BackupID + " stays in " + status.DestinationPath)
+	case p.isTooLate():
+		p.leave("the stored backup " + status.BackupID + " could not be deleted in time and stays in " + status.DestinationPath)
+	default:
+		p.deleteStored()
+	}
+}
+
+func (p *planner) isTooLate() bool {
+	return p.Now.Sub(p.Backup.DeletionTimestamp.Time) > reclaimTimeout
+}
+
+// release lets the object go.
+func (p *planner) release(why string) {
+	p.plan.Actions = append(p.plan.Actions, SetFinalizer{})
+	p.say(conditions.Resting, v1.ReasonDeleting, why, 0)
+}
+
+// leave lets the object go although something stays in the store.
+func (p *planner) leave(what string) {
+	p.plan.Left = what
+	p.release(what)
+}
+
+// awaitEnd of a backup that is being taken while its object is deleted: then it is deleted like one that was taken before.
+func (p *planner) awaitEnd() {
+	name := p.plan.Status.InstanceID.PodName
+	instance := p.Instances[name]
+
+	if instance.PodUID == p.plan.Status.InstanceID.PodUID && instance.Status == nil {
+		p.say(conditions.Waiting, v1.ReasonDeleting, "Waiting for "+name+", which does not answer", afterRunning)
 
 		return
 	}
 
-	release := func(why string) {
-		p.plan.Actions = append(p.plan.Actions, SetFinalizer{})
-		p.say(conditions.Resting, v1.ReasonDeleting, why, 0)
-	}
+	switch run := instance.run(); {
+	case run == nil || run.Request != p.request() || run.EndedAt != nil && run.Backup == nil:
+		p.release("there is nothing in the store")
+	case run.EndedAt == nil:
+		if run.Progress != nil && run.Progress.Step == stepWaitingForWAL {
+			p.endSegment(name)
+		}
 
-	switch {
-	case !proof.IsComplete(p.Backup):
-		release("there is nothing in the store")
-	case p.Cluster == nil:
-		release("the Cluster is gone: the stored backup " + status.BackupID + " stays in " + status.DestinationPath)
-	case p.Now.Sub(p.Backup.DeletionTimestamp.Time) > reclaimTimeout:
-		release("the stored backup " + status.BackupID + " could not be deleted in time and stays in " + status.DestinationPath)
+		p.say(conditions.Waiting, v1.ReasonDeleting, "Waiting for "+name+" to end the backup that it takes; it is deleted then", afterRunning)
 	default:
-		p.deleteStored(release)
+		p.taken(*run)
+		p.say(conditions.Waiting, v1.ReasonDeleting, "Waiting for the stored backup "+p.plan.Status.BackupID+" to be deleted", time.Millisecond)
 	}
 }
 
-func (p *planner) deleteStored(release func(string)) {
+func (p *planner) deleteStored() {
 	request := string(p.Backup.UID) + "/delete"
 
 	for _, name := range sortedKeys(p.Instances) {
@@ -489,7 +544,7 @@ func (p *planner) deleteStored(release func(string)) {
 		case run.Error != "":
 			p.say(conditions.Waiting, v1.ReasonDeleting, "Waiting: the stored backup could not be deleted: "+run.Error, afterWaiting)
 		default:
-			release("the stored backup was deleted")
+			p.release("the stored backup was deleted")
 		}
 
 		return

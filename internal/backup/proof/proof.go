@@ -39,11 +39,19 @@ func Newest(cluster string, all []v1.Backup) *v1.Backup {
 	return newest(Of(cluster, all), IsComplete)
 }
 
-// NewestVerified is the newest backup of a Cluster that was restored with success; nil if there is none.
+// NewestVerified is the newest backup of a Cluster that was restored with success, and is not being deleted; nil if there is
+// none.
 func NewestVerified(cluster string, all []v1.Backup) *v1.Backup {
 	return newest(Of(cluster, all), func(backup *v1.Backup) bool {
-		return IsComplete(backup) && backup.Status.Drill != nil && backup.Status.Drill.Succeeded
+		return IsComplete(backup) && backup.DeletionTimestamp == nil && isProved(backup)
 	})
+}
+
+// isProved: the last drill with it succeeded.
+func isProved(backup *v1.Backup) bool {
+	drill := backup.Status.Drill
+
+	return drill != nil && drill.Succeeded && drill.StoppedAt != nil
 }
 
 // HasVerifiedWithin answers whether a Cluster has a verified backup that was taken at most age ago: what is to be asked before
@@ -71,6 +79,32 @@ func LastDrill(cluster string, all []v1.Backup) *v1.DrillStatus {
 	}
 
 	return last
+}
+
+// RecoveryTime estimates how long it takes until a Cluster is back from its newest backup (the recovery time objective, RTO):
+// what the last drill that succeeded took for so much data, and for the WAL. False if nothing was measured yet.
+func RecoveryTime(cluster string, all []v1.Backup) (time.Duration, bool) {
+	target := Newest(cluster, all)
+
+	var drill *v1.DrillStatus
+
+	for _, backup := range Of(cluster, all) {
+		if isProved(&backup) && (drill == nil || drill.StoppedAt.Before(backup.Status.Drill.StoppedAt)) {
+			drill = backup.Status.Drill
+		}
+	}
+
+	if target == nil || drill == nil {
+		return 0, false
+	}
+
+	restore := float64(drill.RestoreSeconds)
+	if size := target.Status.DataBytes; size != nil && drill.RestoredBytes > 0 {
+		restore *= float64(size.Value()) / float64(drill.RestoredBytes)
+	}
+
+	// What took less than a second was measured as none.
+	return time.Duration(max(1, restore+float64(drill.ReplaySeconds))) * time.Second, true
 }
 
 func newest(backups []v1.Backup, wanted func(*v1.Backup) bool) *v1.Backup {

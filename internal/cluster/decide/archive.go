@@ -11,6 +11,7 @@ import (
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/backup/proof"
 	"github.com/caretaker-dev/caretaker/internal/cluster/build"
+	"github.com/caretaker-dev/caretaker/internal/naming"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 	"github.com/caretaker-dev/caretaker/internal/schedule"
 )
@@ -180,6 +181,10 @@ func (p *planner) backupsStatus() *v1.BackupsStatus {
 		}
 	}
 
+	if estimated, ok := proof.RecoveryTime(name, p.Backups); ok {
+		status.EstimatedRecoverySeconds = int64(estimated / time.Second)
+	}
+
 	if status == (v1.BackupsStatus{}) {
 		return nil
 	}
@@ -197,11 +202,15 @@ func (p *planner) verified() Feature {
 	drill := p.Cluster.Spec.Backup.Drill
 	last := proof.LastDrill(p.Cluster.Name, p.Backups)
 	verified := p.backupsStatus()
+	scheduleErr := checkDrill(drill)
 
 	switch {
 	case drill == nil:
 		feature.Reason = v1.ReasonNoDrill
 		feature.Message = "backups are never restored to prove them; set spec.backup.drill.schedule"
+	case scheduleErr != nil:
+		feature.Reason = v1.ReasonInvalidSchedule
+		feature.Message = schedule.Field("spec.backup.drill", scheduleErr) + ": " + scheduleErr.Error()
 	case last == nil:
 		feature.Reason, feature.Message = v1.ReasonNoDrillYet, "no drill has ended yet; the first is due with spec.backup.drill.schedule once there is a backup"
 	case !last.Succeeded:
@@ -209,14 +218,25 @@ func (p *planner) verified() Feature {
 		feature.Message = fmt.Sprintf("the drill of %s with Backup %s failed: %s", last.StoppedAt.UTC().Format(time.RFC3339), last.Backup, last.Message)
 	case p.Now.Sub(verified.LastVerified.Time) > proofAge(*drill, p.Now):
 		feature.Reason = v1.ReasonDrillTooOld
-		feature.Message = fmt.Sprintf("the last drill that succeeded was at %s; see why none has since: kubectl get jobs -l caretaker.dev/drill",
-			verified.LastVerified.UTC().Format(time.RFC3339))
+		feature.Message = fmt.Sprintf("the last drill that succeeded was at %s; see why none has since: kubectl get pods -l %s=%s",
+			verified.LastVerified.UTC().Format(time.RFC3339), naming.LabelDrill, p.Cluster.Name)
 	default:
 		feature.True, feature.Reason = true, v1.ReasonVerified
 		feature.Message = fmt.Sprintf("Backup %s was restored and checked at %s", last.Backup, last.StoppedAt.UTC().Format(time.RFC3339))
 	}
 
 	return feature
+}
+
+// checkDrill says why no drill can ever be due; nil if one can.
+func checkDrill(drill *v1.DrillConfiguration) error {
+	if drill == nil {
+		return nil
+	}
+
+	_, err := schedule.Parse(drill.Schedule, drill.TimeZone)
+
+	return err //nolint:wrapcheck // the caller names the field
 }
 
 // proofAge is for how long a proof counts: two intervals of the schedule where nothing else is said.

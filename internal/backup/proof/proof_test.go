@@ -1,0 +1,110 @@
+package proof_test
+
+import (
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/backup/proof"
+)
+
+var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func ago(passed time.Duration) *metav1.Time { return new(metav1.NewTime(now.Add(-passed))) }
+
+// taken is a backup of Cluster db that ended some time ago.
+func taken(name string, passed time.Duration, change ...func(*v1.Backup)) v1.Backup {
+	backup := v1.Backup{ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: *ago(passed + time.Minute)}}
+	backup.Spec.Cluster.Name = "db"
+	backup.Status = v1.BackupStatus{BackupID: "id-" + name, StoppedAt: ago(passed)}
+
+	for _, f := range change {
+		f(&backup)
+	}
+
+	return backup
+}
+
+func drilled(passed time.Duration) func(*v1.Backup) {
+	return func(backup *v1.Backup) {
+		backup.Status.Drill = &v1.DrillStatus{Succeeded: true, StoppedAt: ago(passed), RestoreSeconds: 100, RestoredBytes: 1 << 30, ReplaySeconds: 20}
+	}
+}
+
+func failedDrill(passed time.Duration) func(*v1.Backup) {
+	return func(backup *v1.Backup) { backup.Status.Drill = &v1.DrillStatus{StoppedAt: ago(passed)} }
+}
+
+func failed(backup *v1.Backup)   { backup.Status.Error, backup.Status.BackupID = "403 Forbidden", "" }
+func running(backup *v1.Backup)  { backup.Status.StoppedAt, backup.Status.BackupID = nil, "" }
+func deleting(backup *v1.Backup) { backup.DeletionTimestamp = ago(0) }
+func ofOther(backup *v1.Backup)  { backup.Spec.Cluster.Name = "other" }
+
+func ofSize(bytes int64) func(*v1.Backup) {
+	return func(backup *v1.Backup) { backup.Status.DataBytes = resource.NewQuantity(bytes, resource.BinarySI) }
+}
+
+// What is asked before something is done that cannot be undone: every doubt is a no.
+func TestHasVerifiedWithin(t *testing.T) {
+	t.Parallel()
+
+	const day = 24 * time.Hour
+
+	for name, tc := range map[string]struct {
+		backups []v1.Backup
+		want    bool
+	}{
+		"none":                           {nil, false},
+		"taken, never restored":          {[]v1.Backup{taken("a", time.Hour)}, false},
+		"restored":                       {[]v1.Backup{taken("a", time.Hour, drilled(time.Minute))}, true},
+		"taken exactly a day ago":        {[]v1.Backup{taken("a", day, drilled(time.Minute))}, true},
+		"restored lately, but old":       {[]v1.Backup{taken("a", day+time.Second, drilled(time.Minute))}, false},
+		"of another Cluster":             {[]v1.Backup{taken("a", time.Hour, drilled(time.Minute), ofOther)}, false},
+		"the drill failed":               {[]v1.Backup{taken("a", time.Hour, failedDrill(time.Minute))}, false},
+		"being deleted":                  {[]v1.Backup{taken("a", time.Hour, drilled(time.Minute), deleting)}, false},
+		"it failed":                      {[]v1.Backup{taken("a", time.Hour, drilled(time.Minute), failed)}, false},
+		"it still runs":                  {[]v1.Backup{taken("a", time.Hour, drilled(time.Minute), running)}, false},
+		"a drill that does not say when": {[]v1.Backup{taken("a", time.Hour, func(b *v1.Backup) { b.Status.Drill = &v1.DrillStatus{Succeeded: true} })}, false},
+		"a newer one is not proved yet":  {[]v1.Backup{taken("b", time.Minute), taken("a", time.Hour, drilled(time.Minute))}, true},
+		"only an old one is proved":      {[]v1.Backup{taken("b", time.Minute), taken("a", 2*day, drilled(time.Minute))}, false},
+		"order does not matter":          {[]v1.Backup{taken("a", 2*day, drilled(time.Minute)), taken("b", time.Hour, drilled(time.Minute)), taken("c", 3*day)}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			if got := proof.HasVerifiedWithin("db", tc.backups, now, day); got != tc.want {
+				t.Errorf("there is a verified backup within a day: %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestRecoveryTime(t *testing.T) {
+	t.Parallel()
+
+	for name, tc := range map[string]struct {
+		backups []v1.Backup
+		want    time.Duration
+	}{
+		"nothing":                  {nil, 0},
+		"never restored":           {[]v1.Backup{taken("a", time.Hour, ofSize(1<<30))}, 0},
+		"the backup that was":      {[]v1.Backup{taken("a", time.Hour, ofSize(1<<30), drilled(time.Minute))}, 120 * time.Second},
+		"a newer, larger one":      {[]v1.Backup{taken("a", 2*time.Hour, ofSize(1<<30), drilled(time.Minute)), taken("b", time.Hour, ofSize(3<<30))}, 320 * time.Second},
+		"one of unknown size":      {[]v1.Backup{taken("a", 2*time.Hour, drilled(time.Minute)), taken("b", time.Hour)}, 120 * time.Second},
+		"a drill that failed":      {[]v1.Backup{taken("a", time.Hour, ofSize(1<<30), failedDrill(time.Minute))}, 0},
+		"one that does not exist":  {[]v1.Backup{taken("a", time.Hour, drilled(time.Minute), failed)}, 0},
+		"less than a second of it": {[]v1.Backup{taken("a", time.Hour, func(b *v1.Backup) { b.Status.Drill = &v1.DrillStatus{Succeeded: true, StoppedAt: ago(0)} })}, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			got, ok := proof.RecoveryTime("db", tc.backups)
+			if got != tc.want || ok != (tc.want > 0) {
+				t.Errorf("it takes %s (known: %v), want %s", got, ok, tc.want)
+			}
+		})
+	}
+}
