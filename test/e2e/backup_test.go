@@ -267,11 +267,17 @@ func (f *fixture) startS3(t *testing.T) {
 						SecurityContext: &corev1.SecurityContext{
 							AllowPrivilegeEscalation: new(false), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 						},
-						VolumeMounts: []corev1.VolumeMount{{Name: "data", MountPath: "/data/backups", SubPath: "backups"}},
+						// It keeps its locks beside the buckets.
+						VolumeMounts: []corev1.VolumeMount{
+							{Name: "root", MountPath: "/data"}, {Name: "data", MountPath: "/data/backups", SubPath: "backups"},
+						},
 					}},
-					Volumes: []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{
-						PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: s3Name},
-					}}},
+					Volumes: []corev1.Volume{
+						{Name: "root", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
+						{Name: "data", VolumeSource: corev1.VolumeSource{
+							PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: s3Name},
+						}},
+					},
 				},
 			},
 		},
