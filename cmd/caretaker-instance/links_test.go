@@ -25,7 +25,7 @@ func TestLinksNoClientOfAStore(t *testing.T) {
 
 		var found []string
 
-		for _, pkg := range strings.Fields(string(out)) {
+		for pkg := range strings.FieldsSeq(string(out)) {
 			for _, client := range clients {
 				if strings.HasPrefix(pkg, client) {
 					found = append(found, pkg)

@@ -98,12 +98,14 @@ type Fence struct {
 // StopFast is a fast shutdown: clients go, the shutdown checkpoint is written and sent. At CutSenders, if a standby has
 // all of it, the walsenders that are still behind are terminated, so that one stuck standby cannot hold it up; while none
 // has, they are waited for until CutAll, since nobody else could lead. Past Deadline: Done with Failed, and PostgreSQL
-// killed.
+// killed. With SkipArchiving what is not in the archive yet is left to the other instances; else it is tried until CutAll.
 type StopFast struct {
 	Op         uint64
 	CutSenders time.Duration
 	CutAll     time.Duration
 	Deadline   time.Duration
+
+	SkipArchiving bool
 }
 
 // Rewind keeps the divergent WAL aside and runs pg_rewind. The marker is on the disk already.

@@ -74,7 +74,11 @@ func (m *machine) beginSwitchover() {
 
 func (m *machine) stopFast() {
 	t := m.Settings.Timing.StopTimeout
-	m.do(StopFast{Op: m.begin(opStop), CutSenders: m.Now + t*2/5, CutAll: m.Now + t*4/5, Deadline: m.Now + t})
+	r := m.View.Record
+	m.do(StopFast{
+		Op: m.begin(opStop), CutSenders: m.Now + t*2/5, CutAll: m.Now + t*4/5, Deadline: m.Now + t,
+		SkipArchiving: m.Phase == Standby || r != nil && len(r.Voters) > 0,
+	})
 	m.enter(Stopping)
 	m.KillAt = m.Now + t
 }

@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -87,6 +89,32 @@ func TestArchive(t *testing.T) {
 		primary.await("archives again", func(s instanceapi.Status) bool { return s.Archiving.FailingSince == nil })
 	})
 
+	t.Run("the primary changes while its store hangs", func(t *testing.T) {
+		w.t = t
+		thaw := primary.freezeArchiver()
+
+		for n := 1001; n <= 1003; n++ {
+			primary.mustQuery(fmt.Sprintf("INSERT INTO ledger VALUES (%d)", n))
+			primary.mustQuery("SELECT pg_switch_wal()")
+		}
+
+		must(t, w.client.Switchover(context.Background(), primary.target(), instanceapi.SwitchoverRequest{Request: "away"}))
+
+		primary, replica = replica, primary
+		status := primary.await("leads", func(s instanceapi.Status) bool { return s.Ready && s.Role == instanceapi.RolePrimary })
+
+		if status.Takeover == nil || status.Takeover.Request != "away" {
+			t.Errorf("it took over by %+v: want the hand-over, whatever the store does", status.Takeover)
+		}
+
+		thaw()
+		replica.awaitReady()
+		primary.mustQuery("DELETE FROM ledger WHERE n > 1000")
+
+		segment := primary.mustQuery("SELECT pg_walfile_name(pg_switch_wal())")
+		primary.awaitQuery("SELECT last_archived_wal >= '"+segment+"' FROM pg_stat_archiver", "t")
+	})
+
 	t.Run("a moment", func(t *testing.T) {
 		w.t = t
 		primary.mustQuery("SELECT pg_sleep(0.5)")
@@ -154,6 +182,29 @@ func TestArchive(t *testing.T) {
 			t.Errorf("it leads, in term %d, short of its target", record.Term)
 		}
 	})
+}
+
+// freezeArchiver makes the instance's store look like one that does not answer.
+func (m *member) freezeArchiver() (thaw func()) {
+	m.w.t.Helper()
+
+	found, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range found {
+		words, err := os.ReadFile(path)
+		if err != nil || !strings.Contains(string(words), "\x00archiver\x00") || !strings.Contains(string(words), filepath.Dir(m.layout.RunDir)+"/") {
+			continue
+		}
+
+		pid, err := strconv.Atoi(strings.Split(path, "/")[2])
+		must(m.w.t, err)
+		must(m.w.t, syscall.Kill(pid, syscall.SIGSTOP))
+
+		return func() { _ = syscall.Kill(pid, syscall.SIGCONT) }
+	}
+
+	m.w.t.Fatal("it has no archiver")
+
+	return nil
 }
 
 // buildPrograms builds our own binaries for the instances of this world.

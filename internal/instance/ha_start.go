@@ -21,6 +21,7 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/instance/volume"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
+	"github.com/caretaker-dev/caretaker/internal/walclient"
 )
 
 const (
@@ -485,6 +486,10 @@ func (p *protocol) stopFast(ctx context.Context, a ha.StopFast) (ha.Done, error)
 			isCut = true
 		}
 
+		if a.SkipArchiving || now >= a.CutAll {
+			p.endArchiver()
+		}
+
 		select {
 		case <-ended:
 			stopped = true
@@ -565,14 +570,33 @@ func (p *protocol) cutSenders() {
 	}
 }
 
-// senders finds the walsenders by their titles: a server that shuts down takes no connections to ask it.
 func (p *protocol) senders() []int {
+	return p.processes(func(title string) bool {
+		return strings.HasPrefix(title, "postgres:") && strings.Contains(title, "walsender")
+	})
+}
+
+// endArchiver keeps PostgreSQL's archiver from what it does before it ends: to archive all that is left, which takes as long
+// as the store takes. After SIGTERM it begins nothing more; what it has begun is ended.
+func (p *protocol) endArchiver() {
+	push := "\x00" + walclient.VerbPush + "\x00"
+
+	for _, pid := range p.processes(func(title string) bool {
+		return strings.HasPrefix(title, "postgres:") && strings.Contains(title, ": archiver") ||
+			strings.HasPrefix(title, p.r.opts.WALHelper+"\x00") && strings.Contains(title, push)
+	}) {
+		_ = unix.Kill(pid, syscall.SIGTERM)
+	}
+}
+
+// processes of our PostgreSQL with such titles: a server that shuts down takes no connections to ask it.
+func (p *protocol) processes(wanted func(title string) bool) []int {
 	var found []int
 
 	titles, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range titles {
 		title, err := os.ReadFile(path) //nolint:gosec // of /proc
-		if err != nil || !strings.HasPrefix(string(title), "postgres:") || !strings.Contains(string(title), "walsender") {
+		if err != nil || !wanted(string(title)) {
 			continue
 		}
 
