@@ -28,9 +28,9 @@ func taken(name string, passed time.Duration, change ...func(*v1.Backup)) v1.Bac
 	return backup
 }
 
-func drilled(passed time.Duration) func(*v1.Backup) {
-	return func(backup *v1.Backup) {
-		backup.Status.Drill = &v1.DrillStatus{Succeeded: true, StoppedAt: ago(passed), RestoreSeconds: 100, RestoredBytes: 1 << 30, ReplaySeconds: 20}
+func drilled(backup *v1.Backup) {
+	backup.Status.Drill = &v1.DrillStatus{
+		Succeeded: true, StoppedAt: ago(time.Minute), RestoreSeconds: 100, RestoredBytes: 1 << 30, ReplaySeconds: 20,
 	}
 }
 
@@ -59,18 +59,18 @@ func TestHasVerifiedWithin(t *testing.T) {
 	}{
 		"none":                           {nil, false},
 		"taken, never restored":          {[]v1.Backup{taken("a", time.Hour)}, false},
-		"restored":                       {[]v1.Backup{taken("a", time.Hour, drilled(time.Minute))}, true},
-		"taken exactly a day ago":        {[]v1.Backup{taken("a", day, drilled(time.Minute))}, true},
-		"restored lately, but old":       {[]v1.Backup{taken("a", day+time.Second, drilled(time.Minute))}, false},
-		"of another Cluster":             {[]v1.Backup{taken("a", time.Hour, drilled(time.Minute), ofOther)}, false},
+		"restored":                       {[]v1.Backup{taken("a", time.Hour, drilled)}, true},
+		"taken exactly a day ago":        {[]v1.Backup{taken("a", day, drilled)}, true},
+		"restored lately, but old":       {[]v1.Backup{taken("a", day+time.Second, drilled)}, false},
+		"of another Cluster":             {[]v1.Backup{taken("a", time.Hour, drilled, ofOther)}, false},
 		"the drill failed":               {[]v1.Backup{taken("a", time.Hour, failedDrill(time.Minute))}, false},
-		"being deleted":                  {[]v1.Backup{taken("a", time.Hour, drilled(time.Minute), deleting)}, false},
-		"it failed":                      {[]v1.Backup{taken("a", time.Hour, drilled(time.Minute), failed)}, false},
-		"it still runs":                  {[]v1.Backup{taken("a", time.Hour, drilled(time.Minute), running)}, false},
+		"being deleted":                  {[]v1.Backup{taken("a", time.Hour, drilled, deleting)}, false},
+		"it failed":                      {[]v1.Backup{taken("a", time.Hour, drilled, failed)}, false},
+		"it still runs":                  {[]v1.Backup{taken("a", time.Hour, drilled, running)}, false},
 		"a drill that does not say when": {[]v1.Backup{taken("a", time.Hour, func(b *v1.Backup) { b.Status.Drill = &v1.DrillStatus{Succeeded: true} })}, false},
-		"a newer one is not proved yet":  {[]v1.Backup{taken("b", time.Minute), taken("a", time.Hour, drilled(time.Minute))}, true},
-		"only an old one is proved":      {[]v1.Backup{taken("b", time.Minute), taken("a", 2*day, drilled(time.Minute))}, false},
-		"order does not matter":          {[]v1.Backup{taken("a", 2*day, drilled(time.Minute)), taken("b", time.Hour, drilled(time.Minute)), taken("c", 3*day)}, true},
+		"a newer one is not proved yet":  {[]v1.Backup{taken("b", time.Minute), taken("a", time.Hour, drilled)}, true},
+		"only an old one is proved":      {[]v1.Backup{taken("b", time.Minute), taken("a", 2*day, drilled)}, false},
+		"order does not matter":          {[]v1.Backup{taken("a", 2*day, drilled), taken("b", time.Hour, drilled), taken("c", 3*day)}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -91,11 +91,11 @@ func TestRecoveryTime(t *testing.T) {
 	}{
 		"nothing":                  {nil, 0},
 		"never restored":           {[]v1.Backup{taken("a", time.Hour, ofSize(1<<30))}, 0},
-		"the backup that was":      {[]v1.Backup{taken("a", time.Hour, ofSize(1<<30), drilled(time.Minute))}, 120 * time.Second},
-		"a newer, larger one":      {[]v1.Backup{taken("a", 2*time.Hour, ofSize(1<<30), drilled(time.Minute)), taken("b", time.Hour, ofSize(3<<30))}, 320 * time.Second},
-		"one of unknown size":      {[]v1.Backup{taken("a", 2*time.Hour, drilled(time.Minute)), taken("b", time.Hour)}, 120 * time.Second},
+		"the backup that was":      {[]v1.Backup{taken("a", time.Hour, ofSize(1<<30), drilled)}, 120 * time.Second},
+		"a newer, larger one":      {[]v1.Backup{taken("a", 2*time.Hour, ofSize(1<<30), drilled), taken("b", time.Hour, ofSize(3<<30))}, 320 * time.Second},
+		"one of unknown size":      {[]v1.Backup{taken("a", 2*time.Hour, drilled), taken("b", time.Hour)}, 120 * time.Second},
 		"a drill that failed":      {[]v1.Backup{taken("a", time.Hour, ofSize(1<<30), failedDrill(time.Minute))}, 0},
-		"one that does not exist":  {[]v1.Backup{taken("a", time.Hour, drilled(time.Minute), failed)}, 0},
+		"one that does not exist":  {[]v1.Backup{taken("a", time.Hour, drilled, failed)}, 0},
 		"less than a second of it": {[]v1.Backup{taken("a", time.Hour, func(b *v1.Backup) { b.Status.Drill = &v1.DrillStatus{Succeeded: true, StoppedAt: ago(0)} })}, time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
