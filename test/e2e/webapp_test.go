@@ -1,0 +1,389 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	caretakerappsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
+	configv1 "github.com/caretaker-dev/caretaker/api/config/v1"
+	"github.com/caretaker-dev/caretaker/test/internal/kube"
+)
+
+// webAppTest is a WebApp "web" of nginx with an AppConfig "web".
+type webAppTest struct {
+	*fixture
+
+	config *configv1.AppConfig
+	app    *caretakerappsv1.WebApp
+}
+
+// TestWebApp takes a WebApp of nginx through what its users do with it.
+func TestWebApp(t *testing.T) {
+	longOnly(t)
+	t.Parallel()
+
+	image := env("CARETAKER_NGINX_IMAGE", "caretaker.local/nginx:1.26")
+	if image == "" {
+		t.Skip("CARETAKER_NGINX_IMAGE is empty: there is no nginx to test with")
+	}
+
+	w := &webAppTest{fixture: newFixture(t, "webapp")}
+	in := metav1.ObjectMeta{Namespace: w.namespace, Name: "web"}
+	w.config = &configv1.AppConfig{ObjectMeta: in, Spec: configv1.AppConfigSpec{
+		Application: "web", Environment: "prod",
+		Config: map[string]configv1.ConfigValue{"GREETING": "from {{ .Namespace }}"},
+	}}
+	w.app = &caretakerappsv1.WebApp{ObjectMeta: in, Spec: caretakerappsv1.WebAppSpec{
+		Replicas: 2, Image: image, Port: 8080, ConfigRef: &caretakerappsv1.ConfigReference{Name: "web"},
+		Resources: corev1.ResourceRequirements{
+			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("16Mi")},
+			Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("64Mi")},
+		},
+		SecurityContext: &corev1.SecurityContext{
+			RunAsNonRoot: new(true), RunAsUser: new(int64(101)), AllowPrivilegeEscalation: new(false),
+			Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		},
+	}}
+
+	step(t, w, "it waits for its configuration and says so", webAppWaits)
+	step(t, w, "it serves", webAppServes)
+	step(t, w, "it is scaled as kubectl scale does", webAppScales)
+	step(t, w, "what is changed by hand is put right", webAppDrift)
+	step(t, w, "a new configuration reaches every pod, and no request fails", webAppRolls)
+	step(t, w, "a wrong image is named, and what serves goes on", webAppWrongImage)
+	step(t, w, "it goes with all that belongs to it", webAppGoes)
+}
+
+// told waits for the WebApp to say something of its current spec.
+func (w *webAppTest) told(t *testing.T, kind, reason, message string) {
+	t.Helper()
+	kube.Eventually(t, readyTimeout, kind+" "+reason, func(ctx context.Context) error {
+		if err := w.Client.Get(ctx, client.ObjectKeyFromObject(w.app), w.app); err != nil {
+			return err
+		}
+
+		is := meta.FindStatusCondition(w.app.Status.Conditions, kind)
+		if is == nil || is.Status != metav1.ConditionTrue || is.ObservedGeneration != w.app.Generation ||
+			reason != "" && is.Reason != reason || !strings.Contains(is.Message, message) {
+			return fmt.Errorf("phase %s, conditions %+v", w.app.Status.Phase, w.app.Status.Conditions)
+		}
+
+		return nil
+	})
+}
+
+func (w *webAppTest) ready(t *testing.T) {
+	t.Helper()
+	w.told(t, caretakerappsv1.ConditionReady, "", fmt.Sprintf("%d of %d replicas ready", w.app.Spec.Replicas, w.app.Spec.Replicas))
+}
+
+// patch the WebApp, or its configuration, as `kubectl patch --type=merge` does.
+func (w *webAppTest) patch(t *testing.T, object client.Object, patch string) {
+	t.Helper()
+
+	if err := w.Client.Patch(t.Context(), object, client.RawPatch("application/merge-patch+json", []byte(patch))); err != nil {
+		t.Fatalf("patch %s: %v", patch, err)
+	}
+}
+
+// page that the Service gives.
+func (w *webAppTest) page(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+
+	content, err := w.Clientset.CoreV1().Services(w.namespace).ProxyGet("http", "web", "8080", "/", nil).DoRaw(ctx)
+	if err == nil && !strings.Contains(string(content), "nginx") {
+		err = fmt.Errorf("the page is %q", content)
+	}
+
+	return err
+}
+
+// webPods are the pods that have not been told to stop.
+func (w *webAppTest) webPods(t *testing.T) []corev1.Pod {
+	t.Helper()
+
+	list := &corev1.PodList{}
+	if err := w.Client.List(t.Context(), list, client.InNamespace(w.namespace), client.MatchingLabels{"app": "web"}); err != nil {
+		t.Fatal(err)
+	}
+
+	var pods []corev1.Pod
+
+	for _, pod := range list.Items {
+		if pod.DeletionTimestamp == nil {
+			pods = append(pods, pod)
+		}
+	}
+
+	return pods
+}
+
+func webAppWaits(t *testing.T, w *webAppTest) {
+	t.Helper()
+	w.create(t, w.app)
+	w.told(t, caretakerappsv1.ConditionReconciling, caretakerappsv1.ReasonWaitingForConfig, "the AppConfig web")
+
+	if pods := w.webPods(t); len(pods) > 0 || w.app.Status.Phase != caretakerappsv1.PhasePending {
+		t.Errorf("%d pods, phase %s before there is a configuration", len(pods), w.app.Status.Phase)
+	}
+}
+
+func webAppServes(t *testing.T, w *webAppTest) {
+	t.Helper()
+	w.create(t, w.config)
+	w.ready(t)
+
+	if want := "http://web." + w.namespace + ".svc:8080"; w.app.Status.Phase != caretakerappsv1.PhaseRunning || w.app.Status.URL != want {
+		t.Errorf("phase %s, url %s, want %s", w.app.Status.Phase, w.app.Status.URL, want)
+	}
+
+	if err := w.page(t.Context()); err != nil {
+		t.Errorf("Ready, and the Service does not answer: %v", err)
+	}
+
+	w.greeting(t, "from "+w.namespace)
+}
+
+// greeting is what every pod has of the configuration.
+func (w *webAppTest) greeting(t *testing.T, want string) {
+	t.Helper()
+
+	pods := w.webPods(t)
+	if len(pods) != int(w.app.Spec.Replicas) {
+		t.Errorf("%d pods, want %d", len(pods), w.app.Spec.Replicas)
+	}
+
+	for _, pod := range pods {
+		got, err := w.Exec(t.Context(), kube.Container{Namespace: w.namespace, Pod: pod.Name, Container: "webapp"}, "sh", "-c", `echo "$GREETING"`)
+		if err != nil || got != want {
+			t.Errorf("%s has %q (%v), want %q", pod.Name, got, err, want)
+		}
+	}
+}
+
+func webAppScales(t *testing.T, w *webAppTest) {
+	t.Helper()
+
+	before := w.webPods(t)
+
+	// The subresource that `kubectl scale webapp web --replicas=3` writes to.
+	err := w.Client.SubResource("scale").Patch(t.Context(), w.app,
+		client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"replicas":3}}`)), client.WithSubResourceBody(&autoscalingv1.Scale{}))
+	if err != nil {
+		t.Fatalf("scale: %v", err)
+	}
+
+	if err := w.Client.Get(t.Context(), client.ObjectKeyFromObject(w.app), w.app); err != nil || w.app.Spec.Replicas != 3 {
+		t.Fatalf("%d replicas: %v", w.app.Spec.Replicas, err)
+	}
+
+	w.ready(t)
+
+	nodes := map[string]bool{}
+	there := map[string]bool{}
+
+	for _, pod := range w.webPods(t) {
+		nodes[pod.Spec.NodeName], there[pod.Name] = true, true
+	}
+
+	if len(nodes) < 2 {
+		t.Errorf("all pods are on %v", nodes)
+	}
+
+	for _, pod := range before {
+		if !there[pod.Name] {
+			t.Errorf("%s was replaced when it was scaled up", pod.Name)
+		}
+	}
+}
+
+func webAppDrift(t *testing.T, w *webAppTest) {
+	t.Helper()
+
+	in := metav1.ObjectMeta{Namespace: w.namespace, Name: "web"}
+	before := w.webPods(t)
+
+	for _, object := range []client.Object{
+		&corev1.Service{ObjectMeta: in}, &networkingv1.NetworkPolicy{ObjectMeta: in}, &policyv1.PodDisruptionBudget{ObjectMeta: in},
+	} {
+		if err := w.Client.Delete(t.Context(), object); err != nil {
+			t.Fatalf("delete %T: %v", object, err)
+		}
+
+		kube.Eventually(t, 30*time.Second, fmt.Sprintf("%T is made again", object), func(ctx context.Context) error {
+			return w.Client.Get(ctx, client.ObjectKeyFromObject(object), object)
+		})
+	}
+
+	kube.Eventually(t, 30*time.Second, "the Service answers again", w.page)
+
+	service := &corev1.Service{ObjectMeta: in}
+	w.patch(t, service, `{"spec":{"selector":{"app":"somebody-else"}}}`)
+	kube.Eventually(t, 30*time.Second, "the Service selects the pods again", func(ctx context.Context) error {
+		if err := w.Client.Get(ctx, client.ObjectKeyFromObject(service), service); err != nil {
+			return err
+		}
+
+		if service.Spec.Selector["app"] != "web" {
+			return fmt.Errorf("it selects %v", service.Spec.Selector)
+		}
+
+		return w.page(ctx)
+	})
+	w.ready(t)
+
+	if after := w.webPods(t); len(after) != len(before) {
+		t.Errorf("%d pods, and %d before", len(after), len(before))
+	}
+}
+
+func webAppRolls(t *testing.T, w *webAppTest) {
+	t.Helper()
+
+	before := w.revision(t)
+	failed, stop := w.ask(t)
+
+	w.patch(t, w.config, `{"spec":{"config":{"GREETING":"changed in {{ .Namespace }}"}}}`)
+	kube.Eventually(t, readyTimeout, "every pod has the new configuration", func(context.Context) error {
+		pods := w.webPods(t)
+		if len(pods) != 3 {
+			return fmt.Errorf("%d pods", len(pods))
+		}
+
+		for _, pod := range pods {
+			if pod.Labels["pod-template-hash"] == before {
+				return fmt.Errorf("%s is of before", pod.Name)
+			}
+		}
+
+		return nil
+	})
+	w.ready(t)
+	stop()
+
+	if errs := failed(); len(errs) > 0 {
+		t.Errorf("%d requests failed while the pods were replaced: %v", len(errs), errors.Join(errs...))
+	}
+
+	w.greeting(t, "changed in "+w.namespace)
+
+	sets := &appsv1.ReplicaSetList{}
+	if err := w.Client.List(t.Context(), sets, client.InNamespace(w.namespace)); err != nil || len(sets.Items) != 2 {
+		t.Errorf("%d ReplicaSets after one change of the configuration, want 2: %v", len(sets.Items), err)
+	}
+}
+
+// revision is the hash of the pods' template.
+func (w *webAppTest) revision(t *testing.T) string {
+	t.Helper()
+
+	pods := w.webPods(t)
+	if len(pods) == 0 {
+		t.Fatal("there are no pods")
+	}
+
+	return pods[0].Labels["pod-template-hash"]
+}
+
+// ask for the page again and again from within the cluster, until stop is called. failed gives what went wrong.
+func (w *webAppTest) ask(t *testing.T) (failed func() []error, stop func()) {
+	t.Helper()
+
+	ctx, cancel := context.WithCancel(t.Context())
+
+	var (
+		errs  []error
+		asked int
+		done  sync.WaitGroup
+	)
+
+	done.Go(func() {
+		for ctx.Err() == nil {
+			asked++
+
+			if err := w.page(ctx); err != nil && ctx.Err() == nil {
+				errs = append(errs, err)
+			}
+
+			select {
+			case <-ctx.Done():
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	})
+
+	return func() []error {
+			t.Logf("%d requests", asked)
+
+			return errs
+		}, func() {
+			cancel()
+			done.Wait()
+		}
+}
+
+func webAppWrongImage(t *testing.T, w *webAppTest) {
+	t.Helper()
+
+	image := w.app.Spec.Image
+	w.patch(t, w.app, fmt.Sprintf(`{"spec":{"image":%q}}`, image+".999"))
+	w.told(t, caretakerappsv1.ConditionStalled, caretakerappsv1.ReasonImagePullFailed, image+".999")
+
+	if w.app.Status.Phase != caretakerappsv1.PhaseFailed || w.app.Status.ReadyReplicas != 3 {
+		t.Errorf("phase %s, %d ready", w.app.Status.Phase, w.app.Status.ReadyReplicas)
+	}
+
+	if err := w.page(t.Context()); err != nil {
+		t.Errorf("a wrong image cost the pods that served: %v", err)
+	}
+
+	w.patch(t, w.app, fmt.Sprintf(`{"spec":{"image":%q}}`, image))
+	w.ready(t)
+}
+
+func webAppGoes(t *testing.T, w *webAppTest) {
+	t.Helper()
+
+	if err := w.Client.Delete(t.Context(), w.app); err != nil {
+		t.Fatal(err)
+	}
+
+	for _, list := range []client.ObjectList{
+		&caretakerappsv1.WebAppList{}, &appsv1.DeploymentList{}, &corev1.ServiceList{}, &networkingv1.NetworkPolicyList{},
+		&policyv1.PodDisruptionBudgetList{}, &corev1.PodList{},
+	} {
+		kube.Eventually(t, readyTimeout, fmt.Sprintf("%T is empty", list), func(ctx context.Context) error {
+			if err := w.Client.List(ctx, list, client.InNamespace(w.namespace)); err != nil {
+				return err
+			}
+
+			if n := meta.LenList(list); n > 0 {
+				return fmt.Errorf("%d left", n)
+			}
+
+			return nil
+		})
+	}
+
+	// The AppConfig is its owner's.
+	if err := w.Client.Get(t.Context(), client.ObjectKeyFromObject(w.config), w.config); apierrors.IsNotFound(err) {
+		t.Error("the AppConfig went with the WebApp")
+	}
+}
