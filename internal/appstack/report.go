@@ -57,5 +57,11 @@ func statusOf(view decide.View, plan decide.Plan, failure error) v1.AppStackStat
 		writer.Set(v1.ConditionMonitoring, metav1.ConditionFalse, m.Reason, m.Message)
 	}
 
+	if b := plan.Backup; b == nil {
+		writer.Remove(v1.ConditionBackup)
+	} else {
+		writer.Set(v1.ConditionBackup, b.Status, b.Reason, b.Message)
+	}
+
 	return status
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/caretaker-dev/caretaker/api/platform/v1"
 	"github.com/caretaker-dev/caretaker/internal/application"
@@ -47,10 +48,15 @@ func statusOf(view decide.View, plan decide.Plan, failure error) v1.EcommercePla
 	writer := conditions.Writer{Conditions: &status.Conditions, Generation: view.Platform.Generation, Now: view.Now}
 	writer.Summarize(outcome)
 
-	if m := plan.Monitoring; m == nil {
-		writer.Remove(v1.ConditionMonitoring)
-	} else {
-		writer.Set(v1.ConditionMonitoring, m.Status, m.Reason, m.Message)
+	for _, c := range []struct {
+		kind string
+		said *metav1.Condition
+	}{{v1.ConditionMonitoring, plan.Monitoring}, {v1.ConditionBackup, plan.Backup}} {
+		if c.said == nil {
+			writer.Remove(c.kind)
+		} else {
+			writer.Set(c.kind, c.said.Status, c.said.Reason, c.said.Message)
+		}
 	}
 
 	return status

@@ -110,7 +110,7 @@ type AppStackStatus struct {
 	// +optional
 	Endpoints Endpoints `json:"endpoints,omitempty"`
 
-	// Conditions: Ready, Reconciling, Stalled and MonitoringAvailable.
+	// Conditions: Ready, Reconciling, Stalled, MonitoringAvailable and BackupScheduled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

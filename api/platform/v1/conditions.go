@@ -10,6 +10,8 @@ const (
 	ConditionStalled = "Stalled"
 	// ConditionMonitoring says whether the wanted PodMonitor could be made; present where it is asked for.
 	ConditionMonitoring = "MonitoringAvailable"
+	// ConditionBackup is the database's word on its scheduled backups; present where they are asked for.
+	ConditionBackup = "BackupScheduled"
 )
 
 // Reasons of the conditions, one word for each cause.

@@ -160,7 +160,7 @@ type EcommercePlatformStatus struct {
 	// +optional
 	Endpoints Endpoints `json:"endpoints,omitempty"`
 
-	// Conditions: Ready, Reconciling, Stalled and MonitoringAvailable.
+	// Conditions: Ready, Reconciling, Stalled, MonitoringAvailable and BackupScheduled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

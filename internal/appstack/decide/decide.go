@@ -6,7 +6,10 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
 	v1 "github.com/caretaker-dev/caretaker/api/platform/v1"
 	"github.com/caretaker-dev/caretaker/internal/apply/owned"
 	"github.com/caretaker-dev/caretaker/internal/appstack/build"
@@ -49,6 +52,8 @@ type Plan struct {
 	Status v1.AppStackStatus
 	// Monitoring is the condition of that name; one without a reason is removed.
 	Monitoring Feature
+	// Backup is what the database says of its backups; nil if it says nothing.
+	Backup *metav1.Condition
 	// After is when to look again at the latest; 0 for not before something changes.
 	After time.Duration
 }
@@ -68,7 +73,7 @@ func Decide(view View) Plan {
 		return teardown(view, parts)
 	}
 
-	plan := Plan{After: lookAgain, Monitoring: monitoring(view)}
+	plan := Plan{After: lookAgain, Monitoring: monitoring(view), Backup: backup(view)}
 
 	if problem := validate(view, input); problem != "" {
 		plan.Outcome = conditions.Outcome{Kind: conditions.Stalled, Reason: v1.ReasonInvalidSpec, Message: problem}
@@ -254,6 +259,19 @@ func monitoring(view View) Feature {
 		}
 	default:
 		return Feature{True: true, Reason: v1.ReasonPodMonitorMade, Message: "the PodMonitor " + build.Name(view.Stack, build.Monitoring) + " scrapes the backend"}
+	}
+}
+
+// backup is what the database says of its backups. A preset asks for them, so that nobody may look at the database itself
+// to see that there is nowhere to put them.
+func backup(view View) *metav1.Condition {
+	switch database := view.Owned[databaseKey(view)].(type) {
+	case *databasev1.PostgreSQL:
+		return meta.FindStatusCondition(database.Status.Conditions, databasev1.ConditionBackup)
+	case *databasev1.MySQL:
+		return meta.FindStatusCondition(database.Status.Conditions, databasev1.ConditionBackup)
+	default:
+		return nil
 	}
 }
 

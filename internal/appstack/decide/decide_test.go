@@ -352,6 +352,36 @@ func TestWithoutPrometheus(t *testing.T) {
 	}
 }
 
+// TestBackupsWord: what the database says of its backups is the stack's word, too.
+func TestBackupsWord(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(fullStack())
+	if plan := w.settle(t); plan.Backup != nil {
+		t.Errorf("a word on backups that nobody asked for: %+v", plan.Backup)
+	}
+
+	key := owned.Key{Kind: "PostgreSQL", Name: build.Name(w.view.Stack, build.Database)}
+
+	database, ok := w.view.Owned[key].(*databasev1.PostgreSQL)
+	if !ok {
+		t.Fatalf("no %s in %v", key, w.view.Owned)
+	}
+
+	database.Status.Conditions = append(database.Status.Conditions, metav1.Condition{
+		Type: databasev1.ConditionBackup, Status: metav1.ConditionFalse, Reason: databasev1.ReasonDestinationMissing, Message: "nowhere to put them",
+	})
+
+	plan := decide.Decide(w.view)
+	if plan.Backup == nil || plan.Backup.Status != metav1.ConditionFalse || plan.Backup.Message != "nowhere to put them" {
+		t.Errorf("%+v", plan.Backup)
+	}
+
+	if plan.Outcome.Kind != conditions.Done {
+		t.Errorf("a stack that serves is %+v", plan.Outcome)
+	}
+}
+
 func TestCacheWithoutImage(t *testing.T) {
 	t.Parallel()
 
