@@ -210,7 +210,7 @@ func (s *Server) TryStart(ctx context.Context) error {
 }
 
 func (s *Server) connect(ctx context.Context, database string) (*pgx.Conn, error) {
-	return pgx.Connect(ctx, fmt.Sprintf("host=%s port=%d user=postgres dbname=%s sslmode=disable connect_timeout=5", s.Socket, s.Port, database))
+	return pgx.Connect(ctx, fmt.Sprintf("host=%s port=%d user=postgres dbname=%s sslmode=disable connect_timeout=60", s.Socket, s.Port, database))
 }
 
 // Connect opens a session of the superuser.
