@@ -104,6 +104,10 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		return err
 	}
 
+	if _, err := reconcile.Register[prometheus.Collector](options.Registerer, backupCollector{mgr.GetClient()}); err != nil {
+		return fmt.Errorf("cluster controller: %w", err)
+	}
+
 	concurrency := options.MaxConcurrentReconciles
 	if concurrency == 0 {
 		concurrency = defaultConcurrency

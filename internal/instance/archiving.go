@@ -16,10 +16,12 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/caretaker-dev/caretaker/internal/archiveapi"
+	"github.com/caretaker-dev/caretaker/internal/instance/exposure"
 	"github.com/caretaker-dev/caretaker/internal/instance/process"
 	"github.com/caretaker-dev/caretaker/internal/instance/volume"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/pgconn"
+	"github.com/caretaker-dev/caretaker/internal/postgres"
 	"github.com/caretaker-dev/caretaker/internal/walclient"
 )
 
@@ -65,6 +67,10 @@ type archiving struct {
 	lastFail instanceapi.Archiving
 	task     *instanceapi.ArchiveRun
 	switched string
+	// tracker knows of the changes of a server that leads, archived is up to where the archive has all.
+	tracker  exposure.Tracker
+	leads    bool
+	archived postgres.LSN
 }
 
 func newArchiving(r *runner, session *pgconn.Session) *archiving {
@@ -147,6 +153,7 @@ func (a *archiving) pass(ctx context.Context) {
 	}
 
 	a.ask(ctx)
+	a.noteExposure(ctx)
 }
 
 // archiverConfig is what the archiver is to be started with; nil for none. Its Sources are for recovery only: a replica streams
@@ -291,6 +298,8 @@ func (a *archiving) forget() {
 	defer a.mu.Unlock()
 
 	a.status, a.down, a.downWhy, a.lastFail = nil, time.Time{}, "", instanceapi.Archiving{}
+	a.leads, a.archived = false, 0
+	a.tracker.Forget()
 }
 
 // report is how archiving goes; nil if there is no archive, or if it is not known yet.
@@ -324,6 +333,7 @@ func (a *archiving) report() *instanceapi.Archiving {
 	}
 
 	out.Failure, out.FailureTime = a.lastFail.Failure, a.lastFail.FailureTime
+	out.Exposure = a.exposure()
 
 	return &out
 }

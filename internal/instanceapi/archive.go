@@ -179,6 +179,14 @@ type Archiving struct {
 	Retries       int64 `json:"retries,omitempty"`
 	UploadedBytes int64 `json:"uploadedBytes,omitempty"`
 	Uploaded      int64 `json:"uploaded,omitempty"`
+	// Exposure is what the archive lacks; nil on a replica, and if it is not known.
+	Exposure *Exposure `json:"exposure,omitempty"`
+}
+
+// Exposure is what would be lost if all of the Cluster's volumes were.
+type Exposure struct {
+	// Since when there are changes that are not in the archive; nil if it has all.
+	Since *time.Time `json:"since,omitempty"`
 }
 
 // Recovered is how a recovery went.

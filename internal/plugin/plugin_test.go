@@ -204,6 +204,35 @@ func TestStatus(t *testing.T) {
 			f.cluster.Status.Certificates[0].NotAfter = ago(-30 * time.Hour)
 		},
 		"new": func(f *fake) { f.cluster.Status = v1.ClusterStatus{} },
+		"backed up and proved": func(f *fake) {
+			archived(f, instanceapi.Archiving{
+				LastWAL: "000000040000000000000005", LastTime: new(now.Add(-12 * time.Second)), Exposure: &instanceapi.Exposure{},
+			})
+			f.cluster.Status.Backups = &v1.BackupsStatus{
+				FirstRecoverabilityPoint: new(ago(30 * 24 * time.Hour)), LastSuccessfulBackup: new(ago(10 * time.Hour)),
+				LastSuccessfulBackupName: "shop-nightly-20261120020000", LastFailedBackup: new(ago(72 * time.Hour)),
+				LastVerified: new(ago(6 * 24 * time.Hour)), EstimatedRecoverySeconds: 12 * 60,
+				LastDrill: &v1.DrillStatus{Succeeded: true, StoppedAt: new(ago(6 * 24 * time.Hour))},
+			}
+		},
+		"the archive is behind": func(f *fake) {
+			archived(f, instanceapi.Archiving{
+				LastWAL: "000000040000000000000005", LastTime: new(now.Add(-50 * time.Minute)), Waiting: 190,
+				FailingSince: new(now.Add(-48 * time.Minute)), Exposure: &instanceapi.Exposure{Since: new(now.Add(-49 * time.Minute))},
+			})
+			f.cluster.Status.Backups = &v1.BackupsStatus{
+				LastFailedBackup: new(ago(40 * time.Minute)), LastVerified: new(ago(6 * 24 * time.Hour)),
+				LastDrill: &v1.DrillStatus{StoppedAt: new(ago(24 * time.Hour))},
+			}
+			set(f.cluster, metav1.Condition{
+				Type: v1.ConditionContinuousArchiving, Status: metav1.ConditionFalse, Reason: v1.ReasonArchivingFailed,
+				Message: "WAL has not reached the archive since 2026-11-20T11:12:00Z: 503 Slow Down",
+			})
+		},
+		"archived, never backed up, the primary says nothing": func(f *fake) {
+			archived(f, instanceapi.Archiving{})
+			f.liveErr = plugin.ErrNoRight
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := whole()
@@ -228,6 +257,14 @@ func TestStatus(t *testing.T) {
 			}
 		})
 	}
+}
+
+// archived has an archive, of which the primary tells.
+func archived(f *fake, told instanceapi.Archiving) {
+	f.cluster.Status.Archiving = &v1.ArchivingStatus{LastArchivedWAL: "000000040000000000000004", LastArchivedTime: new(ago(time.Hour))}
+	primary := f.live["shop-0"]
+	primary.Archiving = &told
+	f.live["shop-0"] = primary
 }
 
 func compare(t *testing.T, name, got string) {

@@ -46,6 +46,10 @@ type View struct {
 
 	Instances []Instance `json:"instances"`
 
+	// Archive is how far WAL has reached the archive, Backups what can be recovered; nil if there is none.
+	Archive *Archive          `json:"archive,omitempty"`
+	Backups *v1.BackupsStatus `json:"backups,omitempty"`
+
 	LastFailover   *v1.FailoverStatus     `json:"lastFailover,omitempty"`
 	LastSwitchover *v1.SwitchoverStatus   `json:"lastSwitchover,omitempty"`
 	Certificates   []v1.CertificateStatus `json:"certificates,omitempty"`
@@ -144,6 +148,7 @@ func viewOf(cluster *v1.Cluster, answers map[string]answer, now time.Time) View 
 
 	view.trustPrimary(answers)
 	view.addReplication(answers)
+	view.Archive, view.Backups = archiveOf(cluster, answers, now), status.Backups
 	view.Notes = notes(cluster, answers)
 	view.Commits = commits(cluster, answers)
 	view.Health, view.Summary = summarize(cluster, view)

@@ -16,26 +16,51 @@ type archiveMetric struct {
 	metric
 
 	value func(instanceapi.Archiving) float64
+	// has says whether there is a value; always if it is nil.
+	has func(instanceapi.Archiving) bool
 }
 
-func archiveMetrics() []archiveMetric {
+func archiveMetrics(now time.Time) []archiveMetric {
 	return []archiveMetric{
 		{
-			gauge("last_archived_time_seconds", "When WAL of this instance last reached the archive, in seconds since 1970; 0 if it has not since PID 1 started."),
-			func(a instanceapi.Archiving) float64 { return seconds(a.LastTime) },
+			metric: gauge("rpo_seconds", "Age of the oldest change that is not in the archive: what would be lost with all volumes; 0 if it has all. "+
+				"On the primary only, and counted from the start of PID 1 at most."),
+			value: func(a instanceapi.Archiving) float64 { return age(a.Exposure, now) },
+			has:   func(a instanceapi.Archiving) bool { return a.Exposure != nil },
 		},
 		{
-			gauge("failing_since_seconds", "Since when WAL does not reach the archive, in seconds since 1970; 0 while it does."),
-			func(a instanceapi.Archiving) float64 { return seconds(a.FailingSince) },
+			metric: gauge("last_archived_time_seconds", "When WAL of this instance last reached the archive, in seconds since 1970; 0 if it has not since PID 1 started."),
+			value:  func(a instanceapi.Archiving) float64 { return seconds(a.LastTime) },
 		},
-		{gauge("waiting_files", "Files of WAL that wait to be archived."), func(a instanceapi.Archiving) float64 { return float64(a.Waiting) }},
 		{
-			counter("uploaded_files_total", "Files of WAL that the archiver has sent since it started."),
-			func(a instanceapi.Archiving) float64 { return float64(a.Uploaded) },
+			metric: gauge("failing_since_seconds", "Since when WAL does not reach the archive, in seconds since 1970; 0 while it does."),
+			value:  func(a instanceapi.Archiving) float64 { return seconds(a.FailingSince) },
 		},
-		{counter("uploaded_bytes_total", "Bytes that it has sent for them."), func(a instanceapi.Archiving) float64 { return float64(a.UploadedBytes) }},
-		{counter("failures_total", "Attempts of it that failed."), func(a instanceapi.Archiving) float64 { return float64(a.Retries) }},
+		{
+			metric: gauge("waiting_files", "Files of WAL that wait to be archived."),
+			value:  func(a instanceapi.Archiving) float64 { return float64(a.Waiting) },
+		},
+		{
+			metric: counter("uploaded_files_total", "Files of WAL that the archiver has sent since it started."),
+			value:  func(a instanceapi.Archiving) float64 { return float64(a.Uploaded) },
+		},
+		{
+			metric: counter("uploaded_bytes_total", "Bytes that it has sent for them."),
+			value:  func(a instanceapi.Archiving) float64 { return float64(a.UploadedBytes) },
+		},
+		{
+			metric: counter("failures_total", "Attempts of it that failed."),
+			value:  func(a instanceapi.Archiving) float64 { return float64(a.Retries) },
+		},
 	}
+}
+
+func age(exposed *instanceapi.Exposure, now time.Time) float64 {
+	if exposed == nil || exposed.Since == nil {
+		return 0
+	}
+
+	return max(0, now.Sub(*exposed.Since).Seconds())
 }
 
 func seconds(at *time.Time) float64 {
@@ -55,7 +80,11 @@ func (c *Collector) archive() []prometheus.Metric {
 
 	var found []prometheus.Metric
 
-	for _, m := range archiveMetrics() {
+	for _, m := range archiveMetrics(c.clock.Now()) {
+		if m.has != nil && !m.has(*status) {
+			continue
+		}
+
 		desc := prometheus.NewDesc(archivePrefix+m.name, m.help, nil, nil)
 		found = append(found, prometheus.MustNewConstMetric(desc, m.kind, m.value(*status)))
 	}

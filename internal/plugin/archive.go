@@ -1,0 +1,138 @@
+package plugin
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+)
+
+// Archive is how far WAL has reached the archive.
+type Archive struct {
+	// LastWAL is the newest segment in it, LastTime when it got there.
+	LastWAL  string       `json:"lastWAL,omitempty"`
+	LastTime *metav1.Time `json:"lastTime,omitempty"`
+	// RPOSeconds is the age of the oldest change that is not in it: what would be lost with all volumes. Nil if the primary
+	// did not say.
+	RPOSeconds *int64 `json:"rpoSeconds,omitempty"`
+	// WaitingFiles of WAL, by the primary's word.
+	WaitingFiles int `json:"waitingFiles,omitempty"`
+	// FailingSince is when WAL last reached it, if it does not now.
+	FailingSince *metav1.Time `json:"failingSince,omitempty"`
+}
+
+// archiveOf is what the primary says, and the status where it says nothing; nil if there is no archive.
+func archiveOf(cluster *v1.Cluster, answers map[string]answer, now time.Time) *Archive {
+	seen := cluster.Status.Archiving
+	if seen == nil {
+		return nil
+	}
+
+	found := &Archive{LastWAL: seen.LastArchivedWAL, LastTime: seen.LastArchivedTime}
+
+	for _, live := range answers {
+		if told := live.status.Archiving; live.err == nil && live.status.Role == instanceapi.RolePrimary && told != nil {
+			found.trust(*told, now)
+		}
+	}
+
+	return found
+}
+
+// trust the primary, which knows better than what the operator saw last.
+func (a *Archive) trust(told instanceapi.Archiving, now time.Time) {
+	if told.LastWAL != "" {
+		a.LastWAL, a.LastTime = told.LastWAL, timeOf(told.LastTime)
+	}
+
+	a.WaitingFiles, a.FailingSince = told.Waiting, timeOf(told.FailingSince)
+
+	if told.Exposure == nil {
+		return
+	}
+
+	a.RPOSeconds = new(int64(0))
+	if since := told.Exposure.Since; since != nil {
+		*a.RPOSeconds = max(0, int64(now.Sub(*since)/time.Second))
+	}
+}
+
+func timeOf(t *time.Time) *metav1.Time {
+	if t == nil {
+		return nil
+	}
+
+	return new(metav1.NewTime(*t))
+}
+
+func archive(a *Archive, now time.Time) string {
+	if a == nil {
+		return ""
+	}
+
+	text := "nothing has been archived yet"
+	if a.LastTime != nil {
+		text = fmt.Sprintf("%s arrived %s ago", a.LastWAL, span(now.Sub(a.LastTime.Time)))
+	}
+
+	if a.FailingSince != nil {
+		text += fmt.Sprintf("; nothing arrives for %s", span(now.Sub(a.FailingSince.Time)))
+	}
+
+	switch {
+	case a.RPOSeconds == nil:
+	case *a.RPOSeconds == 0:
+		text += "; it has every change (RPO 0s)"
+	default:
+		text += fmt.Sprintf("; changes of the last %s are not in it yet (RPO)", span(time.Duration(*a.RPOSeconds)*time.Second))
+	}
+
+	return text
+}
+
+func backups(b *v1.BackupsStatus, now time.Time) string {
+	if b == nil {
+		return ""
+	}
+
+	text := "none is complete yet"
+	if b.LastSuccessfulBackup != nil {
+		text = fmt.Sprintf("newest %s, %s ago", b.LastSuccessfulBackupName, span(now.Sub(b.LastSuccessfulBackup.Time)))
+	}
+
+	if b.LastFailedBackup != nil && (b.LastSuccessfulBackup == nil || b.LastSuccessfulBackup.Before(b.LastFailedBackup)) {
+		text += fmt.Sprintf("; one failed %s ago", span(now.Sub(b.LastFailedBackup.Time)))
+	}
+
+	if b.FirstRecoverabilityPoint != nil {
+		text += "; recovery to any moment since " + b.FirstRecoverabilityPoint.UTC().Format(time.RFC3339)
+	}
+
+	return text
+}
+
+// recovery is how long it would take, and what that stands on; empty where there is no archive.
+func recovery(view View, now time.Time) string {
+	if view.Archive == nil {
+		return ""
+	}
+
+	b := view.Backups
+	if b == nil || b.LastVerified == nil {
+		return "never proved: no drill has succeeded yet (spec.backup.drill)"
+	}
+
+	text := fmt.Sprintf("a drill succeeded %s ago", span(now.Sub(b.LastVerified.Time)))
+	if b.EstimatedRecoverySeconds > 0 {
+		text = fmt.Sprintf("about %s (RTO, estimated); %s", span(time.Duration(b.EstimatedRecoverySeconds)*time.Second), text)
+	}
+
+	if b.LastDrill != nil && !b.LastDrill.Succeeded {
+		text += ", the last one failed"
+	}
+
+	return text
+}
