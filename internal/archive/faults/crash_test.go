@@ -19,7 +19,7 @@ func crashPoints() (points, recoveries int) {
 		return 300, 20
 	}
 
-	return 12, 2
+	return 6, 1
 }
 
 // TestKilledAtAnyPut: while a server archives and is backed up, everything that writes dies at a random PUT, before or after the

@@ -31,8 +31,8 @@ import (
 const (
 	// envArchiver makes this program an archiver, so that it can be killed as one.
 	envArchiver = "CARETAKER_TEST_ARCHIVER"
-	// envLong runs as many cases as a release needs, in place of what a push can wait for.
-	envLong = "CARETAKER_ARCHIVE_LONG"
+	// envLong runs as many cases as a release needs, in place of what a push can wait for: make test-all.
+	envLong = "CARETAKER_E2E_LONG"
 
 	serverName = "db"
 	patience   = 3 * time.Minute
