@@ -256,7 +256,7 @@ func TestBackupIsTriedAgain(t *testing.T) {
 		}, backupReplica + " was started anew", backupReplica},
 		"it failed": {func(_ *testing.T, w *backupWorld) {
 			w.instances.do(func() { w.instances.failures, w.instances.stuck = []string{"put pack 3: 403 Forbidden"}, false })
-		}, "put pack 3: 403 Forbidden", backupReplica},
+		}, backupReplica + ": put pack 3: 403 Forbidden", backupReplica},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
