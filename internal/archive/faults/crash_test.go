@@ -10,6 +10,7 @@ import (
 
 	"github.com/caretaker-dev/caretaker/internal/archive/basebackup"
 	"github.com/caretaker-dev/caretaker/internal/archive/layout"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore/stores"
 )
 
@@ -54,7 +55,7 @@ func TestKilledAtAnyPut(t *testing.T) {
 
 		if point%(points/recoveries) == 0 {
 			i := known + random.IntN(len(o.lsns)-known)
-			o.check(w.recover(basebackup.Target{LSN: o.lsns[i]}), i)
+			o.check(w.recover(archiveapi.RecoveryTarget{LSN: o.lsns[i]}), i)
 		}
 
 		// The catalogue stays short, so that reading it does not take longer and longer.
@@ -162,7 +163,7 @@ func TestADeletedSegmentIsNamed(t *testing.T) {
 	w.must(err)
 	w.must(w.plain.Delete(w.ctx, key))
 
-	target := basebackup.Target{LSN: o.lsns[len(o.lsns)-1]}
+	target := archiveapi.RecoveryTarget{LSN: o.lsns[len(o.lsns)-1]}
 
 	if _, _, err := basebackup.Choose(w.ctx, w.plain, "", target, w.readWAL); err == nil || !strings.Contains(err.Error(), name) {
 		t.Errorf("choosing a backup for a target behind it: %v, want %s named", err, name)
@@ -181,5 +182,5 @@ func TestADeletedSegmentIsNamed(t *testing.T) {
 	}
 
 	// Up to the gap all goes well.
-	o.check(w.recover(basebackup.Target{LSN: o.lsns[7]}), 7)
+	o.check(w.recover(archiveapi.RecoveryTarget{LSN: o.lsns[7]}), 7)
 }

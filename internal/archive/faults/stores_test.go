@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/caretaker-dev/caretaker/internal/archive/basebackup"
-	"github.com/caretaker-dev/caretaker/internal/archive/wal"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
 	"github.com/caretaker-dev/caretaker/internal/objectstore/stores"
 )
@@ -29,7 +29,7 @@ func TestAStoreThatMisbehaves(t *testing.T) {
 	n.settle()
 
 	i := 10 + rand.New(rand.NewPCG(1, 2)).IntN(20)
-	o.check(w.recover(basebackup.Target{LSN: o.lsns[i]}), i)
+	o.check(w.recover(archiveapi.RecoveryTarget{LSN: o.lsns[i]}), i)
 
 	w.proxy.Misbehave(nil)
 
@@ -108,10 +108,10 @@ func TestRefusals(t *testing.T) {
 		reason string
 		words  string
 	}{
-		{"403", stores.Fault{Status: http.StatusForbidden, Code: "AccessDenied"}, objectstore.ErrDenied, wal.ReasonDenied, "AccessDenied"},
-		{"clock skew", stores.Fault{Status: http.StatusForbidden, Code: "RequestTimeTooSkewed"}, objectstore.ErrDenied, wal.ReasonDenied, "clock"},
-		{"full bucket", stores.Fault{Status: http.StatusInsufficientStorage, Code: "XMinioStorageFull"}, objectstore.ErrFull, wal.ReasonFull, "full"},
-		{"quota", stores.Fault{Status: http.StatusForbidden, Code: "QuotaExceeded"}, objectstore.ErrFull, wal.ReasonFull, "full"},
+		{"403", stores.Fault{Status: http.StatusForbidden, Code: "AccessDenied"}, objectstore.ErrDenied, archiveapi.ReasonDenied, "AccessDenied"},
+		{"clock skew", stores.Fault{Status: http.StatusForbidden, Code: "RequestTimeTooSkewed"}, objectstore.ErrDenied, archiveapi.ReasonDenied, "clock"},
+		{"full bucket", stores.Fault{Status: http.StatusInsufficientStorage, Code: "XMinioStorageFull"}, objectstore.ErrFull, archiveapi.ReasonFull, "full"},
+		{"quota", stores.Fault{Status: http.StatusForbidden, Code: "QuotaExceeded"}, objectstore.ErrFull, archiveapi.ReasonFull, "full"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			before := len(w.verify())
@@ -150,7 +150,7 @@ func TestRefusals(t *testing.T) {
 	}
 
 	last := len(o.lsns) - 1
-	o.check(w.recover(basebackup.Target{LSN: o.lsns[last]}), last)
+	o.check(w.recover(archiveapi.RecoveryTarget{LSN: o.lsns[last]}), last)
 }
 
 // TestTwoClustersAtOnePlace: the second one is refused, by its system identifier, and changes nothing of the first one's.
@@ -167,7 +167,7 @@ func TestTwoClustersAtOnePlace(t *testing.T) {
 	w.await("a status that says so", func() bool {
 		push := second.push()
 
-		return push != nil && push.Failing != nil && push.Failing.Reason == wal.ReasonOtherCluster
+		return push != nil && push.Failing != nil && push.Failing.Reason == archiveapi.ReasonOtherCluster
 	})
 
 	var owner *basebackup.OwnerError
@@ -179,5 +179,5 @@ func TestTwoClustersAtOnePlace(t *testing.T) {
 	first.settle()
 
 	last := len(o.lsns) - 1
-	o.check(w.recover(basebackup.Target{LSN: o.lsns[last]}), last)
+	o.check(w.recover(archiveapi.RecoveryTarget{LSN: o.lsns[last]}), last)
 }

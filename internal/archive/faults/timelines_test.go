@@ -10,6 +10,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/caretaker-dev/caretaker/internal/archive/basebackup"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 )
 
 func (n *node) clock() clock.RealClock { return clock.RealClock{} }
@@ -79,7 +80,7 @@ func TestThreeTimelines(t *testing.T) {
 	}
 
 	for _, i := range wanted {
-		o.check(w.recover(basebackup.Target{LSN: o.lsns[i]}), i)
+		o.check(w.recover(archiveapi.RecoveryTarget{LSN: o.lsns[i]}), i)
 	}
 
 	// A backup of the third timeline needs nothing of the others.
@@ -114,7 +115,7 @@ func TestLargeSegments(t *testing.T) {
 	random := rand.New(rand.NewPCG(9, 9))
 	for range 2 {
 		i := 5 + random.IntN(len(o.lsns)-5)
-		o.check(w.recover(basebackup.Target{LSN: o.lsns[i]}), i)
+		o.check(w.recover(archiveapi.RecoveryTarget{LSN: o.lsns[i]}), i)
 	}
 
 	w.verify()

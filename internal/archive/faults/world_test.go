@@ -22,9 +22,11 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/archive/basebackup"
 	"github.com/caretaker-dev/caretaker/internal/archive/internal/pgserver"
 	"github.com/caretaker-dev/caretaker/internal/archive/wal"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
 	"github.com/caretaker-dev/caretaker/internal/objectstore/stores"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
+	"github.com/caretaker-dev/caretaker/internal/storeconfig"
 	"github.com/caretaker-dev/caretaker/internal/walclient"
 )
 
@@ -82,7 +84,7 @@ type world struct {
 	server *stores.Server
 	plain  objectstore.Store
 	// config goes through the proxy.
-	config objectstore.Config
+	config storeconfig.Config
 	self   string
 	helper string
 }
@@ -149,7 +151,7 @@ func (w *world) copyFile(from, to string, mode os.FileMode) {
 }
 
 // readable gives the servers' user copies of the credentials.
-func (w *world) readable(config objectstore.Config) objectstore.Config {
+func (w *world) readable(config storeconfig.Config) storeconfig.Config {
 	w.t.Helper()
 
 	for _, file := range []*string{&config.Credentials.AccessKeyIDFile, &config.Credentials.SecretAccessKeyFile} {
@@ -233,14 +235,14 @@ func (n *node) archives() {
 func (n *node) startArchiver(fetches bool) { //nolint:revive // which of two kinds it is
 	n.w.t.Helper()
 
-	target := wal.Target{Store: n.w.config, Server: serverName}
-	config := wal.Config{
+	target := archiveapi.Target{Store: n.w.config, Server: serverName}
+	config := archiveapi.Config{
 		Socket: n.socket(), DataDir: n.DataDir, SpoolDir: filepath.Join(n.base, "spool"),
-		StandbyGrace: wal.Duration(5 * time.Second), FetchPatience: wal.Duration(30 * time.Second),
+		StandbyGrace: archiveapi.Duration(5 * time.Second), FetchPatience: archiveapi.Duration(30 * time.Second),
 	}
 
 	if fetches {
-		config.Sources = []wal.Target{target}
+		config.Sources = []archiveapi.Target{target}
 	} else {
 		config.Archive = &target
 	}
@@ -273,13 +275,13 @@ func (n *node) killArchiver() {
 }
 
 // push is how archiving goes; nil if the archiver does not answer.
-func (n *node) push() *wal.PushStatus {
+func (n *node) push() *archiveapi.PushStatus {
 	text, err := (walclient.Client{Socket: n.socket(), Patience: 5 * time.Second}).Status(n.w.ctx)
 	if err != nil {
 		return nil
 	}
 
-	var status wal.Status
+	var status archiveapi.Status
 	n.w.must(json.Unmarshal(text, &status))
 
 	return status.Push
@@ -360,7 +362,7 @@ func (o *oracle) check(to *node, i int) {
 
 // readWAL reads histories past the proxy.
 func (w *world) readWAL(ctx context.Context, name string) ([]byte, error) {
-	archive, err := wal.Open(ctx, wal.Target{Store: w.server.Config, Server: serverName})
+	archive, err := wal.Open(ctx, archiveapi.Target{Store: w.server.Config, Server: serverName})
 	if err != nil {
 		return nil, err
 	}
@@ -369,7 +371,7 @@ func (w *world) readWAL(ctx context.Context, name string) ([]byte, error) {
 }
 
 // recover the backup that leads to a target, and wait until it has promoted.
-func (w *world) recover(target basebackup.Target) *node {
+func (w *world) recover(target archiveapi.RecoveryTarget) *node {
 	w.t.Helper()
 
 	m, _, err := basebackup.Choose(w.ctx, w.plain, "", target, w.readWAL)
@@ -383,14 +385,14 @@ func (w *world) recover(target basebackup.Target) *node {
 }
 
 // restore a backup, to be started with a target.
-func (w *world) restore(id string, target basebackup.Target) *node {
+func (w *world) restore(id string, target archiveapi.RecoveryTarget) *node {
 	w.t.Helper()
 
 	n := w.node()
 
 	_, err := basebackup.Restore(w.ctx, basebackup.RestoreOptions{Store: w.store(), Backup: id, DataDir: n.DataDir, Clock: clock.RealClock{}})
 	w.must(err)
-	w.must(basebackup.WriteRecovery(n.DataDir, basebackup.RecoverySettings(target, n.fetchCommand())))
+	w.must(basebackup.WriteRecovery(n.DataDir, archiveapi.RecoverySettings(target, n.fetchCommand())))
 
 	// It must not write into the archive that it comes from.
 	n.Configure(map[string]string{"archive_mode": "off"})
