@@ -42,7 +42,6 @@ func (f *fixture) waitConditions(t *testing.T, object client.Object, conditions 
 
 // TestPostgreSQLKinds: the documents' manifest and check, a database in the Cluster, and its end.
 func TestPostgreSQLKinds(t *testing.T) {
-	longOnly(t)
 	t.Parallel()
 
 	f := newFixture(t, "databases")

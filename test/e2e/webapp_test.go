@@ -35,7 +35,6 @@ type webAppTest struct {
 
 // TestWebApp takes a WebApp of nginx through what its users do with it.
 func TestWebApp(t *testing.T) {
-	longOnly(t)
 	t.Parallel()
 
 	image := env("CARETAKER_NGINX_IMAGE", "caretaker.local/nginx:1.26")
