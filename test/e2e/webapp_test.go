@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	caretakerappsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
 	configv1 "github.com/caretaker-dev/caretaker/api/config/v1"
@@ -37,10 +39,7 @@ type webAppTest struct {
 func TestWebApp(t *testing.T) {
 	t.Parallel()
 
-	image := env("CARETAKER_NGINX_IMAGE", "caretaker.local/nginx:1.26")
-	if image == "" {
-		t.Skip("CARETAKER_NGINX_IMAGE is empty: there is no nginx to test with")
-	}
+	image := nginxImage(t)
 
 	w := &webAppTest{fixture: newFixture(t, "webapp")}
 	in := metav1.ObjectMeta{Namespace: w.namespace, Name: "web"}
@@ -67,6 +66,73 @@ func TestWebApp(t *testing.T) {
 	step(t, w, "a new configuration reaches every pod, and no request fails", webAppRolls)
 	step(t, w, "a wrong image is named, and what serves goes on", webAppWrongImage)
 	step(t, w, "it goes with all that belongs to it", webAppGoes)
+}
+
+// nginxImage is of an nginx that runs as any user, and listens on 80 and 8080.
+func nginxImage(t *testing.T) string {
+	t.Helper()
+
+	image := env("CARETAKER_NGINX_IMAGE", "caretaker.local/nginx:1.26")
+	if image == "" {
+		t.Skip("CARETAKER_NGINX_IMAGE is empty: there is no nginx to test with")
+	}
+
+	return image
+}
+
+// TestWebAppsOfTheDocuments applies the documents' WebApps, with an image that can be had here, and does with them what the
+// documents do.
+func TestWebAppsOfTheDocuments(t *testing.T) {
+	t.Parallel()
+
+	image := nginxImage(t)
+	f := newFixture(t, "webapps")
+
+	// They set no security context, which is nothing for a restricted namespace.
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: f.namespace}}
+	if err := f.Client.Patch(t.Context(), ns, client.RawPatch("application/merge-patch+json",
+		[]byte(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"baseline"}}}`))); err != nil {
+		t.Fatal(err)
+	}
+
+	for name, replicas := range map[string]int32{"my-webapp": 3, "test-app": 2, "test-webapp": 2} {
+		content, err := os.ReadFile("../../config/samples/from-documents/webapp-" + name + ".yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		app := &caretakerappsv1.WebApp{}
+		if err := yaml.UnmarshalStrict(content, app); err != nil || app.Name != name || app.Spec.Replicas != replicas || app.Spec.Port != 80 {
+			t.Fatalf("%+v: %v", app, err)
+		}
+
+		app.Namespace, app.Spec.Image = f.namespace, image
+		w := &webAppTest{fixture: f, app: app}
+		f.create(t, app)
+		w.ready(t)
+
+		content, err = f.Clientset.CoreV1().Services(f.namespace).ProxyGet("http", name, "80", "/", nil).DoRaw(t.Context())
+		if err != nil || !strings.Contains(string(content), "nginx") {
+			t.Errorf("%s answers %q: %v", name, content, err)
+		}
+
+		// kubectl patch webapp … replicas; kubectl wait --for=delete.
+		w.patch(t, app, `{"spec":{"replicas":1}}`)
+		w.ready(t)
+
+		if err := f.Client.Delete(t.Context(), app); err != nil {
+			t.Fatal(err)
+		}
+
+		kube.Eventually(t, readyTimeout, name+" is gone", func(ctx context.Context) error {
+			err := f.Client.Get(ctx, client.ObjectKeyFromObject(app), app)
+			if apierrors.IsNotFound(err) {
+				return nil
+			}
+
+			return fmt.Errorf("it is there still: %v", err)
+		})
+	}
 }
 
 // told waits for the WebApp to say something of its current spec.
