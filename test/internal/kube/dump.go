@@ -9,10 +9,16 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
+	appsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
+	configv1 "github.com/caretaker-dev/caretaker/api/config/v1"
+	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
+	platformv1 "github.com/caretaker-dev/caretaker/api/platform/v1"
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 )
 
@@ -53,10 +59,33 @@ func (k *Kube) Describe(ctx context.Context, namespace string) string {
 		dumpYAML(&out, "ClusterTerm "+terms.Items[i].Name, terms.Items[i].Spec)
 	}
 
+	k.dumpApplications(ctx, &out, namespace)
 	k.dumpEvents(ctx, &out, namespace)
 	k.dumpPods(ctx, &out, namespace)
 
 	return out.String()
+}
+
+// dumpApplications shows what the kinds above and beside a Cluster say of themselves.
+func (k *Kube) dumpApplications(ctx context.Context, out *strings.Builder, namespace string) {
+	for _, list := range []client.ObjectList{
+		&platformv1.EcommercePlatformList{}, &platformv1.AppStackList{}, &appsv1.WebAppList{}, &configv1.AppConfigList{},
+		&databasev1.PostgreSQLList{}, &databasev1.MySQLList{}, &postgresqlv1.DatabaseList{}, &postgresqlv1.BackupList{},
+		&postgresqlv1.ScheduledBackupList{},
+	} {
+		if err := k.Client.List(ctx, list, client.InNamespace(namespace)); err != nil {
+			fmt.Fprintf(out, "list %T: %v\n", list, err)
+		}
+
+		_ = meta.EachListItem(list, func(object runtime.Object) error {
+			if o, ok := object.(client.Object); ok {
+				o.SetManagedFields(nil)
+				dumpYAML(out, fmt.Sprintf("%T %s", o, o.GetName()), o)
+			}
+
+			return nil
+		})
+	}
 }
 
 func dumpYAML(out *strings.Builder, title string, value any) {
