@@ -290,14 +290,14 @@ func (n *node) push() *archiveapi.PushStatus {
 // settle ends the segment and waits until all is archived.
 func (n *node) settle() {
 	n.w.t.Helper()
-	n.Exec(n.w.ctx, "SELECT pg_switch_wal()")
 
-	last := n.Text(n.w.ctx, "SELECT pg_walfile_name(pg_current_wal_lsn() - 1)")
-	n.w.await("archiving of "+last, func() bool {
+	n.Exec(n.w.ctx, "SELECT pg_switch_wal()")
+	n.w.await("archiving of all that is complete", func() bool {
 		push := n.push()
 
+		// Not last_archived_wal, which may be the name of a history file or of a backup's label.
 		return push != nil && push.Failing == nil && push.Backlog.Files == 0 &&
-			n.Text(n.w.ctx, "SELECT coalesce(last_archived_wal >= '"+last+"', false)::text FROM pg_stat_archiver") == "true"
+			n.Text(n.w.ctx, `SELECT count(*)::text FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'`) == "0"
 	})
 }
 
