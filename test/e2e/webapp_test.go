@@ -126,11 +126,11 @@ func TestWebAppsOfTheDocuments(t *testing.T) {
 
 		kube.Eventually(t, readyTimeout, name+" is gone", func(ctx context.Context) error {
 			err := f.Client.Get(ctx, client.ObjectKeyFromObject(app), app)
-			if apierrors.IsNotFound(err) {
-				return nil
+			if err == nil {
+				return errors.New("it is there still")
 			}
 
-			return fmt.Errorf("it is there still: %v", err)
+			return client.IgnoreNotFound(err)
 		})
 	}
 }

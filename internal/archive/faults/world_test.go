@@ -101,7 +101,7 @@ func newWorld(t *testing.T) *world {
 	w.ctx = ctx
 	w.proxy = stores.NewProxy(t, w.server)
 
-	dir, err := os.MkdirTemp("", "ct-f-")
+	dir, err := os.MkdirTemp("", "ct-f-") //nolint:usetesting // the path of a Unix socket must be short, and others must get in
 	w.must(err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	w.must(os.Chmod(dir, 0o755))
@@ -251,7 +251,7 @@ func (n *node) startArchiver(fetches bool) { //nolint:revive // which of two kin
 	n.w.must(err)
 
 	file := filepath.Join(n.base, "archiver.json")
-	n.w.must(os.WriteFile(file, text, 0o644)) //nolint:gosec // the servers' user reads it
+	n.w.must(os.WriteFile(file, text, 0o644))
 
 	// A program of the server's user, in another place than PostgreSQL's.
 	n.archiver = n.Command("postgres")

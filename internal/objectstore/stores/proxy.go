@@ -123,15 +123,11 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, forward http.Handl
 		w.WriteHeader(fault.Status)
 		_, _ = fmt.Fprintf(w, "<Error><Code>%s</Code><Message>as the test wants it</Message></Error>", fault.Code)
 	default:
-		forward.ServeHTTP(w, r.WithContext(withFault(r, fault)))
+		forward.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), faultKey{}, fault)))
 	}
 }
 
 type faultKey struct{}
-
-func withFault(r *http.Request, fault Fault) context.Context {
-	return context.WithValue(r.Context(), faultKey{}, fault)
-}
 
 // cut is a body that ends too early.
 type cut struct {
