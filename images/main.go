@@ -121,12 +121,12 @@ func parse(command string, args []string, stderr io.Writer) (options, error) {
 	required := map[string]*string{"out": &opts.output.File}
 	switch command {
 	case "operator":
-		flags.StringVar(&opts.binary, "binary", "", "")
-		flags.StringVar(&opts.instance, "instance", "", "")
-		flags.StringVar(&opts.archive, "archive", "", "")
-		flags.StringVar(&opts.walHelper, "wal", "", "")
-		required["binary"], required["instance"] = &opts.binary, &opts.instance
-		required["archive"], required["wal"] = &opts.archive, &opts.walHelper
+		for name, file := range map[string]*string{
+			"binary": &opts.binary, "instance": &opts.instance, "archive": &opts.archive, "wal": &opts.walHelper,
+		} {
+			flags.StringVar(file, name, "", "")
+			required[name] = file
+		}
 	case "postgresql":
 		flags.IntVar(&opts.major, "major", 17, "")
 		flags.StringVar(&like, "like", "", "")
