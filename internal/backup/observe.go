@@ -2,16 +2,13 @@ package backup
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net"
 	"strconv"
 	"sync"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
@@ -182,7 +179,7 @@ func (r *Reconciler) observeDrill(ctx context.Context, o *observation) error {
 			continue
 		}
 
-		found := drillResult(pod)
+		found := proof.DrillResult(pod)
 		if found == nil {
 			continue
 		}
@@ -198,36 +195,6 @@ func (r *Reconciler) observeDrill(ctx context.Context, o *observation) error {
 	}
 
 	return nil
-}
-
-// drillResult is nil while a drill goes on. A pod that ended without a word has failed.
-func drillResult(pod *corev1.Pod) *v1.DrillStatus {
-	if pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
-		return nil
-	}
-
-	result := &v1.DrillStatus{Message: "the drill's pod " + pod.Name + " ended without a word: " + pod.Status.Reason + " " + pod.Status.Message}
-	ended := pod.CreationTimestamp
-
-	for _, status := range pod.Status.ContainerStatuses {
-		if terminated := status.State.Terminated; terminated != nil {
-			ended = terminated.FinishedAt
-
-			var said v1.DrillStatus
-			if err := json.Unmarshal([]byte(terminated.Message), &said); err == nil {
-				result = &said
-			}
-		}
-	}
-
-	if result.StartedAt == nil {
-		result.StartedAt = pod.CreationTimestamp.DeepCopy()
-	}
-
-	rounded := metav1.NewTime(ended.Truncate(time.Second))
-	result.StoppedAt = &rounded
-
-	return result
 }
 
 func setFinalizer(backup *v1.Backup, present bool) bool { //nolint:revive // the flag is the wanted state

@@ -22,7 +22,6 @@ import (
 )
 
 const (
-	nameLayout = "20060102150405"
 	// deadline of a drill, in seconds: a day.
 	deadline = 24 * 60 * 60
 	longest  = 10 * time.Minute
@@ -101,9 +100,10 @@ func Decide(view View) Plan {
 func (v View) isTold(pod *corev1.Pod) bool {
 	for _, backup := range v.Backups {
 		if backup.Name == pod.Annotations[naming.AnnotationDrillBackup] {
-			told := backup.Status.Drill
+			// By what the pod itself says: its creation is the API server's time, its end the node's.
+			told, result := backup.Status.Drill, proof.DrillResult(pod)
 
-			return told != nil && told.StoppedAt != nil && !told.StoppedAt.Time.Before(pod.CreationTimestamp.Time)
+			return told != nil && told.StoppedAt != nil && result != nil && !told.StoppedAt.Before(result.StoppedAt)
 		}
 	}
 
@@ -142,7 +142,7 @@ func pod(view View, backup *v1.Backup, due time.Time) *corev1.Pod {
 	}
 
 	made := build.DrillPod(in, place, build.Drill{
-		Name:      cluster.Name + "-drill-" + due.UTC().Format(nameLayout),
+		Name:      proof.DrillName(cluster.Name, due),
 		Config:    config(cluster, backup, place),
 		Size:      size(cluster, given),
 		Class:     class(cluster, given),

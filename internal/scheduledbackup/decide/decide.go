@@ -3,6 +3,7 @@
 //	suspended          none; what was due meanwhile is not made up for
 //	new                one at once if immediate
 //	due                one for the last of the moments that have passed, if several were missed
+//	made already       it is written down: the operator ended before it could
 //	one still runs     it waits, and so does the moment
 //	no Cluster         it waits
 //	volumeSnapshot     none: each of them would fail
@@ -93,6 +94,13 @@ func (plan *Plan) follow(view View, parsed schedule.Schedule) {
 		return
 	}
 
+	// The operator may have ended after it was made, before it could say so.
+	if name := backupName(view.Schedule, due); slices.ContainsFunc(view.Backups, func(b v1.Backup) bool { return b.Name == name }) {
+		plan.made(name, due, next)
+
+		return
+	}
+
 	if running := view.running(); running != "" {
 		plan.wait(v1.ReasonBackupRunning, "Waiting: Backup "+running+" still runs, and the next one is due since "+due.UTC().Format(time.RFC3339))
 
@@ -107,9 +115,17 @@ func (plan *Plan) follow(view View, parsed schedule.Schedule) {
 	}
 
 	plan.Create = build(view, due)
-	plan.Status.LastScheduleTime, plan.Status.LastBackup = moment(due), plan.Create.Name
+	plan.made(plan.Create.Name, due, next)
+}
+
+func (plan *Plan) made(name string, due, next time.Time) {
+	plan.Status.LastScheduleTime, plan.Status.LastBackup = moment(due), name
 	plan.Status.LastCheckTime = moment(due)
-	plan.Outcome = conditions.Outcome{Kind: conditions.Done, Reason: v1.ReasonScheduled, Message: "Backup " + plan.Create.Name + " was made; the next one is due at " + next.UTC().Format(time.RFC3339)}
+	plan.Outcome = conditions.Outcome{Kind: conditions.Done, Reason: v1.ReasonScheduled, Message: "Backup " + name + " was made; the next one is due at " + next.UTC().Format(time.RFC3339)}
+}
+
+func backupName(of *v1.ScheduledBackup, due time.Time) string {
+	return of.Name + "-" + due.UTC().Format(nameLayout)
 }
 
 func (plan *Plan) wait(reason, message string) {
@@ -162,7 +178,7 @@ func build(view View, due time.Time) *v1.Backup {
 	backup := &v1.Backup{
 		TypeMeta: metav1.TypeMeta{APIVersion: v1.GroupVersion.String(), Kind: "Backup"},
 		ObjectMeta: metav1.ObjectMeta{
-			Name: view.Schedule.Name + "-" + due.UTC().Format(nameLayout), Namespace: view.Schedule.Namespace, Labels: labels,
+			Name: backupName(view.Schedule, due), Namespace: view.Schedule.Namespace, Labels: labels,
 		},
 		Spec: v1.BackupSpec{
 			Cluster: given.Cluster, Method: given.Method, Target: given.Target, Online: given.Online,
