@@ -105,7 +105,7 @@ func Differs(desired, live Object) (bool, error) {
 	// Others may own the object too. That we want to own it no more is in the hash.
 	unstructured.RemoveNestedField(want.Object, "metadata", "ownerReferences")
 
-	return !ownedBy(desired.GetOwnerReferences(), live.GetOwnerReferences()) || !contains(want.Object, have.Object), nil
+	return !ownedBy(desired.GetOwnerReferences(), live.GetOwnerReferences()) || !contains(want.Object, have.Object, path{}), nil
 }
 
 func ownedBy(wanted, owners []metav1.OwnerReference) bool {
@@ -119,11 +119,11 @@ func ownedBy(wanted, owners []metav1.OwnerReference) bool {
 }
 
 // contains says whether everything in want is in have. Lists must be of the same length, since order matters in most;
-// their items may carry more than we asked for.
-func contains(want, have any) bool {
+// their items may carry more than we asked for. Under is the path to it by its last two keys.
+func contains(want, have any, under path) bool {
 	switch w := want.(type) {
 	case map[string]any:
-		return containsMap(w, have)
+		return containsMap(w, have, under)
 	case []any:
 		h, ok := have.([]any)
 		if !ok {
@@ -135,30 +135,45 @@ func contains(want, have any) bool {
 		}
 
 		for i := range w {
-			if !contains(w[i], h[i]) {
+			if !contains(w[i], h[i], under) {
 				return false
 			}
 		}
 
 		return true
 	default:
-		return reflect.DeepEqual(want, have) || sameQuantity(want, have)
+		return reflect.DeepEqual(want, have) || under.isQuantity() && sameQuantity(want, have)
 	}
 }
 
-func containsMap(want map[string]any, have any) bool {
+func containsMap(want map[string]any, have any, under path) bool {
 	h, ok := have.(map[string]any)
 	if !ok {
 		return len(want) == 0 && have == nil
 	}
 
 	for key, value := range want {
-		if !contains(value, h[key]) {
+		if !contains(value, h[key], path{parent: under.key, key: key}) {
 			return false
 		}
 	}
 
 	return true
+}
+
+type path struct{ parent, key string }
+
+// isQuantity: elsewhere 1000 and 1k are two values, and a hash such as 12e0448800001234 is a number with more digits than
+// there is memory for.
+func (p path) isQuantity() bool {
+	switch p.parent {
+	case "limits", "requests":
+		return true
+	case "data", "stringData", "annotations", "labels", "matchLabels":
+		return false
+	}
+
+	return slices.Contains([]string{"sizeLimit", "averageValue", "divisor"}, p.key)
 }
 
 // sameQuantity knows that 1024Mi is 1Gi: the API server writes quantities in its own way.

@@ -115,6 +115,25 @@ func TestQuantitiesAreComparedByValue(t *testing.T) {
 	}
 }
 
+// TestTextIsNoQuantity: 1000 and 1k are two values of a setting, and a hash that looks like a number with two billion digits
+// is a hash.
+func TestTextIsNoQuantity(t *testing.T) {
+	t.Parallel()
+
+	settings := func(value string) *corev1.ConfigMap {
+		return &corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{diff.Annotation: value}},
+			Data:       map[string]string{"limits": value, "sizeLimit": value},
+		}
+	}
+
+	for _, tc := range []struct{ wanted, live string }{{"1k", "1000"}, {"5.3e-1440000196", "1.2e-1440000196"}, {"12e1440000196123", "7e1440000196123"}} {
+		if got, err := diff.Differs(settings(tc.wanted), settings(tc.live)); err != nil || !got {
+			t.Errorf("%s over %s: differs %v, want true (error %v)", tc.wanted, tc.live, got, err)
+		}
+	}
+}
+
 func TestWhatIsSentHasNeitherStatusNorNulls(t *testing.T) {
 	t.Parallel()
 
