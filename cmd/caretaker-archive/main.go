@@ -3,13 +3,11 @@
 package main
 
 import (
-	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/caretaker-dev/caretaker/internal/command"
-	"github.com/caretaker-dev/caretaker/internal/version"
 )
 
 func main() { os.Exit(command.Run(newCommand(), "caretaker-archive")) }
@@ -17,18 +15,5 @@ func main() { os.Exit(command.Run(newCommand(), "caretaker-archive")) }
 func newCommand() *cobra.Command {
 	return command.Root("caretaker-archive", "Backups and WAL in an object store",
 		newArchiverCommand(), newWALPushCommand(), newWALFetchCommand(), newWALListCommand(),
-		newBackupCommand(), newBackupsCommand(), newRestoreCommand(), newVerifyCommand(), newExpireCommand(), newVersionCommand())
-}
-
-func newVersionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Say which build this is",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), version.String())
-
-			return err
-		},
-	}
+		newBackupCommand(), newBackupsCommand(), newRestoreCommand(), newVerifyCommand(), newExpireCommand(), command.Version("Say which build this is"))
 }

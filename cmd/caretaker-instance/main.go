@@ -12,14 +12,13 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/instance/harunner"
 	"github.com/caretaker-dev/caretaker/internal/instance/install"
 	"github.com/caretaker-dev/caretaker/internal/instance/watchdog"
-	"github.com/caretaker-dev/caretaker/internal/version"
 )
 
 func main() { os.Exit(command.Run(newCommand(), "caretaker-instance")) }
 
 func newCommand() *cobra.Command {
 	return command.Root("caretaker-instance", "PID 1 of a database pod, and its helpers",
-		newInstanceCommand(), newMySQLCommand(), newInstallCommand(), newStatusCommand(), newWatchdogCommand(), newDrillCommand(), newVersionCommand())
+		newInstanceCommand(), newMySQLCommand(), newInstallCommand(), newStatusCommand(), newWatchdogCommand(), newDrillCommand(), command.Version("Say which build this is"))
 }
 
 // newWatchdogCommand is what PID 1 starts beside itself; nobody else has a use for it.
@@ -31,19 +30,6 @@ func newWatchdogCommand() *cobra.Command {
 		Hidden: true,
 		RunE: func(*cobra.Command, []string) error {
 			return watchdog.Run(clock.RealClock{}, harunner.Boottime)
-		},
-	}
-}
-
-func newVersionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Say which build this is",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), version.String())
-
-			return err
 		},
 	}
 }

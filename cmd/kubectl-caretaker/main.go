@@ -2,7 +2,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"os"
 
@@ -10,7 +9,6 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/caretaker-dev/caretaker/internal/command"
-	"github.com/caretaker-dev/caretaker/internal/version"
 )
 
 func main() {
@@ -25,20 +23,7 @@ func newCommand() *cobra.Command {
 	root := command.Root("kubectl-caretaker", "Look after PostgreSQL Clusters of Caretaker")
 	root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl caretaker"}
 	connection := newConnection(root.PersistentFlags())
-	root.AddCommand(newStatusCommand(connection), newPromoteCommand(connection), newVersionCommand())
+	root.AddCommand(newStatusCommand(connection), newPromoteCommand(connection), command.Version("Print the version"))
 
 	return root
-}
-
-func newVersionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), version.String())
-
-			return err //nolint:wrapcheck // standard output is closed; there is nothing to add
-		},
-	}
 }

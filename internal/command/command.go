@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/caretaker-dev/caretaker/internal/version"
 )
 
 // Root is a program's root command, which has subcommands only.
@@ -18,6 +20,20 @@ func Root(use, short string, subcommands ...*cobra.Command) *cobra.Command {
 	root.AddCommand(subcommands...)
 
 	return root
+}
+
+// Version is the subcommand that prints which build this is.
+func Version(short string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: short,
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), version.String())
+
+			return err
+		},
+	}
 }
 
 // CodedError ends the program with a code of its own, where whoever started it goes by that.

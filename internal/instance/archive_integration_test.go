@@ -81,6 +81,10 @@ func TestArchive(t *testing.T) {
 		primary.mustQuery("INSERT INTO ledger SELECT generate_series(101, 200)")
 
 		status := primary.await("says that archiving fails", func(s instanceapi.Status) bool { return s.Archiving.FailingSince != nil })
+		primary.await("says since when changes are not archived", func(s instanceapi.Status) bool {
+			return s.Archiving.Exposure != nil && s.Archiving.Exposure.Since != nil
+		})
+
 		if status.Archiving.Failure == "" || !status.Ready {
 			t.Errorf("it says %+v, ready %v: want the cause, and PostgreSQL to go on", status.Archiving, status.Ready)
 		}

@@ -13,8 +13,7 @@ import (
 const exposureQuery = `
 SELECT pg_catalog.pg_is_in_recovery(),
        pg_catalog.pg_current_snapshot()::text,
-       CASE WHEN pg_catalog.pg_is_in_recovery() THEN '0/0' ELSE pg_catalog.pg_current_wal_insert_lsn()::text END,
-       (SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'wal_segment_size')`
+       CASE WHEN pg_catalog.pg_is_in_recovery() THEN '0/0' ELSE pg_catalog.pg_current_wal_insert_lsn()::text END`
 
 // noteExposure asks the server for changes. One that does not answer is as it was.
 func (a *archiving) noteExposure(ctx context.Context) {
@@ -28,17 +27,18 @@ func (a *archiving) noteExposure(ctx context.Context) {
 	var (
 		replica            bool
 		transactions, text string
-		segmentBytes       int64
 	)
 
 	err := a.session.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, exposureQuery).Scan(&replica, &transactions, &text, &segmentBytes)
+		return conn.QueryRow(ctx, exposureQuery).Scan(&replica, &transactions, &text)
 	})
 	if err != nil {
 		a.log.Debug("cannot ask what is not archived", "error", err)
 
 		return
 	}
+
+	segmentBytes := a.r.conf.segment()
 
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // FieldOwner is the field manager of everything that the operator applies.
@@ -172,6 +173,33 @@ func Ordinal(cluster, instance string) (int, bool) {
 	}
 
 	return n, true
+}
+
+// moment is how a time stands in names, in UTC.
+const moment = "20060102150405"
+
+// ScheduledBackup is the name of the Backup that a ScheduledBackup makes for a moment at which it is due.
+func ScheduledBackup(schedule string, due time.Time) string {
+	return schedule + "-" + due.UTC().Format(moment)
+}
+
+const drillInfix = "-drill-"
+
+// Drill is the name of the pod of a Cluster's drill that is due at a moment.
+func Drill(cluster string, due time.Time) string {
+	return cluster + drillInfix + due.UTC().Format(moment)
+}
+
+// DrillDue is when the drill with such a pod was due; false if the name is not one.
+func DrillDue(pod string) (time.Time, bool) {
+	i := strings.LastIndex(pod, drillInfix)
+	if i < 0 {
+		return time.Time{}, false
+	}
+
+	due, err := time.Parse(moment, pod[i+len(drillInfix):])
+
+	return due, err == nil
 }
 
 // InstanceHost is the DNS name of an instance within the Kubernetes cluster.

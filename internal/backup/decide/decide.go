@@ -383,7 +383,7 @@ func (p *planner) running(name string, run instanceapi.ArchiveRun) {
 	p.say(conditions.Waiting, v1.ReasonBackupRunning, "Backing up "+name, afterRunning)
 }
 
-// stepWaitingForWAL is what the engine calls waiting for the archive (basebackup.PhaseWaiting).
+// stepWaitingForWAL is what the engine calls waiting for the archive (archiveapi.PhaseWaiting).
 const stepWaitingForWAL = "WaitingForWAL"
 
 // endSegment: what is archived are whole segments, and a standby cannot end one. On an idle primary it would take for ever.

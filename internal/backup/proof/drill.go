@@ -2,24 +2,14 @@ package proof
 
 import (
 	"encoding/json"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/naming"
 )
-
-const (
-	drillInfix  = "-drill-"
-	drillLayout = "20060102150405"
-)
-
-// DrillName is the pod's name of a Cluster's drill that is due at that moment.
-func DrillName(cluster string, due time.Time) string {
-	return cluster + drillInfix + due.UTC().Format(drillLayout)
-}
 
 // DrillResult is nil while a drill goes on. A pod that ended without a word has failed.
 func DrillResult(pod *corev1.Pod) *v1.DrillStatus {
@@ -56,10 +46,8 @@ func DrillResult(pod *corev1.Pod) *v1.DrillStatus {
 func drillBegan(pod *corev1.Pod) *metav1.Time {
 	began := pod.CreationTimestamp
 
-	if i := strings.LastIndex(pod.Name, drillInfix); i >= 0 {
-		if due, err := time.Parse(drillLayout, pod.Name[i+len(drillInfix):]); err == nil && due.After(began.Time) {
-			began = metav1.NewTime(due)
-		}
+	if due, ok := naming.DrillDue(pod.Name); ok && due.After(began.Time) {
+		began = metav1.NewTime(due)
 	}
 
 	return &began

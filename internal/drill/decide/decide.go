@@ -142,7 +142,7 @@ func pod(view View, backup *v1.Backup, due time.Time) *corev1.Pod {
 	}
 
 	made := build.DrillPod(in, place, build.Drill{
-		Name:      proof.DrillName(cluster.Name, due),
+		Name:      naming.Drill(cluster.Name, due),
 		Config:    config(cluster, backup, place),
 		Size:      size(cluster, given),
 		Class:     class(cluster, given),

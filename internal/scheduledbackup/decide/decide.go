@@ -23,9 +23,6 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/schedule"
 )
 
-// nameLayout of a moment in a Backup's name, in UTC.
-const nameLayout = "20060102150405"
-
 const (
 	afterWaiting = 5 * time.Second
 	// longest time until the next look, since clocks are set.
@@ -95,7 +92,7 @@ func (plan *Plan) follow(view View, parsed schedule.Schedule) {
 	}
 
 	// The operator may have ended after it was made, before it could say so.
-	if name := backupName(view.Schedule, due); slices.ContainsFunc(view.Backups, func(b v1.Backup) bool { return b.Name == name }) {
+	if name := naming.ScheduledBackup(view.Schedule.Name, due); slices.ContainsFunc(view.Backups, func(b v1.Backup) bool { return b.Name == name }) {
 		plan.made(name, due, next)
 
 		return
@@ -122,10 +119,6 @@ func (plan *Plan) made(name string, due, next time.Time) {
 	plan.Status.LastScheduleTime, plan.Status.LastBackup = moment(due), name
 	plan.Status.LastCheckTime = moment(due)
 	plan.Outcome = conditions.Outcome{Kind: conditions.Done, Reason: v1.ReasonScheduled, Message: "Backup " + name + " was made; the next one is due at " + next.UTC().Format(time.RFC3339)}
-}
-
-func backupName(of *v1.ScheduledBackup, due time.Time) string {
-	return of.Name + "-" + due.UTC().Format(nameLayout)
 }
 
 func (plan *Plan) wait(reason, message string) {
@@ -178,7 +171,7 @@ func build(view View, due time.Time) *v1.Backup {
 	backup := &v1.Backup{
 		TypeMeta: metav1.TypeMeta{APIVersion: v1.GroupVersion.String(), Kind: "Backup"},
 		ObjectMeta: metav1.ObjectMeta{
-			Name: backupName(view.Schedule, due), Namespace: view.Schedule.Namespace, Labels: labels,
+			Name: naming.ScheduledBackup(view.Schedule.Name, due), Namespace: view.Schedule.Namespace, Labels: labels,
 		},
 		Spec: v1.BackupSpec{
 			Cluster: given.Cluster, Method: given.Method, Target: given.Target, Online: given.Online,
