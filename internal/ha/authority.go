@@ -17,7 +17,13 @@ func (m *machine) beat() {
 	tip := m.Obs.Tip
 	m.broadcast(Heartbeat{
 		Term: m.Disk.Led, Run: m.Run, Sent: m.Now, Promise: m.Settings.Timing.Promise, Tip: tip, Established: m.Lead.Established,
+		Closed: m.closed(),
 	})
+}
+
+// closed tells whether no client is left in a PostgreSQL that stops in order, so that no authority is needed any more.
+func (m *machine) closed() bool {
+	return m.Phase == Stopping && (m.ClientsGone || m.without(gClientsGone))
 }
 
 func (m *machine) mayBeat() bool {
@@ -125,6 +131,9 @@ func (s *State) KillBy() time.Duration {
 	}
 	m := machine{State: s}
 	_, end := m.fenceAt()
+	if m.closed() {
+		return s.KillAt
+	}
 	if s.Phase == Stopping {
 		return min(end, s.KillAt) // its last clients may still be in
 	}

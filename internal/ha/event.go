@@ -96,6 +96,9 @@ type Observed struct {
 	Receiving bool
 }
 
+// ClientsGone says that a PostgreSQL which StopFast stops has no client's backend left. It takes no more clients.
+type ClientsGone struct{ Op uint64 }
+
 // Exited says that PostgreSQL ended without being asked to, with all its processes.
 type Exited struct{}
 
@@ -134,6 +137,7 @@ func (Swapped) input()      {}
 func (Received) input()     {}
 func (Saved) input()        {}
 func (Done) input()         {}
+func (ClientsGone) input()  {}
 func (Observed) input()     {}
 func (Exited) input()       {}
 func (Ended) input()        {}

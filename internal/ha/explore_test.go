@@ -15,7 +15,7 @@ func guardNames() map[string]guard {
 		"ChooseAfter": gChooseAfter, "UniqueTL": gUniqueTL, "ClientsOut": gClientsOut, "Rewind": gRewind,
 		"AuthUnion": gAuthUnion, "PromiseWait": gPromiseWait, "BootWait": gBootWait, "OpenWait": gOpenWait,
 		"PendCheck": gPendCheck, "Term": gTerm, "Claim": gClaim, "Drift": gDrift, "RecordBehind": gRecordBehind,
-		"EstMark": gEstMark, "Prefix": gPrefix, "Patience": gPatience, "Asked": gAsked, "EndedRun": gEndedRun, "Settle": gSettle,
+		"EstMark": gEstMark, "Prefix": gPrefix, "ClientsGone": gClientsGone, "ClosedForGood": gClosedForGood, "Patience": gPatience, "Asked": gAsked, "EndedRun": gEndedRun, "Settle": gSettle,
 	}
 }
 

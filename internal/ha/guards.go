@@ -32,12 +32,14 @@ const (
 	gDrift                             // fencing leaves a margin for clocks that drift
 	gRecordBehind                      // halt when the record is older than the volume
 
-	gEstMark  // promises prove only a term that was established
-	gEndedRun // that a run has ended says nothing of a later one
-	gSettle   // the end of the log is known before another leader is followed
-	gAsked    // a promise lasts as long as the primary asked for, not as the voter's own settings have
-	gPatience // a candidate has longer, the more were replaced before it
-	gPrefix   // a candidate needs W others that can follow it without a rewind
+	gEstMark       // promises prove only a term that was established
+	gEndedRun      // that a run has ended says nothing of a later one
+	gSettle        // the end of the log is known before another leader is followed
+	gAsked         // a promise lasts as long as the primary asked for, not as the voter's own settings have
+	gPatience      // a candidate has longer, the more were replaced before it
+	gClientsGone   // a primary that stops keeps its authority until its last client is gone
+	gClosedForGood // a run that told that it serves nobody leads no more in its term
+	gPrefix        // a candidate needs W others that can follow it without a rewind
 )
 
 func (s *State) without(g guard) bool { return s.Settings.off&g != 0 }

@@ -18,6 +18,10 @@ type Heartbeat struct {
 	Tip Tip
 	// Established: the record says so, divergent members may rewind onto it.
 	Established bool
+	// Closed: the sender is stopping in order, no client is left in it, and this run of it lets none in any more. It is heard,
+	// so that nobody takes over while it writes and sends its last checkpoint, and asks for no promise: if it is killed
+	// meanwhile, there is nothing to wait for.
+	Closed bool
 }
 
 // HeartbeatReply with Promise says: I pledge to no later term for the time Lasts from now on.

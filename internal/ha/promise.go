@@ -50,6 +50,11 @@ func (m *machine) onHeartbeat(from Instance, hb Heartbeat) {
 	if hb.Tip.Timeline != 0 {
 		l.Tip = hb.Tip
 	}
+	if hb.Closed {
+		m.onClosed(Closed{Member: from.ID, Run: hb.Run, Term: hb.Term})
+		m.send(from.Name, reply)
+		return
+	}
 	asked := hb.Promise
 	if asked == 0 || m.without(gAsked) {
 		asked = m.Settings.Timing.Promise
@@ -114,11 +119,33 @@ func (m *machine) onEnded(in Ended) {
 		m.Promise.Until = 0
 	}
 	m.Ended = in
-	v := &m.View
-	if r := v.Record; r != nil && r.Pending != nil && m.oldEnded(r) {
+	m.oldIsOver()
+	m.View.NextRead = 0
+}
+
+// onClosed: in that term the run of the member has no client any more, and lets none in. What holds of a run that has ended
+// holds of it there, but that it is suspected: what it has still to send is waited for as long as it is heard.
+func (m *machine) onClosed(c Closed) {
+	if m.Promise.To == c.Member && m.Promise.Run == c.Run {
+		m.Promise.Until = 0
+	}
+	m.Closed = c
+	m.oldIsOver()
+}
+
+// oldIsOver lets a candidate that waits for the old primary's authority wait no longer, if that is the one known to be over.
+func (m *machine) oldIsOver() {
+	if r := m.View.Record; r != nil && r.Pending != nil && m.oldServesNot(r) {
 		m.Lead.OldOver = min(m.Lead.OldOver, m.Now)
 	}
-	v.NextRead = 0
+}
+
+// oldServesNot tells whether the run that leads by the record is known to serve nobody ever again in the recorded term. In a
+// later one the same run may.
+func (m *machine) oldServesNot(r *Record) bool {
+	recorded := Closed{Member: r.Primary.Member, Run: r.Primary.Run, Term: r.Term}
+
+	return m.oldEnded(r) || m.Closed == recorded && recorded.Run != 0
 }
 
 // oldEnded tells whether the run that leads by the record is known to be over.

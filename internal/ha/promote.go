@@ -38,6 +38,8 @@ func (m *machine) whyNamed(r *Record) string {
 		return "it was to be replaced"
 	case m.oldEnded(r):
 		return "its container ended"
+	case m.oldServesNot(r):
+		return "it was stopping, and fell silent"
 	default:
 		return "it was silent"
 	}
@@ -46,7 +48,7 @@ func (m *machine) whyNamed(r *Record) string {
 // oldOver is when nobody named earlier can serve any more. Promises to it are over: those that pledged waited them out.
 // What is left is authority from a live read that was sent before the pending term was written.
 func (m *machine) oldOver(r *Record) time.Duration {
-	if r.Pending.OldStopped || m.oldEnded(r) || m.without(gOpenWait) {
+	if r.Pending.OldStopped || m.oldServesNot(r) || m.without(gOpenWait) {
 		return m.Now
 	}
 

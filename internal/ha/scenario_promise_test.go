@@ -50,6 +50,42 @@ func promiseScenarios() []scenario {
 			w.tell(b, ForceTerm{})
 			w.run(w.now + 8*time.Second)
 		}},
+		{"clients that leave late are with a primary that has given up its promises", gClientsGone, directed(3, 1), func(t *testing.T, w *world) {
+			t.Helper()
+			w.steady(t)
+			a, b := w.node("A"), w.node("B")
+			a.leaveDelay = 20 * time.Second
+			w.tell(a, Shutdown{})
+			w.must(t, "A stopping", 2*time.Second, func() bool { return a.st.Phase == Stopping })
+			w.api(false, "A")
+			a.pidStop = w.now + 30*time.Second // only the watchdog is left
+			w.wire(false, "AB", "AC")
+			w.tell(b, ForceTerm{})
+			w.run(w.now + 8*time.Second)
+		}},
+		{"a primary that told that it serves nobody serves again", gClosedForGood, async2, func(t *testing.T, w *world) {
+			t.Helper()
+			w.steady(t)
+			a, b := w.node("A"), w.node("B")
+			w.hold = func(_, to *node, m Message) bool { // B does not win the term that A asks for when it gave up
+				_, wrote := m.(Wrote)
+				return wrote && to == b
+			}
+			w.api(false, "B")
+			a.stopFails = true
+			w.tell(a, Switchover{Request: "test"})
+			w.must(t, "A stopping", 2*time.Second, func() bool { return a.st.Phase == Stopping })
+			w.wait(6*time.Second, func() bool { return a.admitted && a.st.Phase == Primary })
+			w.wire(false, "AB")
+			w.run(w.now + 6*time.Second) // promises are over
+			w.wait(time.Second, func() bool { return a.st.View.At > a.clock()-60*ms })
+			w.api(false, "A")
+			a.pidStop = w.now + 20*time.Second
+			w.api(true, "B")
+			w.tell(b, ForceTerm{})
+			w.hint()
+			w.run(w.now + 8*time.Second)
+		}},
 		{"a voter forgets its promise in a crash", gBootWait, async2, func(t *testing.T, w *world) {
 			t.Helper()
 			w.steady(t)

@@ -116,7 +116,7 @@ func (w *world) postgresDies(n *node) {
 	}
 	w.tracef("%s postgres dies", n.name)
 	n.kill()
-	if n.st.Phase != Fencing {
+	if !n.st.Phase.is(Fencing, Stopping) { // who ends it on purpose is told how it ended
 		n.lastOp = 0
 	}
 	if w.rnd.IntN(3) == 0 {

@@ -20,28 +20,29 @@ type node struct {
 	// promise of the settings that reached it last
 	promise time.Duration
 	// PID 1
-	alive    bool // the container runs
-	st       State
-	systemID string // of the data, as far as PID 1 knows
-	starts   int
-	saved    time.Duration // when the last save will be done
-	lastOp   uint64
-	frozen   time.Duration // the whole node, until
-	pidStop  time.Duration // PID 1 alone, until
-	pgStop   time.Duration // PostgreSQL alone, until
-	thawed   time.Duration
-	killBy   time.Duration // watchdog, on this node's clock
-	halted   bool
-	removed  bool // from the spec
-	gone     bool
-	pgBroken time.Duration // starts fail until
-	primary  bool          // label
-	silent   bool          // the node is gone: no kubelet tells of it
-	told     bool          // the kubelet always tells
-	recovery time.Duration // how much longer a start as primary takes
+	alive     bool // the container runs
+	st        State
+	systemID  string // of the data, as far as PID 1 knows
+	starts    int
+	saved     time.Duration // when the last save will be done
+	lastOp    uint64
+	frozen    time.Duration // the whole node, until
+	pidStop   time.Duration // PID 1 alone, until
+	pgStop    time.Duration // PostgreSQL alone, until
+	thawed    time.Duration
+	killBy    time.Duration // watchdog, on this node's clock
+	halted    bool
+	removed   bool // from the spec
+	gone      bool
+	pgBroken  time.Duration // starts fail until
+	primary   bool          // label
+	silent    bool          // the node is gone: no kubelet tells of it
+	told      bool          // the kubelet always tells
+	stopFails bool          // an orderly stop
+	recovery  time.Duration // how much longer a start as primary takes
 	// delays of directed scenarios
-	ckptDelay, senderDelay, rewindDelay, promoteDelay time.Duration
-	stopped                                           func()
+	ckptDelay, senderDelay, rewindDelay, promoteDelay, leaveDelay time.Duration
+	stopped                                                       func()
 }
 
 func (n *node) memberID() MemberID { return MemberID(fmt.Sprintf("%s%d", n.name, n.volGen)) }
@@ -427,11 +428,25 @@ func (n *node) stopFast(a StopFast) {
 		n.op(a.Op, 20*ms, 300*ms, func() Done { n.kill(); return Done{} })
 		return
 	}
+	n.lastOp = a.Op
+	n.later(5*ms+n.leaveDelay, 300*ms+n.leaveDelay, func() {
+		switch {
+		case n.lastOp != a.Op:
+		case n.mode == pgPrimary:
+			n.shutDown(a)
+		default:
+			n.event(Done{Op: a.Op, Failed: "it ended otherwise"})
+		}
+	})
+}
+
+// shutDown: the last client has gone.
+func (n *node) shutDown(a StopFast) {
 	n.admitted, n.closed = false, true
 	n.mode = pgShutting
 	n.tip.p++
 	n.flushed = n.tip
-	n.lastOp = a.Op
+	n.event(ClientsGone{Op: a.Op})
 	var wait func()
 	wait = func() {
 		if n.lastOp != a.Op || n.mode != pgShutting {
@@ -447,7 +462,7 @@ func (n *node) stopFast(a StopFast) {
 		}
 		switch {
 		case all || one && n.clock() > a.CutSenders || n.clock() > a.CutAll:
-			if n.w.chance(30) {
+			if n.stopFails || n.w.chance(30) {
 				n.kill()
 				n.event(Done{Op: a.Op, Failed: "the checkpoint takes too long"})
 				return

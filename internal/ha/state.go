@@ -157,6 +157,13 @@ type Leader struct {
 	Established bool
 }
 
+// Closed is a run of a member that serves nobody any more in a term, by its own word; it may still be about to stop.
+type Closed struct {
+	Member MemberID
+	Run    uint64
+	Term   uint64
+}
+
 // Promise given to a primary.
 type Promise struct {
 	To    MemberID
@@ -273,6 +280,8 @@ type State struct {
 	Entered time.Duration
 	Halted  HaltReason
 	Primary bool // role label
+	// ClientsGone: no client is left in the PostgreSQL that is being stopped.
+	ClientsGone bool
 
 	LastOp, LastGen uint64
 	Op              Op
@@ -293,6 +302,7 @@ type State struct {
 	FollowAt  time.Duration
 	Promise   Promise
 	Ended     Ended
+	Closed    Closed
 	Pledge    Pledge
 	Lead      Lead
 	Obs       Observed

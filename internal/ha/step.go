@@ -58,6 +58,8 @@ func (m *machine) input(in Input) {
 		if in.Asked >= m.Entered {
 			m.Obs, m.ObsAt = in, in.Asked
 		}
+	case ClientsGone:
+		m.onClientsGone(in)
 	case Exited:
 		m.onExited()
 	case Ended:
@@ -108,8 +110,9 @@ func (m *machine) pass() {
 func (m *machine) enter(p Phase) {
 	m.Phase, m.Entered = p, m.Now
 	m.Obs, m.ObsAt = Observed{}, 0
-	if m.Primary != (p == Primary) {
-		m.Primary = p == Primary
+	// A candidate that is promoted is labelled before clients are let in: the Services take a while to follow.
+	if leads := p == Primary || p == Establishing; m.Primary != leads {
+		m.Primary = leads
 		m.do(SetLabel{Primary: m.Primary})
 	}
 }

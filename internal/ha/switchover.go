@@ -80,7 +80,14 @@ func (m *machine) stopFast() {
 		SkipArchiving: m.Phase == Standby || r != nil && len(r.Voters) > 0,
 	})
 	m.enter(Stopping)
-	m.KillAt = m.Now + t
+	m.KillAt, m.ClientsGone = m.Now+t, false
+}
+
+// onClientsGone: the next heartbeats ask for no promise, the first of them at once.
+func (m *machine) onClientsGone(in ClientsGone) {
+	if m.Phase == Stopping && in.Op == m.Op.ID {
+		m.ClientsGone, m.NextBeat = true, 0
+	}
 }
 
 // switchoverWaits for a change of the rule, or for the API. A pod that must go stops in the end without it.
@@ -117,6 +124,12 @@ func (m *machine) stopped(in Done) {
 	switch {
 	case m.Leaving && (in.Failed != "" || m.Request == nil || r == nil || len(r.Voters) == 0):
 		m.leave()
+	case in.Failed != "" && m.ClientsGone && !m.without(gClosedForGood):
+		// The others may count on it that this run lets nobody in any more.
+		m.note("stopped, though not in order: " + in.Failed)
+		m.MinLSN = 0
+		m.resign()
+		m.enter(Resigned)
 	case in.Failed != "":
 		m.note("switchover given up: " + in.Failed)
 		m.toIdle()

@@ -34,7 +34,7 @@ func (r *runner) act(ctx context.Context, facts Facts, step Step) {
 
 func (r *runner) stopWithin(ctx context.Context, smart, total time.Duration) error {
 	began := r.clock.Now()
-	r.chores.checkpoint(ctx, r.server.IsUp(), total/checkpointShare)
+	r.chores.checkpointBeforeStop(ctx, r.server.IsUp(), total/checkpointShare)
 	r.suspend(ctx)
 
 	total -= r.clock.Since(began)

@@ -91,6 +91,9 @@ func TestArchive(t *testing.T) {
 
 		must(t, os.Rename(store+".away", store))
 		primary.await("archives again", func(s instanceapi.Status) bool { return s.Archiving.FailingSince == nil })
+		primary.await("says that every change is archived", func(s instanceapi.Status) bool {
+			return s.Archiving.Exposure != nil && s.Archiving.Exposure.Since == nil
+		})
 	})
 
 	t.Run("the primary changes while its store hangs", func(t *testing.T) {

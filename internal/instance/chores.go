@@ -28,6 +28,8 @@ const (
 	filesInterval = 5 * time.Second
 	// checkpointShare of the time to stop may go into the checkpoint before, which makes the stop itself short.
 	checkpointShare = 3
+	// shortStop is how much log since the last checkpoint makes a stop longer by less than a checkpoint before it would.
+	shortStop = 16 << 20
 	// promoteTimeout is how long PostgreSQL's own promotion may take.
 	promoteTimeout = 60 * time.Second
 )
@@ -248,8 +250,30 @@ func (c *chores) advance(ctx context.Context, conn *pgx.Conn) error {
 		serverconf.SlotName(c.r.opts.Instance), serverconf.SlotName(record.Spec.Primary.Name))
 }
 
-// checkpoint shortens the stop that follows.
+// sinceCheckpoint is how many bytes of log there are behind the last checkpoint.
+const sinceCheckpoint = `SELECT pg_catalog.pg_wal_lsn_diff(
+  CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_insert_lsn() END, redo_lsn)::bigint
+  FROM pg_catalog.pg_control_checkpoint()`
+
+// checkpointBeforeStop shortens the stop that follows, if there is something to write.
+func (c *chores) checkpointBeforeStop(ctx context.Context, isUp bool, limit time.Duration) { //nolint:revive // a state, not a switch
+	c.checkpointIf(ctx, isUp, limit, func(ctx context.Context, conn *pgx.Conn) (bool, error) {
+		var bytes int64
+
+		err := conn.QueryRow(ctx, sinceCheckpoint).Scan(&bytes)
+
+		return bytes > shortStop, err
+	})
+}
+
+// checkpoint makes one, whatever there is to write.
 func (c *chores) checkpoint(ctx context.Context, isUp bool, limit time.Duration) { //nolint:revive // a state, not a switch
+	c.checkpointIf(ctx, isUp, limit, func(context.Context, *pgx.Conn) (bool, error) { return true, nil })
+}
+
+func (c *chores) checkpointIf(
+	ctx context.Context, isUp bool, limit time.Duration, worth func(context.Context, *pgx.Conn) (bool, error), //nolint:revive // a state
+) {
 	if !isUp {
 		return
 	}
@@ -258,12 +282,17 @@ func (c *chores) checkpoint(ctx context.Context, isUp bool, limit time.Duration)
 	defer cancel()
 
 	err := c.session.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "CHECKPOINT")
+		wanted, err := worth(ctx, conn)
+		if err != nil || !wanted {
+			return err
+		}
+
+		_, err = conn.Exec(ctx, "CHECKPOINT")
 
 		return err
 	})
 	if err != nil {
-		c.log.Warn("no checkpoint before the stop, which takes longer for it", "error", err)
+		c.log.Warn("no checkpoint; a stop takes longer for it", "error", err)
 	}
 }
 

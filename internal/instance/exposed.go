@@ -2,6 +2,7 @@ package instance
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,7 +14,8 @@ import (
 const exposureQuery = `
 SELECT pg_catalog.pg_is_in_recovery(),
        pg_catalog.pg_current_snapshot()::text,
-       CASE WHEN pg_catalog.pg_is_in_recovery() THEN '0/0' ELSE pg_catalog.pg_current_wal_insert_lsn()::text END`
+       CASE WHEN pg_catalog.pg_is_in_recovery() THEN '0/0' ELSE pg_catalog.pg_current_wal_insert_lsn()::text END,
+       extract(epoch FROM pg_catalog.current_setting('archive_timeout')::interval)::float8`
 
 // noteExposure asks the server for changes. One that does not answer is as it was.
 func (a *archiving) noteExposure(ctx context.Context) {
@@ -27,10 +29,11 @@ func (a *archiving) noteExposure(ctx context.Context) {
 	var (
 		replica            bool
 		transactions, text string
+		archiveTimeout     float64
 	)
 
 	err := a.session.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, exposureQuery).Scan(&replica, &transactions, &text)
+		return conn.QueryRow(ctx, exposureQuery).Scan(&replica, &transactions, &text, &archiveTimeout)
 	})
 	if err != nil {
 		a.log.Debug("cannot ask what is not archived", "error", err)
@@ -57,11 +60,26 @@ func (a *archiving) noteExposure(ctx context.Context) {
 		return
 	}
 
-	a.tracker.Note(a.r.clock.Now(), lsn, transactions)
+	now := a.r.clock.Now()
+	a.tracker.Note(now, lsn, transactions)
 
 	if a.status != nil && a.status.Push != nil {
 		a.archived = max(a.archived, endOf(a.status.Push.LastArchived, segmentBytes))
 	}
+
+	if nothingLeft(lsn, a.archived, segmentBytes, a.tracker.Rest(now), time.Duration(archiveTimeout*float64(time.Second))) {
+		a.tracker.Settle()
+	}
+}
+
+// nothingLeft tells whether an idle server's open segment holds no changes. The position may have been read behind the switch
+// that sent the last change's segment away, and no later segment ends then: archive_timeout switches only if something that
+// matters was written since the last switch (CheckArchiveTimeout in PostgreSQL's checkpointer.c). So if all segments before
+// the open one are archived, and it was not ended although two timeouts have passed since the last change, it has none.
+func nothingLeft(current, archived postgres.LSN, segmentBytes int64, rest, archiveTimeout time.Duration) bool {
+	open := current - current%postgres.LSN(segmentBytes)
+
+	return archived >= open && archiveTimeout > 0 && rest > 2*archiveTimeout
 }
 
 // endOf a segment; 0 for other files, which say nothing about how far the archive is.

@@ -203,7 +203,7 @@ func (r *runner) Switchover(request instanceapi.SwitchoverRequest) error {
 
 	go func() {
 		// It makes the stop itself short.
-		r.chores.checkpoint(p.life, r.server.IsUp(), promoteTimeout/2)
+		r.chores.checkpointBeforeStop(p.life, r.server.IsUp(), promoteTimeout/2)
 		p.driver.Post(ha.Switchover{Request: request.Request, Target: ha.MemberID(request.Target)})
 	}()
 

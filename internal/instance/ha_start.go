@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -473,8 +475,14 @@ func (p *protocol) stopFast(ctx context.Context, a ha.StopFast) (ha.Done, error)
 		return ha.Done{}, err
 	}
 
+	var clients leaving
+
 	for stopped, isCut := false, false; !stopped; {
 		now := p.r.opts.Boottime()
+
+		if p.sawLastGo(&clients) {
+			p.driver.Post(ha.ClientsGone{Op: a.Op})
+		}
 
 		switch {
 		case now >= a.Deadline:
@@ -571,9 +579,63 @@ func (p *protocol) cutSenders() {
 }
 
 func (p *protocol) senders() []int {
-	return p.processes(func(title string) bool {
+	return p.processes(func(_ int, title string) bool {
 		return strings.HasPrefix(title, "postgres:") && strings.Contains(title, "walsender")
 	})
+}
+
+// serverProcess are titles of processes of a primary that serve no client.
+var serverProcess = regexp.MustCompile(`^(checkpointer( performing .*)?|background writer|walwriter|walsender .*|archiver( (last was|archiving|failed on) .*)?|` +
+	`autovacuum launcher|logical replication launcher|logger|io worker \d+)$`)
+
+// leaving are the processes that may serve clients in a server that stops.
+type leaving struct {
+	// known: the server lets nobody in any more, and these are those that were there then.
+	known bool
+	pids  []int
+	gone  bool
+}
+
+// sawLastGo looks, and tells once when the last process that may serve a client has gone. The server's status file says first
+// that it stops: from then on it lets nobody in, and what it starts afterwards only refuses. A process whose title is not
+// known counts as a client's.
+func (p *protocol) sawLastGo(l *leaving) bool {
+	if l.gone || !l.known && !p.isStopping() {
+		return false
+	}
+
+	postmaster := p.r.server.PID()
+	now := p.processes(func(pid int, title string) bool {
+		return pid != postmaster && !strings.HasPrefix(title, p.r.opts.WALHelper+"\x00") && !servesNoClient(title)
+	})
+
+	if l.known {
+		now = slices.DeleteFunc(now, func(pid int) bool { return !slices.Contains(l.pids, pid) })
+	}
+
+	l.known, l.pids = true, now
+	l.gone = len(now) == 0
+
+	return l.gone
+}
+
+// isStopping tells whether the postmaster has taken the order to stop: its file has its status in a line of its own
+// (LOCK_FILE_LINE_PM_STATUS of miscadmin.h).
+func (p *protocol) isStopping() bool {
+	status, err := os.ReadFile(filepath.Join(p.r.layout.DataDir, "postmaster.pid"))
+	lines := strings.Split(string(status), "\n")
+
+	return err == nil && len(lines) >= pidFileStatus && strings.TrimSpace(lines[pidFileStatus-1]) == "stopping"
+}
+
+// pidFileStatus is the number of that line.
+const pidFileStatus = 8
+
+// servesNoClient tells whether a process of PostgreSQL is one of the server's own, by its title ("postgres: CLUSTER: NAME").
+func servesNoClient(title string) bool {
+	words := strings.Split(strings.TrimRight(title, "\x00 "), ": ")
+
+	return words[0] == "postgres" && serverProcess.MatchString(words[len(words)-1])
 }
 
 // endArchiver keeps PostgreSQL's archiver from what it does before it ends: to archive all that is left, which takes as long
@@ -581,7 +643,7 @@ func (p *protocol) senders() []int {
 func (p *protocol) endArchiver() {
 	push := "\x00" + walclient.VerbPush + "\x00"
 
-	for _, pid := range p.processes(func(title string) bool {
+	for _, pid := range p.processes(func(_ int, title string) bool {
 		return strings.HasPrefix(title, "postgres:") && strings.Contains(title, ": archiver") ||
 			strings.HasPrefix(title, p.r.opts.WALHelper+"\x00") && strings.Contains(title, push)
 	}) {
@@ -590,17 +652,17 @@ func (p *protocol) endArchiver() {
 }
 
 // processes of our PostgreSQL with such titles: a server that shuts down takes no connections to ask it.
-func (p *protocol) processes(wanted func(title string) bool) []int {
+func (p *protocol) processes(wanted func(pid int, title string) bool) []int {
 	var found []int
 
 	titles, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range titles {
 		title, err := os.ReadFile(path) //nolint:gosec // of /proc
-		if err != nil || !wanted(string(title)) {
+		if err != nil {
 			continue
 		}
 
-		if pid, err := strconv.Atoi(strings.Split(path, "/")[2]); err == nil && p.isOurs(pid) {
+		if pid, err := strconv.Atoi(strings.Split(path, "/")[2]); err == nil && wanted(pid, string(title)) && p.isOurs(pid) {
 			found = append(found, pid)
 		}
 	}

@@ -220,7 +220,7 @@ func (p *protocol) tookOver(a ha.AdmitClients) {
 // restartServer restarts PostgreSQL in place: its end is told as one that nobody asked for.
 func (p *protocol) restartServer(ctx context.Context) {
 	// It makes the stop itself short: the others are patient for three heartbeats.
-	p.r.chores.checkpoint(ctx, p.r.server.IsUp(), promoteTimeout/2)
+	p.r.chores.checkpointBeforeStop(ctx, p.r.server.IsUp(), promoteTimeout/2)
 	p.r.suspend(ctx)
 	p.ordered.Store(true)
 

@@ -265,7 +265,7 @@ const defaultStopTimeout = 30 * time.Second
 func (r *runner) leaveProtocol(ctx context.Context, p *protocol, smart, total time.Duration) {
 	seen := p.driver.Snapshot()
 	if seen.Phase == ha.Primary {
-		r.chores.checkpoint(ctx, r.server.IsUp(), total/checkpointShare)
+		r.chores.checkpointBeforeStop(ctx, r.server.IsUp(), total/checkpointShare)
 	}
 
 	if seen.Phase == ha.Standby || seen.Phase == ha.Primary && len(seen.Voters) == 0 {

@@ -31,7 +31,7 @@ const allowed = time.Minute
 func benchRows(apiDown time.Duration) []benchRow {
 	row := func(what, fault string, hold time.Duration, expect scenario.Expect) benchRow {
 		return benchRow{what: what, peer: "–", c: scenario.Case{
-			Instances: 3, Major: "17", Fault: fault, Victim: scenario.Primary, Activity: scenario.Steady, Hold: hold, Max: allowed, Expect: expect,
+			Instances: 3, Major: "17", Fault: fault, Victim: scenario.Primary, Activity: scenario.Steady, Hold: hold, Max: allowed, Expect: expect, Alone: true,
 		}}
 	}
 	with := func(r benchRow, peer, aim string, p50, worst time.Duration) benchRow {
@@ -86,7 +86,7 @@ func bench(ctx context.Context, args []string) error {
 	table, wrong := b.table(ctx)
 	fmt.Print("\n" + table)
 
-	if page != "" {
+	if page != "" && ctx.Err() == nil {
 		wrong = errors.Join(wrong, writePage(page, table))
 	}
 

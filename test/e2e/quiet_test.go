@@ -196,6 +196,7 @@ func idle(t *testing.T, f *fixture) {
 		t.Logf("not at rest yet: %s", strings.Join(writes[:min(len(writes), 5)], "\n"))
 	}
 
+	before := f.cluster(t)
 	writes, reads := during(duration)
 
 	if reads == 0 {
@@ -206,6 +207,7 @@ func idle(t *testing.T, f *fixture) {
 
 	if len(writes) > 0 {
 		t.Errorf("%d writes although nothing happened, such as:\n%s", len(writes), strings.Join(writes[:min(len(writes), 20)], "\n"))
+		t.Logf("what changed in the Cluster (-before +after):\n%s", cmp.Diff(before.Status, f.cluster(t).Status))
 	}
 }
 

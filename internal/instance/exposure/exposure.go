@@ -24,8 +24,8 @@ type sample struct {
 	lsn postgres.LSN
 	// transactions differ once one more that has written has ended.
 	transactions string
-	// last is when this was still so.
-	last time.Time
+	// first is when this was seen first, last when it was still so.
+	first, last time.Time
 }
 
 // Note tells which transactions have ended (a snapshot in words: it differs once one more has), and an LSN behind all their
@@ -37,7 +37,7 @@ func (t *Tracker) Note(now time.Time, lsn postgres.LSN, transactions string) {
 		return
 	}
 
-	t.add(sample{lsn: lsn, transactions: transactions, last: now})
+	t.add(sample{lsn: lsn, transactions: transactions, first: now, last: now})
 
 	for len(t.samples) > maxSamples {
 		t.apart = max(2*t.apart, time.Second)
@@ -58,6 +58,22 @@ func (t *Tracker) add(s sample) {
 	}
 
 	t.samples = append(t.samples, s)
+}
+
+// Rest is for how long no transaction has ended; 0 if nothing was noted.
+func (t *Tracker) Rest(now time.Time) time.Duration {
+	if len(t.samples) == 0 {
+		return 0
+	}
+
+	return now.Sub(t.samples[len(t.samples)-1].first)
+}
+
+// Settle tells that the archive has all changes that were noted, whatever Note was told of where they end.
+func (t *Tracker) Settle() {
+	if n := len(t.samples); n > 0 {
+		t.samples = slices.Delete(t.samples, 0, n-1)
+	}
 }
 
 // Forget all: the server is no primary any more.

@@ -91,3 +91,36 @@ func TestALongTime(t *testing.T) {
 		t.Errorf("a replica has changes since %v", got)
 	}
 }
+
+// An idle server whose last change was sent away with the segment before the position that was read.
+func TestSettle(t *testing.T) {
+	t.Parallel()
+
+	var tracker exposure.Tracker
+
+	tracker.Settle()
+
+	if got := tracker.Rest(at(5)); got != 0 {
+		t.Errorf("nothing is known, and it has rested for %v", got)
+	}
+
+	tracker.Note(at(0), 100, "a")
+	tracker.Note(at(10), 300, "b")
+	tracker.Note(at(40), 300, "b")
+
+	if got := tracker.Rest(at(50)); got != 40*time.Second {
+		t.Errorf("it has rested for %v, not since the last change", got)
+	}
+
+	tracker.Settle()
+
+	if got := tracker.Since(200); !got.IsZero() {
+		t.Errorf("settled, and yet there are changes since %v", got)
+	}
+
+	tracker.Note(at(60), 400, "c")
+
+	if got := tracker.Since(200); !got.Equal(at(40)) {
+		t.Errorf("a change after that is exposed since %v", got)
+	}
+}

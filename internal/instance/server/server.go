@@ -153,6 +153,15 @@ func (s *Server) IsUp() bool {
 	return child != nil && !child.HasEnded()
 }
 
+// PID of the postmaster; 0 if none was started.
+func (s *Server) PID() int {
+	if child := s.current(); child != nil {
+		return child.PID()
+	}
+
+	return 0
+}
+
 // HasEnded says whether there is an end that TakeEnd has not been asked for yet.
 func (s *Server) HasEnded() bool {
 	child := s.current()

@@ -53,6 +53,9 @@ type Case struct {
 	// Max is how long the longest time without an acknowledged write may be, on a machine with nothing else to do.
 	Max    time.Duration
 	Expect Expect
+	// Alone leaves out all clients but the one that ticks, and with a primary that is cut off those that stay with it: a crowd that
+	// reconnects all the time needs a good part of a small machine, and the gap is to be the product's.
+	Alone bool
 	// StorageClass that the volumes need; empty for the usual one.
 	StorageClass string
 	// Short is part of the set that runs in CI; Long is left out unless long ones are asked for.

@@ -193,7 +193,11 @@ func (x *run) startClients(ctx context.Context) error {
 		Endpoint: endpoint, Run: x.result.Run, Interval: interval, Appenders: appenders, Registers: registers,
 	}
 
-	if x.Nodes != nil {
+	if x.c.Alone {
+		config.Appenders, config.Registers = 1, 0
+	}
+
+	if x.Nodes != nil && (!x.c.Alone || x.c.Fault == "cut-all") {
 		pinned, err := x.Direct(x.primary, x.primary.Spec.NodeName)
 		if err != nil {
 			return err
