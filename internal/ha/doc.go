@@ -17,7 +17,8 @@
 // their promise, fsync the pledge, stop receiving, replay all, and tell their log's end. Whoever sees a quorum names the
 // best log in the record, one candidate for each term, on a timeline reserved for that term. It promotes, closed to
 // clients; W voters flush the term's message on the new timeline; the record says "established"; the old primary's
-// authority is over; then clients come in. A candidate that dies is replaced by a new term over new pledges.
+// authority is over; then clients come in. A candidate that dies is replaced by a new term over new pledges. A primary that
+// stops in order says when its last client has gone: if it falls silent then, neither promise nor authority is waited for.
 //
 // The record and PostgreSQL never disagree in the wrong direction: a weaker rule (a voter more, W lower, degraded) goes
 // to the record first, a stricter one to PostgreSQL first, then through the barrier (every walsender and the checkpointer
