@@ -223,6 +223,10 @@ func (p *protocol) confirmLoaded(ctx context.Context, before generations) error 
 		return err
 	}
 
+	if len(rows) > 0 {
+		p.wakeStandbys(ctx)
+	}
+
 	old := map[string]uint64{}
 	for _, row := range rows {
 		old[row.key] = before.loaded
@@ -247,6 +251,25 @@ func (p *protocol) confirmLoaded(ctx context.Context, before generations) error 
 	go p.checkpointed(before.wanted, before.wantsWaiting)
 
 	return nil
+}
+
+// wakeStandbys writes a little log. A standby that comes back has nothing to tell until it gets some, or until its status interval
+// of a second is over; commits whose log it had, but whose acknowledgement was lost with the walsender, would wait for that.
+func (p *protocol) wakeStandbys(ctx context.Context) {
+	err := p.work.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = 'local'"); err != nil {
+				return err
+			}
+
+			_, err := tx.Exec(ctx, `SELECT CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_logical_emit_message(true, 'caretaker.wake', '') END`)
+
+			return err
+		})
+	})
+	if err != nil {
+		p.r.log.Debug("the standbys tell what they have a second later", "error", err)
+	}
 }
 
 // checkpointed proves the checkpointer: a checkpoint that was asked for after the reload is made by one that has loaded

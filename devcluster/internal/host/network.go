@@ -44,6 +44,9 @@ func SetUpNetwork(ctx context.Context, network layout.Network, nodes int) error 
 		}
 	}
 	commands := [][]string{
+		// Of its own, a bridge has the lowest address of its ports: if that node went off, the others would send to an
+		// address that is nobody's for up to half a minute, and nothing would reach the API server.
+		{"link", "set", bridge, "address", network.GatewayMAC()},
 		{"addr", "replace", fmt.Sprintf("%s/%d", network.Gateway(), network.NodeSubnet().Bits()), "dev", bridge},
 		{"link", "set", bridge, "up"},
 	}

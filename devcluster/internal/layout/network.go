@@ -24,6 +24,9 @@ func (n Network) Name() string { return fmt.Sprintf("devcluster%d", n.Slot) }
 // Gateway is the control plane's address, which the bridge carries.
 func (n Network) Gateway() netip.Addr { return n.node(1) }
 
+// GatewayMAC is the bridge's hardware address, which stays the same whatever is plugged in.
+func (n Network) GatewayMAC() string { return fmt.Sprintf("02:ca:4e:00:00:%02x", n.Slot) }
+
 // NodeSubnet is the network that the nodes and the control plane share.
 func (n Network) NodeSubnet() netip.Prefix {
 	return netip.PrefixFrom(n.node(0), 24)
