@@ -257,7 +257,11 @@ const sinceCheckpoint = `SELECT pg_catalog.pg_wal_lsn_diff(
 
 // checkpointBeforeStop shortens the stop that follows, if there is something to write.
 func (c *chores) checkpointBeforeStop(ctx context.Context, isUp bool, limit time.Duration) { //nolint:revive // a state, not a switch
-	c.checkpointIf(ctx, isUp, limit, func(ctx context.Context, conn *pgx.Conn) (bool, error) {
+	if !isUp {
+		return
+	}
+
+	c.checkpointIf(ctx, limit, func(ctx context.Context, conn *pgx.Conn) (bool, error) {
 		var bytes int64
 
 		err := conn.QueryRow(ctx, sinceCheckpoint).Scan(&bytes)
@@ -268,16 +272,14 @@ func (c *chores) checkpointBeforeStop(ctx context.Context, isUp bool, limit time
 
 // checkpoint makes one, whatever there is to write.
 func (c *chores) checkpoint(ctx context.Context, isUp bool, limit time.Duration) { //nolint:revive // a state, not a switch
-	c.checkpointIf(ctx, isUp, limit, func(context.Context, *pgx.Conn) (bool, error) { return true, nil })
-}
-
-func (c *chores) checkpointIf(
-	ctx context.Context, isUp bool, limit time.Duration, worth func(context.Context, *pgx.Conn) (bool, error), //nolint:revive // a state
-) {
 	if !isUp {
 		return
 	}
 
+	c.checkpointIf(ctx, limit, func(context.Context, *pgx.Conn) (bool, error) { return true, nil })
+}
+
+func (c *chores) checkpointIf(ctx context.Context, limit time.Duration, worth func(context.Context, *pgx.Conn) (bool, error)) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 

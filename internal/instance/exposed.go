@@ -77,7 +77,7 @@ func (a *archiving) noteExposure(ctx context.Context) {
 // matters was written since the last switch (CheckArchiveTimeout in PostgreSQL's checkpointer.c). So if all segments before
 // the open one are archived, and it was not ended although two timeouts have passed since the last change, it has none.
 func nothingLeft(current, archived postgres.LSN, segmentBytes int64, rest, archiveTimeout time.Duration) bool {
-	open := current - current%postgres.LSN(segmentBytes)
+	open := current - current%postgres.LSN(segmentBytes) //nolint:gosec // a segment has 1 MiB to 1 GiB
 
 	return archived >= open && archiveTimeout > 0 && rest > 2*archiveTimeout
 }

@@ -475,36 +475,8 @@ func (p *protocol) stopFast(ctx context.Context, a ha.StopFast) (ha.Done, error)
 		return ha.Done{}, err
 	}
 
-	var clients leaving
-
-	for stopped, isCut := false, false; !stopped; {
-		now := p.r.opts.Boottime()
-
-		if p.sawLastGo(&clients) {
-			p.driver.Post(ha.ClientsGone{Op: a.Op})
-		}
-
-		switch {
-		case now >= a.Deadline:
-			return ha.Done{}, errors.Join(errors.New("PostgreSQL did not stop in time"), p.kill(ctx))
-		case isCut:
-		case now >= a.CutAll, now >= a.CutSenders && len(p.senders()) < senders:
-			p.cutSenders()
-
-			isCut = true
-		}
-
-		if a.SkipArchiving || now >= a.CutAll {
-			p.endArchiver()
-		}
-
-		select {
-		case <-ended:
-			stopped = true
-		case <-p.r.clock.After(20 * time.Millisecond):
-		case <-ctx.Done():
-			return ha.Done{}, ctx.Err()
-		}
+	if err := p.awaitStop(ctx, a, ended, senders); err != nil {
+		return ha.Done{}, err
 	}
 
 	if err := p.kill(ctx); err != nil {
@@ -526,6 +498,41 @@ func (p *protocol) stopFast(ctx context.Context, a ha.StopFast) (ha.Done, error)
 	tip, err := p.tip(uint32(control.Timeline), uint64(control.Checkpoint)+1)
 
 	return ha.Done{Tip: tip}, err
+}
+
+// awaitStop sees to it that a fast shutdown comes to its end. There were so many walsenders when it began.
+func (p *protocol) awaitStop(ctx context.Context, a ha.StopFast, ended <-chan struct{}, senders int) error {
+	var clients leaving
+
+	for isCut := false; ; {
+		now := p.r.opts.Boottime()
+
+		if p.sawLastGo(&clients) {
+			p.driver.Post(ha.ClientsGone{Op: a.Op})
+		}
+
+		switch {
+		case now >= a.Deadline:
+			return errors.Join(errors.New("PostgreSQL did not stop in time"), p.kill(ctx))
+		case isCut:
+		case now >= a.CutAll, now >= a.CutSenders && len(p.senders()) < senders:
+			p.cutSenders()
+
+			isCut = true
+		}
+
+		if a.SkipArchiving || now >= a.CutAll {
+			p.endArchiver()
+		}
+
+		select {
+		case <-ended:
+			return nil
+		case <-p.r.clock.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // awaitSender waits a moment until as many voters stream as a commit waits for: PostgreSQL sends its last record to those

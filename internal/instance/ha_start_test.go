@@ -20,8 +20,8 @@ func TestServesNoClient(t *testing.T) {
 		"postgres: demo: walsender streaming_replica 10.1.2.3(4242) streaming 0/6": true,
 		"postgres: checkpointer ":                                                  true,
 
-		"postgres: demo: app app 10.1.2.3(4242) idle":            false,
-		"postgres: demo: app app 10.1.2.3(4242) COMMIT":          false,
+		"postgres: demo: app shop 10.1.2.3(4242) idle":           false,
+		"postgres: demo: app shop 10.1.2.3(4242) COMMIT":         false,
 		"postgres: demo: checkpointer app 10.1.2.3(4242) idle":   false,
 		"postgres: demo: archiver app [local] idle":              false,
 		"postgres: demo: parallel worker for PID 4242 ":          false,
