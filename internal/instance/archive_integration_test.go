@@ -108,9 +108,11 @@ func TestArchive(t *testing.T) {
 		must(t, w.client.Switchover(context.Background(), primary.target(), instanceapi.SwitchoverRequest{Request: "away"}))
 
 		primary, replica = replica, primary
-		status := primary.await("leads", func(s instanceapi.Status) bool { return s.Ready && s.Role == instanceapi.RolePrimary })
+		status := primary.await("leads, and tells why", func(s instanceapi.Status) bool {
+			return s.Ready && s.Role == instanceapi.RolePrimary && s.Takeover != nil
+		})
 
-		if status.Takeover == nil || status.Takeover.Request != "away" {
+		if status.Takeover.Request != "away" {
 			t.Errorf("it took over by %+v: want the hand-over, whatever the store does", status.Takeover)
 		}
 
