@@ -69,9 +69,9 @@ func (f *fixture) newCluster(instances int32, change ...func(*postgresqlv1.Clust
 			Instances: instances,
 			ImageName: image(mainMajor),
 			Storage:   postgresqlv1.StorageConfiguration{Size: "1Gi"},
-			// On a starved machine nobody answers for seconds; TestFailover goes by the defaults.
+			// On a starved machine nobody answers for seconds (7 were seen); TestFailover goes by the defaults.
 			Failover: &postgresqlv1.FailoverConfiguration{
-				HeartbeatInterval: &metav1.Duration{Duration: 2 * time.Second}, Promise: &metav1.Duration{Duration: 12 * time.Second},
+				HeartbeatInterval: &metav1.Duration{Duration: 4 * time.Second}, Promise: &metav1.Duration{Duration: 16 * time.Second},
 			},
 			Resources: corev1.ResourceRequirements{
 				Requests: corev1.ResourceList{
