@@ -130,10 +130,10 @@ func (s *State) KillBy() time.Duration {
 		return 0
 	}
 	m := machine{State: s}
-	_, end := m.fenceAt()
 	if m.closed() {
 		return s.KillAt
 	}
+	_, end := m.fenceAt()
 	if s.Phase == Stopping {
 		return min(end, s.KillAt) // its last clients may still be in
 	}

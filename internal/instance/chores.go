@@ -256,40 +256,33 @@ const sinceCheckpoint = `SELECT pg_catalog.pg_wal_lsn_diff(
   FROM pg_catalog.pg_control_checkpoint()`
 
 // checkpointBeforeStop shortens the stop that follows, if there is something to write.
-func (c *chores) checkpointBeforeStop(ctx context.Context, isUp bool, limit time.Duration) { //nolint:revive // a state, not a switch
-	if !isUp {
-		return
-	}
-
-	c.checkpointIf(ctx, limit, func(ctx context.Context, conn *pgx.Conn) (bool, error) {
-		var bytes int64
-
-		err := conn.QueryRow(ctx, sinceCheckpoint).Scan(&bytes)
-
-		return bytes > shortStop, err
-	})
+func (c *chores) checkpointBeforeStop(ctx context.Context, isUp bool, limit time.Duration) {
+	c.checkpointAbove(ctx, isUp, limit, shortStop)
 }
 
 // checkpoint makes one, whatever there is to write.
-func (c *chores) checkpoint(ctx context.Context, isUp bool, limit time.Duration) { //nolint:revive // a state, not a switch
+func (c *chores) checkpoint(ctx context.Context, isUp bool, limit time.Duration) {
+	c.checkpointAbove(ctx, isUp, limit, 0)
+}
+
+// checkpointAbove makes one if there are more bytes of log behind the last one; with 0 it does not ask.
+func (c *chores) checkpointAbove(ctx context.Context, isUp bool, limit time.Duration, bytes int64) { //nolint:revive // a state, not a switch
 	if !isUp {
 		return
 	}
 
-	c.checkpointIf(ctx, limit, func(context.Context, *pgx.Conn) (bool, error) { return true, nil })
-}
-
-func (c *chores) checkpointIf(ctx context.Context, limit time.Duration, worth func(context.Context, *pgx.Conn) (bool, error)) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 
 	err := c.session.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		wanted, err := worth(ctx, conn)
-		if err != nil || !wanted {
-			return err
+		if bytes > 0 {
+			var since int64
+			if err := conn.QueryRow(ctx, sinceCheckpoint).Scan(&since); err != nil || since <= bytes {
+				return err
+			}
 		}
 
-		_, err = conn.Exec(ctx, "CHECKPOINT")
+		_, err := conn.Exec(ctx, "CHECKPOINT")
 
 		return err
 	})

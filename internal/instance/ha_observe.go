@@ -257,15 +257,12 @@ func (p *protocol) confirmLoaded(ctx context.Context, before generations) error 
 // of a second is over; commits whose log it had, but whose acknowledgement was lost with the walsender, would wait for that.
 func (p *protocol) wakeStandbys(ctx context.Context) {
 	err := p.work.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = 'local'"); err != nil {
-				return err
-			}
-
-			_, err := tx.Exec(ctx, `SELECT CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_logical_emit_message(true, 'caretaker.wake', '') END`)
-
+		var isStandby bool
+		if err := conn.QueryRow(ctx, "SELECT pg_catalog.pg_is_in_recovery()").Scan(&isStandby); err != nil || isStandby {
 			return err
-		})
+		}
+
+		return writeLog(ctx, conn, "caretaker.wake", "")
 	})
 	if err != nil {
 		p.r.log.Debug("the standbys tell what they have a second later", "error", err)

@@ -213,16 +213,7 @@ func (p *protocol) commitTerm(ctx context.Context, a ha.CommitTermMessage) (ha.D
 	var tip ha.Tip
 
 	err := p.work.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = 'local'"); err != nil {
-				return err
-			}
-
-			_, err := tx.Exec(ctx, "SELECT pg_catalog.pg_logical_emit_message(true, 'caretaker.term', $1::text)",
-				strconv.FormatUint(a.Term, 10))
-
-			return err
-		})
+		err := writeLog(ctx, conn, "caretaker.term", strconv.FormatUint(a.Term, 10))
 		if err != nil {
 			return fmt.Errorf("write the term into the log: %w", err)
 		}
@@ -233,6 +224,19 @@ func (p *protocol) commitTerm(ctx context.Context, a ha.CommitTermMessage) (ha.D
 	})
 
 	return ha.Done{Tip: tip}, err
+}
+
+// writeLog writes a message into the log and flushes it here, without waiting for replicas.
+func writeLog(ctx context.Context, conn *pgx.Conn, prefix, content string) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = 'local'"); err != nil {
+			return err
+		}
+
+		_, err := tx.Exec(ctx, "SELECT pg_catalog.pg_logical_emit_message(true, $1, $2::text)", prefix, content)
+
+		return err
+	})
 }
 
 // follow streams from a leader.

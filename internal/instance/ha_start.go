@@ -468,14 +468,14 @@ func (p *protocol) stopFast(ctx context.Context, a ha.StopFast) (ha.Done, error)
 	p.awaitSender(ctx)
 	p.claimEnd()
 
-	senders := len(p.senders())
+	began := len(senders(p.processes()))
 
 	// Clients go at once. Our own sessions may be in a question that takes long; a fast shutdown ends them as well.
 	if err := p.r.server.Signal(syscall.SIGINT); err != nil {
 		return ha.Done{}, err
 	}
 
-	if err := p.awaitStop(ctx, a, ended, senders); err != nil {
+	if err := p.awaitStop(ctx, a, ended, began); err != nil {
 		return ha.Done{}, err
 	}
 
@@ -500,14 +500,18 @@ func (p *protocol) stopFast(ctx context.Context, a ha.StopFast) (ha.Done, error)
 	return ha.Done{Tip: tip}, err
 }
 
-// awaitStop sees to it that a fast shutdown comes to its end. There were so many walsenders when it began.
-func (p *protocol) awaitStop(ctx context.Context, a ha.StopFast, ended <-chan struct{}, senders int) error {
+// awaitStop sees to it that a fast shutdown comes to its end, which began with so many walsenders.
+func (p *protocol) awaitStop(ctx context.Context, a ha.StopFast, ended <-chan struct{}, began int) error {
 	var clients leaving
 
 	for isCut := false; ; {
 		now := p.r.opts.Boottime()
 
-		if p.sawLastGo(&clients) {
+		// Read before the processes are: whoever is let in, is so before the server says that it stops.
+		isStopping := p.isStopping()
+		processes := p.processes()
+
+		if isStopping && p.sawLastGo(&clients, processes) {
 			p.driver.Post(ha.ClientsGone{Op: a.Op})
 		}
 
@@ -515,14 +519,14 @@ func (p *protocol) awaitStop(ctx context.Context, a ha.StopFast, ended <-chan st
 		case now >= a.Deadline:
 			return errors.Join(errors.New("PostgreSQL did not stop in time"), p.kill(ctx))
 		case isCut:
-		case now >= a.CutAll, now >= a.CutSenders && len(p.senders()) < senders:
-			p.cutSenders()
+		case now >= a.CutAll, now >= a.CutSenders && len(senders(processes)) < began:
+			p.cutSenders(processes)
 
 			isCut = true
 		}
 
 		if a.SkipArchiving || now >= a.CutAll {
-			p.endArchiver()
+			p.endArchiver(processes)
 		}
 
 		select {
@@ -577,17 +581,17 @@ func (p *protocol) awaitClients(ctx context.Context, limit time.Duration) {
 	})
 }
 
-func (p *protocol) cutSenders() {
-	for _, pid := range p.senders() {
-		p.r.log.Warn("a replica is behind; the stop does not wait for it", "walsender", pid)
+func (p *protocol) cutSenders(of []pgProcess) {
+	for _, sender := range senders(of) {
+		p.r.log.Warn("a replica is behind; the stop does not wait for it", "walsender", sender.pid)
 
-		_ = unix.Kill(pid, syscall.SIGTERM)
+		_ = unix.Kill(sender.pid, syscall.SIGTERM)
 	}
 }
 
-func (p *protocol) senders() []int {
-	return p.processes(func(_ int, title string) bool {
-		return strings.HasPrefix(title, "postgres:") && strings.Contains(title, "walsender")
+func senders(of []pgProcess) []pgProcess {
+	return slices.DeleteFunc(slices.Clone(of), func(c pgProcess) bool {
+		return !strings.HasPrefix(c.title, "postgres:") || !strings.Contains(c.title, "walsender")
 	})
 }
 
@@ -597,31 +601,29 @@ var serverProcess = regexp.MustCompile(`^(checkpointer( performing .*)?|backgrou
 
 // leaving are the processes that may serve clients in a server that stops.
 type leaving struct {
-	// known: the server lets nobody in any more, and these are those that were there then.
+	// known: these are those that were there when the server was seen to let nobody in any more.
 	known bool
 	pids  []int
 	gone  bool
 }
 
-// sawLastGo looks, and tells once when the last process that may serve a client has gone. The server's status file says first
-// that it stops: from then on it lets nobody in, and what it starts afterwards only refuses. A process whose title is not
-// known counts as a client's.
-func (p *protocol) sawLastGo(l *leaving) bool {
-	if l.gone || !l.known && !p.isStopping() {
+// sawLastGo looks at the processes of a server that lets nobody in any more, and tells once when the last one that may serve a
+// client has gone: what is started after the first look only refuses. A process whose title is not known counts as a client's.
+func (p *protocol) sawLastGo(l *leaving, processes []pgProcess) bool {
+	if l.gone {
 		return false
 	}
 
-	postmaster := p.r.server.PID()
-	now := p.processes(func(pid int, title string) bool {
-		return pid != postmaster && !strings.HasPrefix(title, p.r.opts.WALHelper+"\x00") && !servesNoClient(title)
-	})
+	var now []int
 
-	if l.known {
-		now = slices.DeleteFunc(now, func(pid int) bool { return !slices.Contains(l.pids, pid) })
+	for _, c := range processes {
+		isHelper := strings.HasPrefix(c.title, p.r.opts.WALHelper+"\x00")
+		if c.pid != p.r.server.PID() && !isHelper && !servesNoClient(c.title) && (!l.known || slices.Contains(l.pids, c.pid)) {
+			now = append(now, c.pid)
+		}
 	}
 
-	l.known, l.pids = true, now
-	l.gone = len(now) == 0
+	l.known, l.pids, l.gone = true, now, len(now) == 0
 
 	return l.gone
 }
@@ -647,30 +649,36 @@ func servesNoClient(title string) bool {
 
 // endArchiver keeps PostgreSQL's archiver from what it does before it ends: to archive all that is left, which takes as long
 // as the store takes. After SIGTERM it begins nothing more; what it has begun is ended.
-func (p *protocol) endArchiver() {
+func (p *protocol) endArchiver(of []pgProcess) {
 	push := "\x00" + walclient.VerbPush + "\x00"
 
-	for _, pid := range p.processes(func(_ int, title string) bool {
-		return strings.HasPrefix(title, "postgres:") && strings.Contains(title, ": archiver") ||
-			strings.HasPrefix(title, p.r.opts.WALHelper+"\x00") && strings.Contains(title, push)
-	}) {
-		_ = unix.Kill(pid, syscall.SIGTERM)
+	for _, c := range of {
+		if strings.HasPrefix(c.title, "postgres:") && strings.Contains(c.title, ": archiver") ||
+			strings.HasPrefix(c.title, p.r.opts.WALHelper+"\x00") && strings.Contains(c.title, push) {
+			_ = unix.Kill(c.pid, syscall.SIGTERM)
+		}
 	}
 }
 
-// processes of our PostgreSQL with such titles: a server that shuts down takes no connections to ask it.
-func (p *protocol) processes(wanted func(pid int, title string) bool) []int {
-	var found []int
+// pgProcess is a process of our PostgreSQL, the postmaster among them, with its title or command line.
+type pgProcess struct {
+	pid   int
+	title string
+}
+
+// processes of our PostgreSQL: a server that shuts down takes no connections to ask it.
+func (p *protocol) processes() []pgProcess {
+	var found []pgProcess
 
 	titles, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range titles {
-		title, err := os.ReadFile(path) //nolint:gosec // of /proc
-		if err != nil {
+		pid, err := strconv.Atoi(strings.Split(path, "/")[2])
+		if err != nil || !p.isOurs(pid) {
 			continue
 		}
 
-		if pid, err := strconv.Atoi(strings.Split(path, "/")[2]); err == nil && wanted(pid, string(title)) && p.isOurs(pid) {
-			found = append(found, pid)
+		if title, err := os.ReadFile(path); err == nil { //nolint:gosec // of /proc
+			found = append(found, pgProcess{pid: pid, title: string(title)})
 		}
 	}
 
