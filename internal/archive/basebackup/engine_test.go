@@ -190,8 +190,17 @@ func TestDeltaFetchesOnlyWhatDiffers(t *testing.T) {
 		t.Fatalf("into a directory that is not empty: %v", err)
 	}
 
+	// Of the largest file only the first frame differs. What else is kept depends on what the readers happened to pack together:
+	// small files that share a frame are fetched again.
+	changed, err := os.ReadFile(s.path("base/5/16388"))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	copy(changed, strings.Repeat("old", 1<<10))
+
 	for name, body := range map[string]string{
-		"base/5/16388": strings.Repeat("old", 1<<20), "base/5/99999": "none of the backup's", "pg_wal/000000010000000000000009": "not archived",
+		"base/5/16388": string(changed) + "longer than it was", "base/5/99999": "none of the backup's", "pg_wal/000000010000000000000009": "not archived",
 		"postmaster.opts": "x", "postgresql.conf": "other",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(body), 0o600); err != nil {
@@ -210,8 +219,8 @@ func TestDeltaFetchesOnlyWhatDiffers(t *testing.T) {
 	want[aside+"/000000010000000000000009"] = "not archived"
 	sameContent(t, content(t, dir), want)
 
-	if done.KeptBytes == 0 {
-		t.Error("nothing was kept")
+	if done.KeptBytes < frameBytes {
+		t.Errorf("%d bytes were kept of a file of %d, of which the first %d had changed", done.KeptBytes, len(changed), frameBytes)
 	}
 }
 
