@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -198,6 +199,15 @@ type fileLabel struct{ path string }
 
 func (l fileLabel) SetRole(_ context.Context, role string) error {
 	return os.WriteFile(l.path, []byte(role), 0o600)
+}
+
+func (l fileLabel) Role(context.Context) (string, error) {
+	role, err := os.ReadFile(l.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+
+	return string(role), err
 }
 
 // fileKubelet is a kubelet's word in files: root/member/ended has the pod's UID and the termination log of the container
