@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -46,6 +47,19 @@ func TestBackupIsReadFromAManifest(t *testing.T) {
 
 		checkBackup(t, got.Result.Restored.Manifest, manifest)
 	})
+}
+
+// PID 1 reads what is left from the result of expire.
+func TestWhatIsLeftIsReadFromAnExpiry(t *testing.T) {
+	var out bytes.Buffer
+	if err := (&workFlags{asJSON: true}).result(&out, &basebackup.Expiry{Left: []string{"a", "b"}}, ""); err != nil {
+		t.Fatal(err)
+	}
+
+	var got archiveapi.Result[archiveapi.Expiry]
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil || !slices.Equal(got.Result.Left, []string{"a", "b"}) {
+		t.Errorf("left is %v, %v", got.Result.Left, err)
+	}
 }
 
 func checkBackup(t *testing.T, got archiveapi.Backup, manifest basebackup.Manifest) {

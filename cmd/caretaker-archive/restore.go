@@ -223,54 +223,6 @@ func (f *workFlags) verify(cmd *cobra.Command, backup string) error {
 	return nil
 }
 
-func newBackupCopyCommand() *cobra.Command {
-	f := &workFlags{}
-
-	var (
-		to, toConfig, toEndpoint string
-		o                        basebackup.CopyOptions
-	)
-
-	cmd := &cobra.Command{
-		Use:   "copy BACKUP",
-		Short: "Copy a backup, its parents and their WAL to another store",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			from, err := f.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-
-			second := &archiveFlags{
-				store: to, config: toConfig, server: from.target.Server, endpoint: toEndpoint, region: f.region, caFile: f.caFile,
-			}
-
-			target, err := second.open(cmd.Context())
-			if err != nil {
-				return fmt.Errorf("the store to copy to: %w", err)
-			}
-
-			o.From, o.To = from.Store(), target.Store()
-			o.Backup, o.Workers, o.Progress, o.Clock = args[0], f.workers, f.progress(os.Stderr), realClock()
-
-			done, err := basebackup.Copy(cmd.Context(), o)
-			if err != nil {
-				return err
-			}
-
-			return f.result(cmd.OutOrStdout(), done, fmt.Sprintf("copied %s: %d objects, %s; %d were there already",
-				names(done.Backups), done.Objects, megabytes(done.Bytes), done.Present))
-		},
-	}
-	f.add(cmd)
-	cmd.Flags().StringVar(&to, "to", "", "the store to copy to, a `URL` like --store")
-	cmd.Flags().StringVar(&toConfig, "to-config", "", "a JSON `file` with that store's settings")
-	cmd.Flags().StringVar(&toEndpoint, "to-endpoint", "", "the `URL` of that store's endpoint")
-	cmd.Flags().BoolVar(&o.WithoutLaterWAL, "without-later-wal", false, "leave out the WAL after the backup's end")
-
-	return cmd
-}
-
 // walFetchCommand is this program's own, with the same archive.
 func (f *archiveFlags) walFetchCommand() (string, error) {
 	self, err := os.Executable()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -29,8 +30,8 @@ func newConnection(flags *pflag.FlagSet) *connection {
 	return &connection{config: clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides)}
 }
 
-// open connects; the key names the Cluster in the namespace in use.
-func (c *connection) open(cluster string) (*plugin.Kube, types.NamespacedName, error) {
+// open connects; the key names the object in the namespace in use.
+func (c *connection) open(name string) (*plugin.Kube, types.NamespacedName, error) {
 	namespace, _, err := c.config.Namespace()
 	if err != nil {
 		return nil, types.NamespacedName{}, fmt.Errorf("find the namespace: %w", err)
@@ -45,11 +46,22 @@ func (c *connection) open(cluster string) (*plugin.Kube, types.NamespacedName, e
 
 	kube, err := plugin.NewKube(config)
 
-	return kube, types.NamespacedName{Namespace: namespace, Name: cluster}, err
+	return kube, types.NamespacedName{Namespace: namespace, Name: name}, err
 }
 
 // completeCluster completes a Cluster's name.
 func (c *connection) completeCluster(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return c.completeName(cmd, args, (*plugin.Kube).Clusters)
+}
+
+// completeBackup completes a Backup's name.
+func (c *connection) completeBackup(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return c.completeName(cmd, args, (*plugin.Kube).Backups)
+}
+
+func (c *connection) completeName(
+	cmd *cobra.Command, args []string, list func(*plugin.Kube, context.Context, string) ([]string, error),
+) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -59,7 +71,7 @@ func (c *connection) completeCluster(cmd *cobra.Command, args []string, _ string
 		return nil, cobra.ShellCompDirectiveError
 	}
 
-	names, err := kube.Clusters(cmd.Context(), key.Namespace)
+	names, err := list(kube, cmd.Context(), key.Namespace)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}

@@ -23,7 +23,8 @@ func newCommand() *cobra.Command {
 	root := command.Root("kubectl-caretaker", "Look after PostgreSQL Clusters of Caretaker")
 	root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl caretaker"}
 	connection := newConnection(root.PersistentFlags())
-	root.AddCommand(newStatusCommand(connection), newPromoteCommand(connection), command.Version("Print the version"))
+	root.AddCommand(newStatusCommand(connection), newPromoteCommand(connection),
+		newBackupCommand(connection), newRestoreCommand(connection), command.Version("Print the version"))
 
 	return root
 }

@@ -45,3 +45,9 @@ type Restored struct {
 type RestoredBackup struct {
 	Manifest Backup `json:"manifest"`
 }
+
+// Expiry is what PID 1 wants to know of the result of the command expire.
+type Expiry struct {
+	// Left are the complete backups that are left.
+	Left []string `json:"left"`
+}

@@ -22,6 +22,7 @@ import (
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/backup/decide"
+	"github.com/caretaker-dev/caretaker/internal/backup/proof"
 	"github.com/caretaker-dev/caretaker/internal/conditions"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/instanceclient"
@@ -95,6 +96,7 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		Named(kind).
 		For(&v1.Backup{}, builder.WithPredicates(changed)).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(ofDrill)).
+		Watches(&v1.Backup{}, handler.EnqueueRequestsFromMapFunc(r.Expiring)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency, RateLimiter: reconcile.NewRateLimiter()}).
 		Complete(r)
 	if err != nil {
@@ -112,6 +114,32 @@ func ofDrill(_ context.Context, object client.Object) []ctrl.Request {
 	}
 
 	return []ctrl.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}}
+}
+
+// Expiring are the Backups that a Backup tells the end of.
+func (r *Reconciler) Expiring(ctx context.Context, object client.Object) []ctrl.Request {
+	by, ok := object.(*v1.Backup)
+	if !ok || by.Status.Retention == nil || len(by.Status.Retention.Deleted) == 0 {
+		return nil
+	}
+
+	list := &v1.BackupList{}
+	if err := r.client.List(ctx, list, client.InNamespace(by.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		// The next backup tells again.
+		log.FromContext(ctx).Error(err, "Backups whose retention has ended cannot be listed")
+
+		return nil
+	}
+
+	var requests []ctrl.Request
+
+	for _, other := range proof.Of(by.Spec.Cluster.Name, list.Items) {
+		if decide.IsTold(by, &other) {
+			requests = append(requests, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&other)})
+		}
+	}
+
+	return requests
 }
 
 // Reconcile makes one pass over a Backup.

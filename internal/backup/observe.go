@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -38,7 +39,11 @@ func (r *Reconciler) observe(ctx context.Context, backup *v1.Backup) (observatio
 		return o, err
 	}
 
-	// What has ended stays as it is, and costs nothing.
+	if err := r.observeSiblings(ctx, &o); err != nil {
+		return o, err
+	}
+
+	// What has ended asks nobody.
 	if backup.Status.StoppedAt != nil && backup.DeletionTimestamp == nil {
 		return o, nil
 	}
@@ -56,14 +61,24 @@ func (r *Reconciler) observe(ctx context.Context, backup *v1.Backup) (observatio
 
 	o.Cluster = cluster
 
-	list := &v1.BackupList{}
-	if err := r.client.List(ctx, list, client.InNamespace(backup.Namespace)); err != nil {
-		return o, fmt.Errorf("list backups: %w", err)
+	return o, r.observeInstances(ctx, &o)
+}
+
+// observeSiblings finds the other Backups of the Cluster, for all that can still learn something from them.
+func (r *Reconciler) observeSiblings(ctx context.Context, o *observation) error {
+	if proof.IsFailed(o.Backup) || o.Backup.Status.Expired != nil {
+		return nil
 	}
 
-	o.Siblings = proof.Of(cluster.Name, list.Items)
+	list := &v1.BackupList{}
+	// They are only read. A Cluster has hundreds, and each of them looks at all when the operator starts.
+	if err := r.client.List(ctx, list, client.InNamespace(o.Backup.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("list backups: %w", err)
+	}
 
-	return o, r.observeInstances(ctx, &o)
+	o.Siblings = slices.DeleteFunc(proof.Of(o.Backup.Spec.Cluster.Name, list.Items), func(other v1.Backup) bool { return other.Name == o.Backup.Name })
+
+	return nil
 }
 
 func (r *Reconciler) observeInstances(ctx context.Context, o *observation) error {

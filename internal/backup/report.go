@@ -11,6 +11,7 @@ import (
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/backup/decide"
+	"github.com/caretaker-dev/caretaker/internal/backup/proof"
 	"github.com/caretaker-dev/caretaker/internal/conditions"
 	"github.com/caretaker-dev/caretaker/internal/naming"
 )
@@ -67,6 +68,14 @@ func (r *Reconciler) events(backup *v1.Backup, before v1.BackupStatus, plan deci
 		record(corev1.EventTypeWarning, "AttemptFailed", after.Error)
 	case before.InstanceID == nil && after.InstanceID != nil:
 		record(corev1.EventTypeNormal, "Started", "backing up "+after.InstanceID.PodName)
+	}
+
+	if expired := plan.Status.Expired; expired != nil && before.Expired == nil {
+		record(corev1.EventTypeNormal, "Expired", proof.ExpiredWords(*expired))
+	}
+
+	if told := plan.Status.Retention; told != nil && told.Error != "" && before.Retention == nil {
+		record(corev1.EventTypeWarning, "RetentionFailed", fmt.Sprintf("retentionPolicy %s could not be followed: %s", told.Policy, told.Error))
 	}
 
 	if plan.Left != "" {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,7 +28,7 @@ func TestArchive(t *testing.T) {
 	must(t, os.Mkdir(store, 0o755))
 	must(t, os.Chown(store, w.uid, w.gid))
 
-	w.config.Archive = &instanceapi.Archive{URL: "file://" + store, Server: "demo"}
+	w.config.Archive = &instanceapi.Archive{URL: "file://" + store, Server: "demo", Retention: "30d"}
 	w.config.Parameters["archive_timeout"] = "2s"
 	w.config.HA = instanceapi.HA{Acks: 1, Preferred: true, HeartbeatMillis: 3000, PromiseMillis: 12000}
 	primary, replica := w.start("demo-0", "uid-0"), w.start("demo-1", "uid-1")
@@ -49,7 +50,9 @@ func TestArchive(t *testing.T) {
 
 	t.Run("a backup from the replica", func(t *testing.T) {
 		w.t = t
-		request := instanceapi.ArchiveRequest{Request: "uid/1", Task: instanceapi.TaskBackup, BackupID: "monday", FastCheckpoint: true}
+		request := instanceapi.ArchiveRequest{
+			Request: "uid/1", Task: instanceapi.TaskBackup, BackupID: "monday", FastCheckpoint: true, Known: []string{"20200101T000000Z"},
+		}
 		must(t, w.client.Archive(context.Background(), replica.target(), request))
 		// The same order again is the same backup.
 		must(t, w.client.Archive(context.Background(), replica.target(), request))
@@ -72,6 +75,12 @@ func TestArchive(t *testing.T) {
 		taken = *status.ArchiveRun.Backup
 		if taken.BeginWAL == "" || taken.EndLSN == "" || taken.StoredBytes == 0 || taken.SystemID != status.SystemID {
 			t.Errorf("it says %+v", taken)
+		}
+
+		// What was deleted from the archive, by whomever, is told.
+		if told := status.ArchiveRun.Retention; told == nil || told.Error != "" || told.Policy != "30d" || told.URL != w.config.Archive.URL ||
+			told.Server != "demo" || !slices.Equal(told.Gone, request.Known) {
+			t.Errorf("of the retention it says %+v", told)
 		}
 	})
 

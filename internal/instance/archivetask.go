@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -146,17 +147,36 @@ func (a *archiving) backup(ctx context.Context, file string, request instanceapi
 
 	a.change(func(run *instanceapi.ArchiveRun) { run.Backup.Verified = true })
 
-	if config.Retention == "" {
-		return nil
-	}
-
-	// A backup is no worse for old ones that could not be deleted.
-	if err := a.command(ctx, file, nil, "expire", "--keep", config.Retention); err != nil {
-		a.log.Error("old backups could not be deleted", "error", err)
-		a.change(func(run *instanceapi.ArchiveRun) { run.Warning = "old backups could not be deleted: " + err.Error() })
+	if config.Retention != "" {
+		run := a.retain(ctx, file, request.Known, config)
+		a.change(func(task *instanceapi.ArchiveRun) { task.Retention = &run })
 	}
 
 	return nil
+}
+
+// retain follows the retention. A backup is no worse for old ones that could not be deleted.
+func (a *archiving) retain(ctx context.Context, file string, known []string, config instanceapi.Archive) instanceapi.RetentionRun {
+	run := instanceapi.RetentionRun{Policy: config.Retention, URL: config.URL, Server: config.Server}
+
+	var expiry archiveapi.Expiry
+
+	err := a.command(ctx, file, &expiry, "expire", "--keep", config.Retention)
+	if err == nil && len(expiry.Left) == 0 {
+		// The newest one always is.
+		err = errors.New("expire does not say which backups are left")
+	}
+
+	if err != nil {
+		a.log.Error("old backups could not be deleted", "error", err)
+		run.Error = err.Error()
+	} else {
+		run.Gone = slices.DeleteFunc(slices.Clone(known), func(id string) bool { return slices.Contains(expiry.Left, id) })
+	}
+
+	run.At = a.r.clock.Now().UTC()
+
+	return run
 }
 
 func describe(b archiveapi.Backup) instanceapi.TakenBackup {

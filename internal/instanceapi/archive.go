@@ -109,6 +109,8 @@ type ArchiveRequest struct {
 	BackupID string `json:"backupID"`
 	// FastCheckpoint begins a backup at once.
 	FastCheckpoint bool `json:"fastCheckpoint,omitempty"`
+	// Known are the backups that were in the archive by all that the operator knows: it wants to hear which of them are there no more.
+	Known []string `json:"known,omitempty"`
 }
 
 // PathArchive takes POST ArchiveRequest → 202; 409 while another task runs, or if there is no archive.
@@ -128,10 +130,23 @@ type ArchiveRun struct {
 	Progress *ArchiveProgress `json:"progress,omitempty"`
 	// Backup that was taken.
 	Backup *TakenBackup `json:"backup,omitempty"`
-	// Oldest is when the oldest backup that is left ended, after retention; nil if it is not known.
-	Oldest *time.Time `json:"oldest,omitempty"`
-	// Warning that did not make it fail, such as a retention that could not be followed.
-	Warning string `json:"warning,omitempty"`
+	// Retention is how the retention was followed after the backup; nil if there is none.
+	Retention *RetentionRun `json:"retention,omitempty"`
+}
+
+// RetentionRun is how a retention was followed. It does not make the task fail if it could not be.
+type RetentionRun struct {
+	// Policy such as 30d.
+	Policy string `json:"policy"`
+	// URL and Server are the archive in which it was followed.
+	URL    string `json:"url"`
+	Server string `json:"server"`
+	// At is when it ended.
+	At time.Time `json:"at"`
+	// Gone are those of the request's Known that are not in the archive any more, whenever they were deleted.
+	Gone []string `json:"gone,omitempty"`
+	// Error that kept it from being followed.
+	Error string `json:"error,omitempty"`
 }
 
 // ArchiveProgress is how far a task is.

@@ -11,8 +11,16 @@ import (
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 )
 
+// ClusterReader reads Clusters.
+type ClusterReader interface {
+	// Cluster reads a Cluster.
+	Cluster(ctx context.Context, key types.NamespacedName) (*v1.Cluster, error)
+	// Clusters are the names of a namespace's Clusters.
+	Clusters(ctx context.Context, namespace string) ([]string, error)
+}
+
 // find reads a Cluster; the error says what there is instead.
-func find(ctx context.Context, api API, key types.NamespacedName) (*v1.Cluster, error) {
+func find(ctx context.Context, api ClusterReader, key types.NamespacedName) (*v1.Cluster, error) {
 	cluster, err := api.Cluster(ctx, key)
 
 	switch {

@@ -16,12 +16,8 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/naming"
 )
 
-const (
-	// pollInterval between two looks at the Cluster.
-	pollInterval = 200 * time.Millisecond
-	// takenWithin is how long the operator may take to begin before it is doubted.
-	takenWithin = 15 * time.Second
-)
+// pollInterval between two looks at the Cluster.
+const pollInterval = 200 * time.Millisecond
 
 // Promotion is a wish to make a member the primary.
 type Promotion struct {
@@ -63,7 +59,7 @@ func (p Promotion) Run(ctx context.Context) error {
 			cluster.Status.Primary, p.Member, p.Cluster.Namespace, p.Cluster.Name)
 	}
 
-	f := &following{Promotion: p, request: request, from: cluster.Status.Primary, began: p.Clock.Now(), said: map[string]bool{}}
+	f := &following{Promotion: p, steps: newSteps(p.Out, p.Clock), request: request, from: cluster.Status.Primary}
 	f.step("asked for a switchover from %s to %s", f.from, p.Member)
 
 	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
@@ -72,11 +68,7 @@ func (p Promotion) Run(ctx context.Context) error {
 	return f.run(ctx)
 }
 
-func (p Promotion) say(format string, args ...any) error {
-	_, err := fmt.Fprintf(p.Out, format+"\n", args...)
-
-	return err //nolint:wrapcheck // standard output is closed; there is nothing to add
-}
+func (p Promotion) say(format string, args ...any) error { return say(p.Out, format, args...) }
 
 // refusal says why a switchover to the member cannot be asked for; nil if it can. The operator and the primary judge again
 // when they do it.
@@ -138,24 +130,11 @@ func roster(status v1.ClusterStatus) string {
 // following is a switchover that was asked for.
 type following struct {
 	Promotion
+	*steps
 
 	request, from string
-	began         time.Time
-	// said are the steps that were told, each once; states are the members' as last told.
-	said   map[string]bool
+	// states are the members' as last told.
 	states map[string]string
-}
-
-// step tells a step, with the time since the request.
-func (f *following) step(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	if f.said[text] {
-		return
-	}
-
-	f.said[text] = true
-	// Whoever does not listen still has the switchover done.
-	_ = f.say("%6.1f s  %s", f.Clock.Since(f.began).Seconds(), text)
 }
 
 func (f *following) run(ctx context.Context) error {
@@ -233,8 +212,8 @@ func (f *following) waiting(cluster *v1.Cluster) {
 	switch {
 	case ready != nil && ready.Reason != v1.ReasonReady:
 		f.step("the operator finishes something else first: %s", ready.Message)
-	case f.Clock.Since(f.began) > takenWithin:
-		f.step("the operator has not begun; is it running? (kubectl get pods -A -l app.kubernetes.io/name=caretaker)")
+	default:
+		f.doubt()
 	}
 }
 

@@ -17,10 +17,8 @@ import (
 
 // API is what the commands ask of Kubernetes.
 type API interface {
-	// Cluster reads a Cluster.
-	Cluster(ctx context.Context, key types.NamespacedName) (*v1.Cluster, error)
-	// Clusters are the names of a namespace's Clusters.
-	Clusters(ctx context.Context, namespace string) ([]string, error)
+	ClusterReader
+
 	// Annotate sets an annotation of a Cluster.
 	Annotate(ctx context.Context, key types.NamespacedName, name, value string) error
 	// Live asks an instance for its own status.

@@ -544,6 +544,14 @@ func TestCrashOfBackups(t *testing.T) {
 
 			return w
 		},
+		"taken, and another expires": func(t *testing.T) crash.World {
+			t.Helper()
+
+			w := expiringWorld(t)
+			w.create(t, newBackup())
+
+			return w
+		},
 		"deleted while it is taken": func(t *testing.T) crash.World {
 			t.Helper()
 

@@ -49,7 +49,7 @@ func newBackupWorld(t *testing.T) *backupWorld {
 		shortWorld: newShortWorld(t, postgresqlv1.GroupVersion.WithKind("Backup")),
 		clock:      clocktesting.NewFakePassiveClock(backupTime()),
 	}
-	w.instances = &archivers{clock: w.clock, status: map[string]*instanceapi.Status{}}
+	w.instances = &archivers{clock: w.clock, status: map[string]*instanceapi.Status{}, known: map[string][]string{}}
 	w.others = func(*testing.T) bool { return w.instances.turn() }
 	w.make = func(t *testing.T, process *crash.Process) reconciler {
 		t.Helper()
@@ -235,6 +235,10 @@ type archivers struct {
 	failures []string
 	// stuck tasks do not move on.
 	stuck bool
+	// retention that is followed after a backup; deleted are the backups that it has deleted, known those asked about, by request.
+	retention *instanceapi.RetentionRun
+	deleted   []string
+	known     map[string][]string
 }
 
 func (a *archivers) start(name string, role instanceapi.Role) {
@@ -301,10 +305,28 @@ func (a *archivers) step(role instanceapi.Role, run *instanceapi.ArchiveRun) boo
 			EndWAL: "000000010000000000000002", Timeline: 1, SystemID: "7", Major: 17, StoredBytes: 1288490188, DataBytes: 4 << 30,
 			StartedAt: backupTime(), StoppedAt: backupTime().Add(4*time.Minute + 10*time.Second), Verified: true,
 		}
+		a.retain(run)
 		a.end(run)
 	}
 
 	return true
+}
+
+func (a *archivers) retain(run *instanceapi.ArchiveRun) {
+	if a.retention == nil {
+		return
+	}
+
+	followed := *a.retention
+	followed.At = a.clock.Now()
+
+	for _, id := range a.known[run.Request] {
+		if slices.Contains(a.deleted, id) {
+			followed.Gone = append(followed.Gone, id)
+		}
+	}
+
+	run.Retention = &followed
 }
 
 func (a *archivers) end(run *instanceapi.ArchiveRun) {
@@ -378,6 +400,7 @@ func (a *archivers) take(name string, request instanceapi.ArchiveRequest) error 
 	}
 
 	a.orders = append(a.orders, string(request.Task)+" "+name)
+	a.known[request.Request] = request.Known
 	seen.ArchiveRun = &instanceapi.ArchiveRun{
 		Request: request.Request, Task: request.Task, BackupID: request.BackupID, StartedAt: a.clock.Now(),
 	}

@@ -247,11 +247,48 @@ type BackupStatus struct {
 	// +optional
 	Drill *DrillStatus `json:"drill,omitempty"`
 
+	// Retention is how the Cluster's retentionPolicy was followed after this backup.
+	// +optional
+	Retention *BackupRetention `json:"retention,omitempty"`
+
+	// Expired says that what was stored is there no more.
+	// +optional
+	Expired *BackupExpired `json:"expired,omitempty"`
+
 	// Conditions: Ready, Reconciling, Stalled, and Restorable.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// BackupRetention is how a retentionPolicy was followed after a backup.
+type BackupRetention struct {
+	// Policy that was followed, such as 30d.
+	Policy string `json:"policy"`
+	// At is when.
+	At metav1.Time `json:"at"`
+	// Deleted are the backup IDs, of Backups of this Cluster, that were no longer in the store afterwards.
+	// +optional
+	// +listType=set
+	Deleted []string `json:"deleted,omitempty"`
+	// FirstRecoverabilityPoint is the earliest moment that one could recover to afterwards.
+	// +optional
+	FirstRecoverabilityPoint *metav1.Time `json:"firstRecoverabilityPoint,omitempty"`
+	// Error that kept it from being followed: nothing, or not everything, was deleted.
+	// +optional
+	Error string `json:"error,omitempty"`
+}
+
+// BackupExpired says by what, and when, a stored backup was deleted.
+type BackupExpired struct {
+	// Policy that was followed, such as 30d.
+	Policy string `json:"policy"`
+	// At is when it was found to be deleted.
+	At metav1.Time `json:"at"`
+	// FirstRecoverabilityPoint is the earliest moment that one could recover to afterwards.
+	// +optional
+	FirstRecoverabilityPoint *metav1.Time `json:"firstRecoverabilityPoint,omitempty"`
 }
 
 // BackupInstance is an instance that a backup was taken from.

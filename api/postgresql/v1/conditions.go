@@ -88,6 +88,7 @@ const (
 	ReasonClusterMissing         = "ClusterMissing"
 	ReasonBackupCompleted        = "Completed"
 	ReasonBackupFailed           = "BackupFailed"
+	ReasonBackupExpired          = "Expired"
 	ReasonBackupRunning          = "BackupRunning"
 	ReasonBackupQueued           = "AnotherBackupRuns"
 	ReasonNoInstance             = "NoInstanceReady"

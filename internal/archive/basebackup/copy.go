@@ -1,13 +1,21 @@
 package basebackup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
 
+	"filippo.io/age"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
 
+	"github.com/caretaker-dev/caretaker/internal/archive/crypt"
 	"github.com/caretaker-dev/caretaker/internal/archive/layout"
 	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
@@ -17,11 +25,18 @@ import (
 // CopyOptions of Copy.
 type CopyOptions struct {
 	From, To objectstore.Store
-	// Backup to copy, with its parents.
+	// Backup to copy, with its parents. Empty: all backups that are complete and not marked by retention.
 	Backup string
-	// WithoutLaterWAL leaves out the WAL after the backup's end.
+	// Keep narrows "all" to what a policy needs, so that what the second store's own retention has deleted does not come back. The
+	// zero Policy narrows nothing.
+	Keep Policy
+	// WithoutLaterWAL leaves out the WAL after the newest backup's end.
 	WithoutLaterWAL bool
-	Workers         int
+	// Identities open what is encrypted, to check it. Without them only sizes, and what is outside of the encryption, are compared.
+	Identities []age.Identity
+	// CheckWAL says what is wrong with an object of WAL, or of a history; its error is a *DamagedError then. Nil: nothing is checked.
+	CheckWAL func(name string, object []byte) error
+	Workers  int
 
 	Progress func(archiveapi.Progress)
 	Clock    clock.WithTicker
@@ -29,23 +44,45 @@ type CopyOptions struct {
 
 // Copied says what Copy did.
 type Copied struct {
+	// Backups that the second store has now, of those that were to be copied.
 	Backups []string `json:"backups"`
-	Objects int64    `json:"objects"`
-	Bytes   int64    `json:"bytes"`
+	// LastWAL is the newest segment that it has.
+	LastWAL string `json:"lastWAL,omitempty"`
+	Objects int64  `json:"objects"`
+	Bytes   int64  `json:"bytes"`
 	// Present objects were there already.
 	Present int64 `json:"present"`
+	// Sealed: there was no identity to open what is encrypted, so its content was not looked at.
+	Sealed bool `json:"sealed,omitempty"`
+	// Problems are why something was not copied, each naming its object. The rest was.
+	Problems []string `json:"problems,omitempty"`
+}
+
+// DifferentError names an object that the second store has in another form.
+type DifferentError struct{ Key string }
+
+// Error says what to do.
+func (e *DifferentError) Error() string {
+	return fmt.Sprintf("object %s is another one in the second store, and nothing is overwritten there: find out which one is right, or copy to another place", e.Key)
 }
 
 // copying is one in progress.
 type copying struct {
 	CopyOptions
 
-	meter                   *meter
-	objects, bytes, present counter
+	meter *meter
+
+	mu     sync.Mutex
+	result Copied
+	// isBroken: something of the backup that is being copied was not.
+	isBroken bool
 }
 
-// Copy brings a backup, its parents and the WAL since the oldest of them to another store. As in the first one, a backup exists there only once all of it does. It
-// can be interrupted and run again: what is there already is not copied again.
+// Copy brings backups and their WAL to another store, which then stands alone: each object is checked before it is put there, nothing is
+// overwritten or deleted, and a backup exists there only once all of it does, with the WAL that it needs. It can be interrupted and run
+// again: what is there already is not copied again. An error means that it broke off; what cannot be copied is a problem of the result.
+//
+// The oldest backup goes first: the second store's retention deletes the WAL before its oldest backup, and must not meet one on its way.
 func Copy(ctx context.Context, o CopyOptions) (*Copied, error) {
 	c := &copying{CopyOptions: o, meter: newMeter(o.Clock, o.Progress)}
 	if c.Workers <= 0 {
@@ -54,29 +91,20 @@ func Copy(ctx context.Context, o CopyOptions) (*Copied, error) {
 
 	defer c.meter.run(ctx)()
 
-	manifests, err := lineage(ctx, c.From, c.Backup)
-	if err != nil {
-		return nil, err
+	manifests, err := c.choose(ctx)
+	if err != nil || len(manifests) == 0 {
+		return &c.result, err
 	}
 
-	newest := manifests[len(manifests)-1]
-	if err := CheckOwner(ctx, c.To, newest.SystemIdentifier); err != nil {
+	if err := CheckOwner(ctx, c.To, manifests[0].SystemIdentifier); err != nil {
 		return nil, fmt.Errorf("the store to copy to: %w", err)
 	}
 
-	result := &Copied{}
-
 	for _, m := range manifests {
 		c.meter.total.Add(m.StoredBytes)
-		result.Backups = append(result.Backups, m.ID)
 	}
 
 	c.meter.enter(archiveapi.PhaseCopying)
-
-	// The WAL comes first: a backup that is listed there can be restored there.
-	if err := c.wal(ctx, newest); err != nil {
-		return nil, err
-	}
 
 	for _, m := range manifests {
 		if err := c.backup(ctx, m); err != nil {
@@ -84,58 +112,309 @@ func Copy(ctx context.Context, o CopyOptions) (*Copied, error) {
 		}
 	}
 
+	if err := c.wal(ctx, manifests); err != nil {
+		return nil, fmt.Errorf("copy the WAL: %w", err)
+	}
+
 	c.meter.enter(archiveapi.PhaseDone)
-	result.Objects, result.Bytes, result.Present = c.objects.value(), c.bytes.value(), c.present.value()
+	slices.Sort(c.result.Problems)
 
-	return result, nil
+	return &c.result, nil
 }
 
-// backup copies all but the manifest, and then that.
-func (c *copying) backup(ctx context.Context, m *Manifest) error {
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(c.Workers)
-
-	for info, err := range c.From.List(ctx, folder(m.ID), "") {
-		if err != nil {
-			return errors.Join(err, group.Wait())
-		}
-
-		if info.Key == manifestKey(m.ID) || info.Key == expiredKey(m.ID) {
-			continue
-		}
-
-		group.Go(func() error { return c.object(groupCtx, info) })
+// choose what to copy, parents before their children.
+func (c *copying) choose(ctx context.Context) ([]*Manifest, error) {
+	if c.Backup != "" {
+		return lineage(ctx, c.From, c.Backup)
 	}
 
-	if err := group.Wait(); err != nil {
-		return err
-	}
-
-	info, err := c.From.Head(ctx, manifestKey(m.ID))
+	found, err := List(ctx, c.From)
 	if err != nil {
-		return err
+		return nil, err
 	}
 
-	return c.object(ctx, info)
+	isKept := map[string]bool{}
+
+	if c.Keep != (Policy{}) {
+		for _, verdict := range Judge(found, c.Keep, c.Clock.Now()) {
+			isKept[verdict.ID] = verdict.Keep
+		}
+	}
+
+	var manifests []*Manifest
+
+	for _, b := range found {
+		switch {
+		case b.Problem != "":
+			c.problem(b.Problem)
+		case b.Manifest == nil || b.Expired != nil || c.Keep != (Policy{}) && !isKept[b.ID]:
+		default:
+			manifests = append(manifests, b.Manifest)
+		}
+	}
+
+	return manifests, nil
 }
 
-const maxObjectBytes = 2 << 30
-
-// object copies one object, unless there is one of its size.
-func (c *copying) object(ctx context.Context, info objectstore.Info) error {
-	defer c.meter.add(info.Size)
-
-	have, err := c.To.Head(ctx, info.Key)
-	if err == nil && have.Size == info.Size {
-		c.present.add(1)
+// backup copies what a backup needs of WAL, and all of its own but the manifest; and then that.
+func (c *copying) backup(ctx context.Context, m *Manifest) error {
+	_, err := c.To.Head(ctx, manifestKey(m.ID))
+	if err == nil {
+		c.meter.add(m.StoredBytes)
+		c.present(manifestKey(m.ID))
+		c.has(m.ID)
 
 		return nil
 	}
 
-	if err != nil && !errors.Is(err, objectstore.ErrNotFound) {
+	if !errors.Is(err, objectstore.ErrNotFound) {
 		return err
 	}
 
+	if m.Parent != "" && !slices.Contains(c.result.Backups, m.Parent) {
+		c.problem(fmt.Sprintf("backup %s: its parent %s is not there", m.ID, m.Parent))
+
+		return nil
+	}
+
+	c.isBroken = false
+	if err := c.parts(ctx, m); err != nil || c.isBroken {
+		return err
+	}
+
+	// Its WAL may have been deleted meanwhile, in either store.
+	missing, err := MissingWAL(ctx, c.To, m)
+	if err != nil {
+		return err
+	}
+
+	if missing != nil {
+		c.problem(missing.Error())
+
+		return nil
+	}
+
+	info, err := c.From.Head(ctx, manifestKey(m.ID))
+	if err == nil {
+		err = c.object(ctx, info, func(body []byte) error { _, err := parseManifest(m.ID, body); return err })
+	}
+
+	if err == nil {
+		c.has(m.ID)
+	}
+
+	return c.note(err)
+}
+
+// parts of a backup: its WAL, the histories that lead to it, and all objects of its folder but the manifest and the marks.
+func (c *copying) parts(ctx context.Context, m *Manifest) error {
+	l, err := c.open(ctx, m)
+	if err != nil {
+		return c.noteBroken(err)
+	}
+
+	history, err := m.TimelineHistory()
+	if err != nil {
+		return c.noteBroken(&DamagedError{Key: manifestKey(m.ID), Reason: err.Error()})
+	}
+
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(c.Workers)
+
+	// What is not there is found by MissingWAL.
+	for _, name := range segments(history, m.StartLSN, m.StopLSN, m.WALSegmentBytes) {
+		group.Go(func() error { return c.segment(groupCtx, name) })
+	}
+
+	isPart := func(key string) bool { return key != manifestKey(m.ID) && key != expiredKey(m.ID) }
+
+	err = c.histories(groupCtx, group)
+	if err == nil {
+		err = c.each(groupCtx, folder(m.ID), isPart, c.noteBroken, func(info objectstore.Info) {
+			group.Go(func() error {
+				defer c.meter.add(info.Size)
+
+				return c.noteBroken(c.object(groupCtx, info, func(body []byte) error { return checkPart(m, l, info.Key, body) }))
+			})
+		})
+	}
+
+	return firstOf(group.Wait(), err)
+}
+
+// open a backup to check its packs with; nil if it is sealed.
+func (c *copying) open(ctx context.Context, m *Manifest) (*link, error) {
+	l, err := openLink(ctx, c.From, m, c.Identities)
+	if errors.Is(err, crypt.ErrNoIdentity) {
+		c.result.Sealed = true
+
+		return nil, nil //nolint:nilnil // it is sealed
+	}
+
+	return l, err
+}
+
+// checkPart compares an object of a backup with its checksums.
+func checkPart(m *Manifest, l *link, key string, body []byte) error {
+	if key == indexKey(m.ID) {
+		if int64(len(body)) != m.IndexBytes || sum(body) != m.IndexSum {
+			return &DamagedError{Key: key, Reason: "its size or checksum is not what the manifest says"}
+		}
+
+		return nil
+	}
+
+	number, err := strconv.Atoi(strings.TrimPrefix(key, folder(m.ID)+"packs/"))
+	if err != nil || l == nil || number < 1 || number > len(l.index.Packs) {
+		return nil //nolint:nilerr // no pack, or one that the index does not know: nothing is known of it
+	}
+
+	_, err = l.checkPack(number, body)
+
+	return err
+}
+
+// wal copies the segments from the oldest backup's start on, and what belongs to them.
+func (c *copying) wal(ctx context.Context, manifests []*Manifest) error {
+	if c.WithoutLaterWAL {
+		return nil
+	}
+
+	segmentBytes := manifests[0].WALSegmentBytes
+	from := manifests[0].StartLSN
+
+	for _, m := range manifests {
+		from = min(from, m.StartLSN)
+	}
+
+	first := postgres.SegmentAt(1, from, segmentBytes)
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(c.Workers)
+
+	err := c.histories(groupCtx, group)
+	if err == nil {
+		err = c.each(groupCtx, layout.WALPrefix, func(key string) bool { return isSince(first, key, segmentBytes) }, c.note, c.copyWAL(groupCtx, group))
+	}
+
+	return firstOf(group.Wait(), err)
+}
+
+// isSince says whether a key is that of a segment from first on, or of what belongs to one.
+func isSince(first postgres.WALSegment, key string, segmentBytes int64) bool {
+	name, ok := layout.WALName(key)
+	if !ok {
+		return false
+	}
+
+	// Markers and partial segments begin with their segment's name.
+	segment, _, _ := strings.Cut(name, ".")
+
+	parsed, err := postgres.ParseWALName(segment, segmentBytes)
+
+	return err == nil && parsed.Number >= first.Number
+}
+
+func (c *copying) histories(ctx context.Context, group *errgroup.Group) error {
+	return c.each(ctx, layout.HistoryPrefix, func(key string) bool { _, ok := layout.WALName(key); return ok }, c.note, c.copyWAL(ctx, group))
+}
+
+func (c *copying) copyWAL(ctx context.Context, group *errgroup.Group) func(objectstore.Info) {
+	return func(info objectstore.Info) {
+		name, _ := layout.WALName(info.Key)
+
+		group.Go(func() error {
+			err := c.object(ctx, info, c.checkWAL(name))
+			if errors.Is(err, objectstore.ErrNotFound) {
+				// The first store's retention has deleted it since it was listed.
+				return nil
+			}
+
+			return c.note(err)
+		})
+	}
+}
+
+func (c *copying) checkWAL(name string) func([]byte) error {
+	return func(body []byte) error {
+		if c.CheckWAL == nil {
+			return nil
+		}
+
+		return c.CheckWAL(name, body)
+	}
+}
+
+// segment that a backup needs.
+func (c *copying) segment(ctx context.Context, name string) error {
+	key, err := layout.WAL(name)
+	if err != nil {
+		return err
+	}
+
+	if _, err := c.To.Head(ctx, key); !errors.Is(err, objectstore.ErrNotFound) {
+		return err
+	}
+
+	info, err := c.From.Head(ctx, key)
+	if err == nil {
+		err = c.object(ctx, info, c.checkWAL(name))
+	}
+
+	if errors.Is(err, objectstore.ErrNotFound) {
+		return nil
+	}
+
+	return c.note(err)
+}
+
+// firstOf two errors: the second one may only say that the first one has ended it.
+func firstOf(one, other error) error {
+	if one != nil {
+		return one
+	}
+
+	return other
+}
+
+// each copies the wanted objects below a prefix that the second store does not have, and notes those that it has in another form. Both
+// stores list in the order of keys.
+func (c *copying) each(
+	ctx context.Context, prefix string, isWanted func(key string) bool, note func(error) error, copies func(objectstore.Info),
+) error {
+	next, stop := iter.Pull2(c.To.List(ctx, prefix, ""))
+	defer stop()
+
+	there, thereErr, isMore := next()
+
+	for info, err := range c.From.List(ctx, prefix, "") {
+		if err != nil {
+			return err
+		}
+
+		for isMore && thereErr == nil && there.Key < info.Key {
+			there, thereErr, isMore = next()
+		}
+
+		switch {
+		case thereErr != nil:
+			return fmt.Errorf("the store to copy to: %w", thereErr)
+		case !isWanted(info.Key):
+		case !isMore || there.Key != info.Key:
+			copies(info)
+		case there.Size != info.Size:
+			_ = note(&DifferentError{Key: info.Key}) // it is kept
+		default:
+			c.present(info.Key)
+		}
+	}
+
+	return nil
+}
+
+const maxObjectBytes = 2 << 30
+
+// object copies one object, if it is as it should be.
+func (c *copying) object(ctx context.Context, info objectstore.Info, check func([]byte) error) error {
 	body, err := objectstore.Get(ctx, c.From, info.Key, maxObjectBytes)
 	if err != nil {
 		return err
@@ -145,38 +424,94 @@ func (c *copying) object(ctx context.Context, info objectstore.Info) error {
 		return fmt.Errorf("%s has %d bytes, and %d were announced", info.Key, len(body), info.Size)
 	}
 
-	if err := c.To.Put(ctx, info.Key, body); err != nil {
+	if err := check(body); err != nil {
 		return err
 	}
 
-	c.objects.add(1)
-	c.bytes.add(info.Size)
+	err = c.To.PutIfAbsent(ctx, info.Key, body)
+	if errors.Is(err, objectstore.ErrExists) {
+		return c.compare(ctx, info, body)
+	}
+
+	if err != nil {
+		return fmt.Errorf("the store to copy to: %w", err)
+	}
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	c.result.Objects++
+	c.result.Bytes += info.Size
+	c.reached(info.Key)
 
 	return nil
 }
 
-// wal copies the histories, and the segments from the backup's start on.
-func (c *copying) wal(ctx context.Context, m *Manifest) error {
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(c.Workers)
-
-	from := postgres.SegmentAt(1, m.StartLSN, m.WALSegmentBytes)
-	to := postgres.SegmentAt(1, m.StopLSN, m.WALSegmentBytes)
-
-	for _, prefix := range []string{layout.HistoryPrefix, layout.WALPrefix} {
-		for info, err := range c.From.List(ctx, prefix, "") {
-			if err != nil {
-				return errors.Join(err, group.Wait())
-			}
-
-			segment, isSegment := segmentOf(info.Key, m.WALSegmentBytes)
-			if isSegment && (segment.Number < from.Number || c.WithoutLaterWAL && segment.Number > to.Number) {
-				continue
-			}
-
-			group.Go(func() error { return c.object(groupCtx, info) })
-		}
+// compare what somebody else has put meanwhile.
+func (c *copying) compare(ctx context.Context, info objectstore.Info, body []byte) error {
+	have, err := objectstore.Get(ctx, c.To, info.Key, maxObjectBytes)
+	if err != nil {
+		return fmt.Errorf("the store to copy to: %w", err)
 	}
 
-	return group.Wait()
+	if !bytes.Equal(have, body) {
+		return &DifferentError{Key: info.Key}
+	}
+
+	c.present(info.Key)
+
+	return nil
 }
+
+// noteBroken is note for what a backup cannot be without. What it lacks of WAL is found otherwise.
+func (c *copying) noteBroken(err error) error {
+	if err != nil {
+		c.mu.Lock()
+		c.isBroken = true
+		c.mu.Unlock()
+	}
+
+	return c.note(err)
+}
+
+// note keeps an error that says what is wrong with an object, and gives back one that may go away by itself.
+func (c *copying) note(err error) error {
+	var (
+		damaged   *DamagedError
+		different *DifferentError
+	)
+
+	if !errors.As(err, &damaged) && !errors.As(err, &different) && !errors.Is(err, objectstore.ErrNotFound) {
+		return err
+	}
+
+	c.problem(err.Error())
+
+	return nil
+}
+
+func (c *copying) problem(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	if !slices.Contains(c.result.Problems, text) {
+		c.result.Problems = append(c.result.Problems, text)
+	}
+}
+
+func (c *copying) present(key string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	c.result.Present++
+	c.reached(key)
+}
+
+// reached an object that is in the second store; the lock is held.
+func (c *copying) reached(key string) {
+	if name, ok := layout.WALName(key); ok && postgres.IsWALName(name) {
+		c.result.LastWAL = max(c.result.LastWAL, name)
+	}
+}
+
+func (c *copying) has(id string) { c.result.Backups = append(c.result.Backups, id) }

@@ -163,6 +163,10 @@ func ReadManifest(ctx context.Context, store objectstore.Store, id string) (*Man
 		return nil, fmt.Errorf("read the manifest of backup %s: %w", id, err)
 	}
 
+	return parseManifest(id, body)
+}
+
+func parseManifest(id string, body []byte) (*Manifest, error) {
 	var envelope manifestEnvelope
 	if err := json.Unmarshal(body, &envelope); err != nil {
 		return nil, &DamagedError{Key: manifestKey(id), Reason: "it is no JSON: " + err.Error()}

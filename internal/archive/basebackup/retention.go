@@ -180,6 +180,8 @@ type Expiry struct {
 	Deleted  []string `json:"deleted,omitempty"`
 	Unmarked []string `json:"unmarked,omitempty"`
 	Swept    []string `json:"swept,omitempty"`
+	// Left are the complete backups that are left, the marked ones too, oldest first.
+	Left []string `json:"left"`
 	// WALDeleted segments, all those before FirstWAL.
 	WALDeleted int    `json:"walDeleted"`
 	FirstWAL   string `json:"firstWAL,omitempty"`
@@ -217,6 +219,10 @@ func Expire(ctx context.Context, o ExpireOptions) (*Expiry, error) {
 	}
 
 	left := slices.DeleteFunc(slices.Clone(backups), func(b Backup) bool { return b.Manifest == nil || deleted[b.ID] })
+	for _, b := range left {
+		e.result.Left = append(e.result.Left, b.ID)
+	}
+
 	if err := e.wal(ctx, left); err != nil {
 		return nil, err
 	}

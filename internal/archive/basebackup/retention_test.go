@@ -168,6 +168,10 @@ func TestExpireMarksThenDeletes(t *testing.T) {
 		t.Error("the WAL that only it needed was kept")
 	}
 
+	if !slices.Equal(done.Left, ids[1:]) {
+		t.Errorf("it says that %v are left, want %v", done.Left, ids[1:])
+	}
+
 	left, err := List(ctx, store)
 	if err != nil || len(left) != 3 {
 		t.Fatalf("left: %v %v", left, err)

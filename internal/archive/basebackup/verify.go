@@ -243,9 +243,19 @@ func (v *verification) pack(ctx context.Context, l *link, number int) (int64, er
 		return 0, &DamagedError{Key: packKey(l.manifest.ID, number), Reason: fmt.Sprintf("it has %d bytes, %d were written", info.Size, p.Bytes)}
 	}
 
+	n, err := l.checkPack(number, stored)
+
+	return n, errors.Join(err, ctx.Err())
+}
+
+// checkPack checks all frames of a pack; at is how far it came.
+func (l *link) checkPack(number int, stored []byte) (at int64, err error) {
 	var buffers decodeBuffers
 
-	at := int64(0)
+	p := l.index.Packs[number-1]
+	if int64(len(stored)) != p.Bytes {
+		return 0, &DamagedError{Key: packKey(l.manifest.ID, number), Reason: fmt.Sprintf("it has %d bytes, %d were written", len(stored), p.Bytes)}
+	}
 
 	for i, frame := range p.Frames {
 		if frame.Offset != at || at+int64(frame.Stored) > p.Bytes {
@@ -259,7 +269,7 @@ func (v *verification) pack(ctx context.Context, l *link, number int) (int64, er
 		at += int64(frame.Stored)
 	}
 
-	return p.Bytes, ctx.Err()
+	return p.Bytes, nil
 }
 
 // structure makes sure that every byte of every file has its place in the chain.

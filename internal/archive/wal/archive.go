@@ -377,6 +377,22 @@ func (a *Archive) Fetch(ctx context.Context, name string, dst []byte) ([]byte, e
 		return nil, err
 	}
 
+	return open(dst, object, name, identities)
+}
+
+// Check says whether an object is what was archived under a name; the error wraps ErrDamaged if it is not. Of what no identity opens only the
+// header and the length are checked.
+func Check(object []byte, name string, identities []age.Identity) error {
+	_, err := open(nil, object, name, identities)
+	if errors.Is(err, crypt.ErrNoIdentity) {
+		return nil
+	}
+
+	return err
+}
+
+// open gives the file that an object holds, checked.
+func open(dst, object []byte, name string, identities []age.Identity) ([]byte, error) {
 	content, err := decode(dst, object, name, identities)
 	if err != nil {
 		return nil, err

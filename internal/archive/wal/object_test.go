@@ -208,3 +208,48 @@ func TestAYearOfNames(t *testing.T) {
 		}
 	}
 }
+
+// What is copied to another store is checked as far as can be: without an identity, from outside.
+func TestCheck(t *testing.T) {
+	identity, other := testIdentity(t), testIdentity(t)
+	name, content := segment(1, 5, 1)
+
+	object := func(recipients ...age.Recipient) []byte {
+		encoded, err := encode(Header{Name: name, Compression: compress.Zstd}, content, recipients)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		return encoded
+	}
+
+	flipped := func(object []byte) []byte {
+		object = bytes.Clone(object)
+		object[len(object)-100] ^= 1
+
+		return object
+	}
+
+	for what, test := range map[string]struct {
+		object     []byte
+		name       string
+		identities []age.Identity
+		isDamaged  bool
+	}{
+		"plain":                        {object(), name, nil, false},
+		"plain, flipped":               {flipped(object()), name, nil, true},
+		"another name":                 {object(), "000000010000000000000006", nil, true},
+		"sealed, opened":               {object(identity.Recipient()), name, []age.Identity{identity}, false},
+		"sealed, opened, flipped":      {flipped(object(identity.Recipient())), name, []age.Identity{identity}, true},
+		"sealed":                       {object(identity.Recipient()), name, nil, false},
+		"sealed, cut off":              {object(identity.Recipient())[:1000], name, nil, true},
+		"sealed, another name":         {object(identity.Recipient()), "000000010000000000000006", nil, true},
+		"no object of ours":            {[]byte("hello"), name, nil, true},
+		"sealed, flipped: not noticed": {flipped(object(identity.Recipient())), name, nil, false},
+		"sealed for somebody else":     {object(identity.Recipient()), name, []age.Identity{other}, false},
+	} {
+		if err := Check(test.object, test.name, test.identities); errors.Is(err, ErrDamaged) != test.isDamaged || !test.isDamaged && err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}

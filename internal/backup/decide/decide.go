@@ -1,7 +1,7 @@
 // Package decide says what to do about a Backup. It is PURE.
 //
 //	deleted    with reclaimPolicy Delete an instance takes it off the store, once it is taken, then the finalizer goes
-//	ended      nothing, for ever
+//	ended      nothing, until another Backup of the Cluster tells that the retention has deleted what was stored
 //	running    its instance is asked; one that is gone, or knows nothing of it, has lost it: another attempt
 //	new        the Cluster must exist and have an archive, no older Backup of it may be running, and an instance must be ready
 //
@@ -123,6 +123,7 @@ func Decide(view View) Plan {
 	p := planner{View: view}
 	p.plan.Status = *view.Backup.Status.DeepCopy()
 	p.plan.Status.ObservedGeneration = view.Backup.Generation
+	p.expire()
 
 	if view.Drill != nil {
 		p.plan.Status.Drill = view.Drill
@@ -155,10 +156,41 @@ func (p *planner) say(kind conditions.Kind, reason, message string, after time.D
 	p.plan.After = after
 }
 
+// expire finds out from the other Backups whether what was stored has been deleted since.
+func (p *planner) expire() {
+	for i := range p.Siblings {
+		if p.plan.Status.Expired == nil && IsTold(&p.Siblings[i], p.Backup) {
+			told := p.Siblings[i].Status.Retention
+			p.plan.Status.Expired = &v1.BackupExpired{Policy: told.Policy, At: told.At, FirstRecoverabilityPoint: told.FirstRecoverabilityPoint}
+		}
+	}
+}
+
+// IsTold says whether one Backup tells that the retention has deleted what another, which does not know it yet, has stored.
+func IsTold(by, other *v1.Backup) bool {
+	return by.Status.Retention != nil && proof.IsStored(other) &&
+		slices.Contains(by.Status.Retention.Deleted, other.Status.BackupID) && isSamePlace(by, other)
+}
+
+// isSamePlace says whether two Backups of a Cluster are in the same folder of the same store: backup IDs are moments, and those
+// of different places can be the same.
+func isSamePlace(one, other *v1.Backup) bool {
+	place := func(backup *v1.Backup) (build.Place, bool) {
+		found := build.Place{Store: backup.Status.ObjectStore, Volume: backup.Status.Volume, Cluster: backup.Spec.Cluster.Name}
+
+		return found, found.Store != nil || found.Volume != nil
+	}
+
+	a, isKnown := place(one)
+	b, isOtherKnown := place(other)
+
+	return isKnown && isOtherKnown && a.IsSame(b)
+}
+
 // ended: what was taken stays so; the finalizer follows the policy, which may change.
 func (p *planner) ended() {
 	status := &p.plan.Status
-	wanted := p.Backup.Spec.ReclaimPolicy == v1.BackupReclaimDelete && status.Error == ""
+	wanted := p.Backup.Spec.ReclaimPolicy == v1.BackupReclaimDelete && status.Error == "" && status.Expired == nil
 
 	if wanted != slices.Contains(p.Backup.Finalizers, Finalizer) {
 		p.plan.Actions = append(p.plan.Actions, SetFinalizer{Present: wanted})
@@ -246,7 +278,7 @@ func (p *planner) isPossible() bool {
 // ahead is another Backup of the Cluster that runs, or is older and has not ended; empty if there is none.
 func (p *planner) ahead() string {
 	for _, other := range p.Siblings {
-		if other.Status.StoppedAt != nil || other.DeletionTimestamp != nil || other.Name == p.Backup.Name {
+		if other.Status.StoppedAt != nil || other.DeletionTimestamp != nil {
 			continue
 		}
 
@@ -354,9 +386,22 @@ func (p *planner) order(name string, seen *instanceapi.Status) {
 	}
 
 	p.plan.Actions = append(p.plan.Actions, Order{Instance: name, Request: instanceapi.ArchiveRequest{
-		Request: p.request(), Task: instanceapi.TaskBackup, BackupID: p.Backup.Name, FastCheckpoint: p.isFast(),
+		Request: p.request(), Task: instanceapi.TaskBackup, BackupID: p.Backup.Name, FastCheckpoint: p.isFast(), Known: p.known(),
 	}})
 	p.say(conditions.Waiting, v1.ReasonBackupRunning, "Backing up "+name, afterRunning)
+}
+
+// known are the IDs of the other Backups in the same place.
+func (p *planner) known() []string {
+	var ids []string
+
+	for i := range p.Siblings {
+		if other := &p.Siblings[i]; proof.IsStored(other) && isSamePlace(p.Backup, other) {
+			ids = append(ids, other.Status.BackupID)
+		}
+	}
+
+	return ids
 }
 
 // isFast: a backup that somebody waits for begins at once; a checkpoint that is spread takes minutes.
@@ -460,7 +505,34 @@ func (p *planner) taken(run instanceapi.ArchiveRun) {
 	status.SizeBytes, status.DataBytes = quantity(backup.StoredBytes), quantity(backup.DataBytes)
 	status.Size = size(backup.StoredBytes)
 	status.Verified = backup.Verified
+	status.Retention = p.retention(run.Retention)
 	p.ended()
+}
+
+// retention is what the other Backups learn from this one. It is kept here, so that none of it is lost with an operator that dies.
+func (p *planner) retention(run *instanceapi.RetentionRun) *v1.BackupRetention {
+	status := &p.plan.Status
+
+	// An instance that follows another configuration than this Backup was ordered by has looked elsewhere.
+	if run == nil || run.URL != status.DestinationPath || run.Server != status.ServerName {
+		return nil
+	}
+
+	told := &v1.BackupRetention{
+		Policy: run.Policy, At: metav1.NewTime(run.At.Truncate(time.Second)), Deleted: run.Gone, Error: run.Error,
+		FirstRecoverabilityPoint: status.StoppedAt,
+	}
+
+	for i := range p.Siblings {
+		other := &p.Siblings[i]
+		isLeft := proof.IsStored(other) && isSamePlace(p.Backup, other) && !slices.Contains(run.Gone, other.Status.BackupID)
+
+		if isLeft && other.Status.StoppedAt.Before(told.FirstRecoverabilityPoint) {
+			told.FirstRecoverabilityPoint = other.Status.StoppedAt
+		}
+	}
+
+	return told
 }
 
 // reclaim takes the backup off the store.
@@ -478,6 +550,8 @@ func (p *planner) reclaim() {
 		p.awaitEnd()
 	case !proof.IsComplete(p.Backup):
 		p.release("there is nothing in the store")
+	case status.Expired != nil:
+		p.release("the stored backup is gone already: " + proof.ExpiredWords(*status.Expired))
 	case p.Cluster == nil:
 		p.leave("the Cluster is gone: the stored backup " + status.BackupID + " stays in " + status.DestinationPath)
 	case p.isTooLate():
@@ -571,6 +645,8 @@ func (p *planner) verdict() {
 	case status.StoppedAt == nil:
 	case status.Error != "":
 		p.plan.Restorable = Verdict{Reason: v1.ReasonBackupFailed, Message: "there is no backup: " + status.Error}
+	case status.Expired != nil:
+		p.plan.Restorable = Verdict{Reason: v1.ReasonBackupExpired, Message: proof.ExpiredWords(*status.Expired)}
 	case status.Drill != nil && !status.Drill.Succeeded:
 		p.plan.Restorable = Verdict{Reason: v1.ReasonDrillFailed, Message: "a drill with it failed: " + status.Drill.Message}
 	case status.Drill != nil:

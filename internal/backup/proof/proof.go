@@ -3,8 +3,11 @@
 package proof
 
 import (
+	"fmt"
 	"slices"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 )
@@ -29,21 +32,47 @@ func IsComplete(backup *v1.Backup) bool {
 	return backup.Status.StoppedAt != nil && backup.Status.BackupID != "" && backup.Status.Error == ""
 }
 
+// IsStored says whether a backup was taken, and is still there.
+func IsStored(backup *v1.Backup) bool {
+	return IsComplete(backup) && backup.Status.Expired == nil
+}
+
+// ExpiredWords say what became of a backup that is there no more, and what to do.
+func ExpiredWords(expired v1.BackupExpired) string {
+	words := fmt.Sprintf("it is no longer in the store, at the latest since retentionPolicy %s was followed at %s", expired.Policy, expired.At.UTC().Format(time.RFC3339))
+	if first := expired.FirstRecoverabilityPoint; first != nil {
+		words += fmt.Sprintf("; the earliest moment to recover to was %s then", first.UTC().Format(time.RFC3339))
+	}
+
+	return words + "; choose a Backup that is Restorable (kubectl get backups)"
+}
+
+// FirstRecoverable is the earliest moment to recover to, which is the end of the oldest backup that is there; nil if there is none.
+func FirstRecoverable(cluster string, all []v1.Backup) *metav1.Time {
+	for _, backup := range Of(cluster, all) {
+		if IsStored(&backup) && backup.DeletionTimestamp == nil {
+			return backup.Status.StoppedAt
+		}
+	}
+
+	return nil
+}
+
 // IsFailed says whether a backup was given up.
 func IsFailed(backup *v1.Backup) bool {
 	return backup.Status.StoppedAt != nil && backup.Status.Error != ""
 }
 
-// Newest complete backup of a Cluster; nil if there is none.
+// Newest backup of a Cluster that is there; nil if there is none.
 func Newest(cluster string, all []v1.Backup) *v1.Backup {
-	return newest(Of(cluster, all), IsComplete)
+	return newest(Of(cluster, all), IsStored)
 }
 
 // NewestVerified is the newest backup of a Cluster that was restored with success, and is not being deleted; nil if there is
 // none.
 func NewestVerified(cluster string, all []v1.Backup) *v1.Backup {
 	return newest(Of(cluster, all), func(backup *v1.Backup) bool {
-		return IsComplete(backup) && backup.DeletionTimestamp == nil && isProved(backup)
+		return IsStored(backup) && backup.DeletionTimestamp == nil && isProved(backup)
 	})
 }
 

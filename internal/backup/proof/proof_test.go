@@ -38,7 +38,10 @@ func failedDrill(passed time.Duration) func(*v1.Backup) {
 	return func(backup *v1.Backup) { backup.Status.Drill = &v1.DrillStatus{StoppedAt: ago(passed)} }
 }
 
-func failed(backup *v1.Backup)   { backup.Status.Error, backup.Status.BackupID = "403 Forbidden", "" }
+func failed(backup *v1.Backup) { backup.Status.Error, backup.Status.BackupID = "403 Forbidden", "" }
+func expired(backup *v1.Backup) {
+	backup.Status.Expired = &v1.BackupExpired{Policy: "30d", At: *ago(0)}
+}
 func running(backup *v1.Backup)  { backup.Status.StoppedAt, backup.Status.BackupID = nil, "" }
 func deleting(backup *v1.Backup) { backup.DeletionTimestamp = ago(0) }
 func ofOther(backup *v1.Backup)  { backup.Spec.Cluster.Name = "other" }
@@ -66,6 +69,7 @@ func TestHasVerifiedWithin(t *testing.T) {
 		"the drill failed":               {[]v1.Backup{taken("a", time.Hour, failedDrill(time.Minute))}, false},
 		"being deleted":                  {[]v1.Backup{taken("a", time.Hour, drilled, deleting)}, false},
 		"it failed":                      {[]v1.Backup{taken("a", time.Hour, drilled, failed)}, false},
+		"it has expired":                 {[]v1.Backup{taken("a", time.Hour, drilled, expired)}, false},
 		"it still runs":                  {[]v1.Backup{taken("a", time.Hour, drilled, running)}, false},
 		"a drill that does not say when": {[]v1.Backup{taken("a", time.Hour, func(b *v1.Backup) { b.Status.Drill = &v1.DrillStatus{Succeeded: true} })}, false},
 		"a newer one is not proved yet":  {[]v1.Backup{taken("b", time.Minute), taken("a", time.Hour, drilled)}, true},
@@ -77,6 +81,31 @@ func TestHasVerifiedWithin(t *testing.T) {
 
 			if got := proof.HasVerifiedWithin("db", tc.backups, now, day); got != tc.want {
 				t.Errorf("there is a verified backup within a day: %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestFirstRecoverable(t *testing.T) {
+	t.Parallel()
+
+	for name, tc := range map[string]struct {
+		backups []v1.Backup
+		want    *metav1.Time
+	}{
+		"nothing":                 {nil, nil},
+		"the oldest":              {[]v1.Backup{taken("b", time.Hour), taken("a", 2*time.Hour)}, ago(2 * time.Hour)},
+		"not of another Cluster":  {[]v1.Backup{taken("b", time.Hour), taken("a", 2*time.Hour, ofOther)}, ago(time.Hour)},
+		"not what has expired":    {[]v1.Backup{taken("b", time.Hour), taken("a", 2*time.Hour, expired)}, ago(time.Hour)},
+		"not what is deleted":     {[]v1.Backup{taken("b", time.Hour), taken("a", 2*time.Hour, deleting)}, ago(time.Hour)},
+		"not what failed":         {[]v1.Backup{taken("b", time.Hour), taken("a", 2*time.Hour, failed)}, ago(time.Hour)},
+		"nothing but the expired": {[]v1.Backup{taken("a", 2*time.Hour, expired)}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			if got := proof.FirstRecoverable("db", tc.backups); !got.Equal(tc.want) {
+				t.Errorf("it is %v, want %v", got, tc.want)
 			}
 		})
 	}

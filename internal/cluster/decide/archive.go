@@ -160,17 +160,13 @@ func (p *planner) lastArchiving(feature Feature) Feature {
 
 func (p *planner) backupsStatus() *v1.BackupsStatus {
 	name := p.Cluster.Name
-	status := v1.BackupsStatus{LastDrill: proof.LastDrill(name, p.Backups)}
+	status := v1.BackupsStatus{LastDrill: proof.LastDrill(name, p.Backups), FirstRecoverabilityPoint: proof.FirstRecoverable(name, p.Backups)}
 
 	for _, backup := range proof.Of(name, p.Backups) {
 		stopped := backup.Status.StoppedAt
 
 		switch {
 		case proof.IsComplete(&backup):
-			if status.FirstRecoverabilityPoint == nil && backup.DeletionTimestamp == nil {
-				status.FirstRecoverabilityPoint = stopped
-			}
-
 			status.LastSuccessfulBackup, status.LastSuccessfulBackupName = stopped, backup.Name
 		case proof.IsFailed(&backup):
 			status.LastFailedBackup = stopped
@@ -339,6 +335,9 @@ func (f *facts) checkRecovery() *problem {
 			return &problem{v1.ReasonBackupMissing, fmt.Sprintf("spec.bootstrap.recovery.backup: Backup %q failed: %s; choose another", name, f.RecoveryBackup.Status.Error)}
 		case !proof.IsComplete(f.RecoveryBackup):
 			return &problem{v1.ReasonBackupMissing, fmt.Sprintf("spec.bootstrap.recovery.backup: Backup %q is not complete yet; this Cluster is made once it is", name)}
+		case !proof.IsStored(f.RecoveryBackup):
+			return &problem{v1.ReasonBackupMissing, fmt.Sprintf("spec.bootstrap.recovery.backup: Backup %q cannot be restored: %s",
+				name, proof.ExpiredWords(*f.RecoveryBackup.Status.Expired))}
 		}
 
 		if taken := int(f.RecoveryBackup.Status.Major); taken != 0 && f.major != 0 && taken != f.major {

@@ -129,6 +129,11 @@ func TestWhatCanBeRecovered(t *testing.T) {
 		t.Errorf("verified is %+v", verified)
 	}
 
+	w.view.Backups[1].Status.Expired = &v1.BackupExpired{Policy: "30d", At: *moment(11)}
+	if got := w.plan().Status.Backups; !got.FirstRecoverabilityPoint.Equal(moment(2)) {
+		t.Errorf("after the first backup has expired, it can be recovered from %v on", got.FirstRecoverabilityPoint)
+	}
+
 	w.view.Now = moment(3).Add(49 * time.Hour)
 	if verified := feature(t, w.plan(), v1.ConditionBackupVerified); verified.True || verified.Reason != v1.ReasonDrillTooOld {
 		t.Errorf("after two days of a daily drill that does not run it is %+v", verified)
@@ -155,6 +160,8 @@ func TestRecoveryIsChecked(t *testing.T) {
 	complete := v1.BackupStatus{BackupID: "id", StoppedAt: &at, ObjectStore: store, Major: 17}
 	other := complete
 	other.Major = 16
+	expired := complete
+	expired.Expired = &v1.BackupExpired{Policy: "30d", At: metav1.NewTime(at.Add(time.Hour)), FirstRecoverabilityPoint: &at}
 
 	for _, tc := range []struct {
 		name   string
@@ -165,6 +172,11 @@ func TestRecoveryIsChecked(t *testing.T) {
 		{"no such backup", nil, nil, `there is no Backup "monday"`},
 		{"a backup that runs", backup(v1.BackupStatus{}), nil, "is not complete yet"},
 		{"a backup that failed", backup(v1.BackupStatus{StoppedAt: &at, Error: "no room"}), nil, "failed: no room"},
+		{
+			"a backup that has expired", backup(expired), nil,
+			`Backup "monday" cannot be restored: it is no longer in the store, at the latest since retentionPolicy 30d was followed at 2026-03-01T13:00:00Z; ` +
+				"the earliest moment to recover to was 2026-03-01T12:00:00Z then; choose a Backup that is Restorable",
+		},
 		{"another major", backup(other), nil, "set an image of PostgreSQL 16"},
 		{"its own place", backup(complete), &v1.ObjectStore{DestinationPath: "s3://bucket/path/", ServerName: "origin"}, "set spec.backup.objectStore.serverName to another name"},
 		{"all is well", backup(complete), store, ""},

@@ -1,0 +1,142 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"k8s.io/utils/clock"
+
+	"github.com/caretaker-dev/caretaker/internal/archive/basebackup"
+	"github.com/caretaker-dev/caretaker/internal/archive/wal"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
+	"github.com/caretaker-dev/caretaker/internal/objectstore"
+	"github.com/caretaker-dev/caretaker/internal/objectstore/stores"
+	"github.com/caretaker-dev/caretaker/internal/storeconfig"
+)
+
+// TestCopyToAnotherStore: from a store that misbehaves all the time, to one of each kind; then the first store is gone for good,
+// and PostgreSQL recovers from a copy, to a moment behind its newest backup.
+func TestCopyToAnotherStore(t *testing.T) {
+	w := newWorld(t)
+	n := w.primary("--wal-segsize=1")
+	o := &oracle{w: w}
+
+	o.rows(n, 10)
+
+	full := n.mustTake()
+	o.rows(n, 10)
+
+	increment, err := n.take(w.ctx, w.store(), full.ID)
+	w.must(err)
+	o.rows(n, 10)
+	n.settle()
+
+	other := stores.S3(t)
+	for name, start := range map[string]func(*testing.T) storeconfig.Config{
+		"s3":    func(*testing.T) storeconfig.Config { return other.Config },
+		"dir":   func(t *testing.T) storeconfig.Config { t.Helper(); return stores.Dir(t) },
+		"gcs":   func(t *testing.T) storeconfig.Config { t.Helper(); return stores.GCS(t).Config },
+		"azure": func(t *testing.T) storeconfig.Config { t.Helper(); return stores.Azure(t).Config },
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := start(t)
+
+			w.proxy.Misbehave(badDay())
+			defer w.proxy.Misbehave(nil)
+
+			done := w.copyTo(t, config)
+			if len(done.Problems) > 0 || !slices.Equal(done.Backups, []string{full.ID, increment.ID}) || done.LastWAL == "" {
+				t.Fatalf("copied: %+v", done)
+			}
+
+			if again := w.copyTo(t, config); again.Objects != 0 || again.LastWAL != done.LastWAL {
+				t.Errorf("the second time: %+v", again)
+			}
+
+			w.verifyIn(t, config, increment.ID)
+		})
+	}
+
+	// The WAL goes on, and a copy with it; then there is only the copy.
+	o.rows(n, 10)
+	n.settle()
+
+	if later := w.copyTo(t, other.Config); len(later.Problems) > 0 || later.Objects == 0 {
+		t.Errorf("with more WAL: %+v", later)
+	}
+
+	n.killArchiver()
+	w.server.Kill()
+	w.use(other)
+
+	last := len(o.lsns) - 1
+	o.check(w.recover(archiveapi.RecoveryTarget{LSN: o.lsns[last]}), last)
+}
+
+// archiveIn opens the archive as it is in a store.
+func (w *world) archiveIn(t *testing.T, config storeconfig.Config) *wal.Archive {
+	t.Helper()
+
+	archive, err := wal.Open(w.ctx, archiveapi.Target{Store: config, Server: serverName})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return archive
+}
+
+// copyTo copies all, through the proxy.
+func (w *world) copyTo(t *testing.T, config storeconfig.Config) *basebackup.Copied {
+	t.Helper()
+
+	done, err := basebackup.Copy(w.ctx, basebackup.CopyOptions{
+		From: w.store(), To: w.archiveIn(t, config).Store(), Clock: clock.RealClock{},
+		CheckWAL: func(name string, object []byte) error { return damage(name, wal.Check(object, name, nil)) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return done
+}
+
+// verifyIn reads a backup and its WAL back from a store.
+func (w *world) verifyIn(t *testing.T, config storeconfig.Config, id string) {
+	t.Helper()
+
+	archive := w.archiveIn(t, config)
+
+	report, err := basebackup.Verify(w.ctx, basebackup.VerifyOptions{
+		Store: archive.Store(), Backup: id, Clock: clock.RealClock{},
+		CheckWAL: func(ctx context.Context, name string) error {
+			_, err := archive.Fetch(ctx, name, nil)
+
+			return damage(name, err)
+		},
+	})
+	if err != nil || !report.Restorable || report.WALSegments == 0 {
+		t.Errorf("the copy: %v, %v", report, err)
+	}
+}
+
+func damage(name string, err error) error {
+	if errors.Is(err, wal.ErrDamaged) {
+		return &basebackup.DamagedError{Key: name, Reason: err.Error()}
+	}
+
+	return err
+}
+
+// use another store from now on, without a proxy.
+func (w *world) use(server *stores.Server) {
+	w.t.Helper()
+
+	w.server, w.config = server, w.readable(server.Config)
+
+	plain, err := objectstore.Open(w.ctx, server.Config)
+	w.must(err)
+
+	w.plain = objectstore.Within(plain, serverName)
+}
