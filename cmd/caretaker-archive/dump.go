@@ -230,6 +230,11 @@ func takeDump(cmd *cobra.Command, in archiveapi.Dump) (archiveapi.DumpResult, er
 		return result, err
 	}
 
+	// What the store cannot give back is no dump. Others are let go only after that.
+	if err := dump.ReadBack(ctx, o.Store, m.ID); err != nil {
+		return result, errors.Join(fmt.Errorf("the dump was stored, and cannot be read back: %w", err), dump.Delete(context.WithoutCancel(ctx), o.Store, m.ID))
+	}
+
 	result = archiveapi.DumpResult{
 		ID: m.ID, Database: m.Database, Started: m.Started, Completed: m.Completed, DataBytes: m.DataBytes, StoredBytes: m.StoredBytes,
 	}

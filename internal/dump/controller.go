@@ -82,6 +82,10 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		return err
 	}
 
+	if _, err := reconcile.Register[prometheus.Collector](options.Registerer, collector{mgr.GetClient()}); err != nil {
+		return fmt.Errorf("dump controller: %w", err)
+	}
+
 	byLabel, bySource := handler.EnqueueRequestsFromMapFunc(byLabel), handler.EnqueueRequestsFromMapFunc(r.bySource)
 
 	err = ctrl.NewControllerManagedBy(mgr).

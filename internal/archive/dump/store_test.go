@@ -157,6 +157,10 @@ func TestDamageIsRefused(t *testing.T) {
 				t.Errorf("%s %s: %v", key, name, err)
 			}
 
+			if _, ok := errors.AsType[*DamagedError](ReadBack(t.Context(), store, m.ID)); !ok {
+				t.Errorf("%s %s: it was read back", key, name)
+			}
+
 			if out.Len()%chunkBytes != 0 {
 				t.Errorf("%s %s: %d bytes of a damaged chunk were passed on", key, name, out.Len()%chunkBytes)
 			}
@@ -167,7 +171,7 @@ func TestDamageIsRefused(t *testing.T) {
 		}
 	}
 
-	if err := Verify(t.Context(), store, m, nil); err != nil {
+	if err := errors.Join(Verify(t.Context(), store, m, nil), ReadBack(t.Context(), store, m.ID)); err != nil {
 		t.Fatalf("it is whole again: %v", err)
 	}
 
