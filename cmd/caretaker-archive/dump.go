@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -199,7 +200,12 @@ func readLines(file string) ([]string, error) {
 	return strings.Split(strings.TrimSpace(string(content)), "\n"), nil
 }
 
+// memoryLimit of our own process, in bytes: chunks that were sent are let go before it is reached. What is needed is some 80 MiB.
+const memoryLimit = 100 << 20
+
 func takeDump(cmd *cobra.Command, in archiveapi.Dump) (archiveapi.DumpResult, error) {
+	debug.SetMemoryLimit(memoryLimit)
+
 	ctx, result := cmd.Context(), archiveapi.DumpResult{}
 
 	source, err := programs(cmd).Describe(ctx, in.Source)

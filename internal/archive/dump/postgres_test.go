@@ -59,8 +59,8 @@ func TestPostgreSQL(t *testing.T) {
 		"SET ROLE shop",
 		"CREATE TABLE orders (id int PRIMARY KEY, what text NOT NULL, blob text)",
 		// Noise, so that the dump has several chunks.
-		"INSERT INTO orders SELECT n, 'Zürich ' || n, (SELECT string_agg(md5(n::text || i), '') FROM generate_series(1, 32) i) FROM generate_series(1, 20000) n",
-		"CREATE VIEW recent AS SELECT * FROM orders WHERE id > 19990",
+		"INSERT INTO orders SELECT n, 'Zürich ' || n, (SELECT string_agg(md5(n::text || i), '') FROM generate_series(1, 32) i) FROM generate_series(1, 10000) n",
+		"CREATE VIEW recent AS SELECT * FROM orders WHERE id > 9990",
 	} {
 		if _, err := app.Exec(ctx, statement); err != nil {
 			t.Fatalf("%s: %v", statement, err)
