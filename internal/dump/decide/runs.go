@@ -82,14 +82,11 @@ func runOf(job batchv1.Job, pods []corev1.Pod) Run {
 	}
 
 	for _, condition := range job.Status.Conditions {
-		if condition.Status != corev1.ConditionTrue {
-			continue
-		}
-
-		switch condition.Type {
-		case batchv1.JobComplete:
+		switch {
+		case condition.Status != corev1.ConditionTrue:
+		case condition.Type == batchv1.JobComplete:
 			run.State, run.Ended, run.Message = Succeeded, condition.LastTransitionTime.Time, ""
-		case batchv1.JobFailed:
+		case condition.Type == batchv1.JobFailed:
 			run.State, run.Ended = Failed, condition.LastTransitionTime.Time
 			run.Message = cmp.Or(run.Message, condition.Message)
 		}
