@@ -81,7 +81,7 @@ const (
 	KeyAzureConnection  = "AZURE_CONNECTION_STRING"
 	KeyAzureAccount     = "AZURE_STORAGE_ACCOUNT"
 	KeyAzureKey         = "AZURE_STORAGE_KEY"
-	KeyAzureSASToken    = "AZURE_STORAGE_SAS_TOKEN" //nolint:gosec // the name of a key
+	KeyAzureSASToken    = "AZURE_STORAGE_SAS_TOKEN"
 	KeyStoreCertificate = "ca.crt"
 )
 

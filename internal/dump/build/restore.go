@@ -6,7 +6,6 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	v1 "github.com/caretaker-dev/caretaker/api/backup/v1"
 	"github.com/caretaker-dev/caretaker/internal/archiveapi"
@@ -83,7 +82,7 @@ func RestoreJob(backup *v1.Backup, template corev1.PodTemplateSpec, restore Rest
 			OwnerReferences: []metav1.OwnerReference{{APIVersion: v1.GroupVersion.String(), Kind: "Backup", Name: backup.Name, UID: backup.UID}},
 		},
 		Spec: batchv1.JobSpec{
-			BackoffLimit: ptr.To[int32](0),
+			BackoffLimit: new(int32(0)),
 			Template:     corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: *spec},
 		},
 	}
