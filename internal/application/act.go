@@ -97,6 +97,9 @@ func (w Writer) do(ctx context.Context, applier apply.Applier, change owned.Chan
 		options := &client.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}, PropagationPolicy: new(metav1.DeletePropagationBackground)}
 
 		return client.IgnoreNotFound(w.Client.Delete(ctx, c.Object, options))
+	case owned.Leave:
+		// Not forced: another manager that has the fields with these values shares them.
+		return client.IgnoreNotFound(w.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(c.Fields), client.FieldOwner(c.To)))
 	default:
 		panic(fmt.Sprintf("unknown change %T", change))
 	}

@@ -168,6 +168,9 @@ func (m *machine) name() {
 	if !r.covers(has, quorum) {
 		return
 	}
+	if r.Acks == 0 && p.OldStopped && p.MinLSN == 0 && !has(r.Primary.Member) && m.Now-m.View.SameSince < spareOld {
+		return // asynchronous, and not stopped in order: only the old primary has every commit, and it comes back
+	}
 	best, ok := m.best(r, set)
 	if !ok {
 		return

@@ -277,9 +277,12 @@ func (m *machine) primary() {
 	if !m.keepAuthority() {
 		return
 	}
-	if m.Request != nil && m.leads() {
+	switch {
+	case m.Request == nil:
+		m.membership()
+	case m.leads():
 		m.beginSwitchover()
-		return
+	default: // it leads by promises, and has not read the record in this run
+		m.switchoverWaits()
 	}
-	m.membership()
 }

@@ -156,7 +156,11 @@ func (m *machine) onMissing() {
 	m.swap(r.Clone(), "make the missing record again")
 }
 
-func (m *machine) swapping() bool { return m.Swap != nil && !m.Swap.Unknown }
+// swapping tells whether a write is under way, or was tried a moment ago with an outcome that is not known: a server that refuses
+// writes at once must not be asked again at once.
+func (m *machine) swapping() bool {
+	return m.Swap != nil && (!m.Swap.Unknown || m.Now < m.Swap.Again)
+}
 
 func (m *machine) swap(r *Record, why string) {
 	if m.swapping() {
@@ -177,6 +181,9 @@ func (m *machine) onSwapped(in Swapped) {
 	v.NextRead, v.LastRead = 0, 0
 	if in.Outcome != Applied {
 		w.Unknown = true // an earlier try may have been, or may still be, applied: the next read tells
+		if in.Outcome == Unknown {
+			w.Again = w.Since + nameBackoff
+		}
 		return
 	}
 	m.Swap = nil

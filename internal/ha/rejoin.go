@@ -33,11 +33,12 @@ func (m *machine) idle() {
 	m.enter(Starting)
 }
 
-// mayLead: it led, has not given up, and has pledged to nothing later.
+// mayLead: it led, has not given up, has pledged to nothing later, and has not told anybody in this term that it serves nobody
+// any more.
 func (m *machine) mayLead() bool {
 	d := &m.Disk
 
-	return d.Led > 0 && d.Resigned < d.Led && d.Pledged <= d.Led
+	return d.Led > 0 && d.Resigned < d.Led && d.Pledged <= d.Led && (m.ClosedIn < d.Led || m.without(gClosedForGood))
 }
 
 // prove starts read-write only with proof that the term is still this instance's (I4): a live read sent since it

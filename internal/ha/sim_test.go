@@ -102,7 +102,9 @@ type world struct {
 	maxGap   time.Duration
 	runs     uint64
 	reads    int
-	acks     int // that the user wants
+	swaps    int
+	refuse   bool // every write of the record is refused at once, and reads work
+	acks     int  // that the user wants
 	promise  time.Duration
 }
 
@@ -367,6 +369,11 @@ func (w *world) swap(n *node, a CompareAndSwap) {
 			answered = true
 			n.whenThawed(inc, func() { n.event(Swapped{ID: a.ID, Outcome: o, Version: v}) })
 		}
+	}
+	w.swaps++
+	if w.refuse {
+		w.at(4*ms, func() { answer(Unknown, "") })
+		return
 	}
 	w.at(time.Second, func() { answer(Unknown, "") })
 	if !w.canAPI(n) {

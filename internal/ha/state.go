@@ -225,6 +225,8 @@ type Swap struct {
 	Since   time.Duration
 	Why     string
 	Unknown bool
+	// Again is when it may be tried again, if Unknown.
+	Again time.Duration
 }
 
 // View is the record as last read live.
@@ -280,8 +282,9 @@ type State struct {
 	Entered time.Duration
 	Halted  HaltReason
 	Primary bool // role label
-	// ClientsGone: no client is left in the PostgreSQL that is being stopped.
+	// ClientsGone: no client is left in the PostgreSQL that is being stopped. ClosedIn is the term in which this run told so last.
 	ClientsGone bool
+	ClosedIn    uint64
 
 	LastOp, LastGen uint64
 	Op              Op

@@ -87,6 +87,7 @@ func (m *machine) stopFast() {
 func (m *machine) onClientsGone(in ClientsGone) {
 	if m.Phase == Stopping && in.Op == m.Op.ID {
 		m.ClientsGone, m.NextBeat = true, 0
+		m.ClosedIn = m.Disk.Led
 	}
 }
 

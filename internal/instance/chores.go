@@ -26,6 +26,8 @@ const (
 	choreTimeout  = 10 * time.Second
 	// filesInterval is how often mounted files are looked at; the kubelet takes up to a minute to change them anyway.
 	filesInterval = 5 * time.Second
+	// labelInterval is how often the pod's label is looked at.
+	labelInterval = 10 * time.Second
 	// checkpointShare of the time to stop may go into the checkpoint before, which makes the stop itself short.
 	checkpointShare = 3
 	// shortStop is how much log since the last checkpoint makes a stop longer by less than a checkpoint before it would.
@@ -309,7 +311,8 @@ func (c *chores) label(role instanceapi.Role) {
 	}
 }
 
-// runLabels sets the pod's label whenever another is wanted.
+// runLabels sets the pod's label whenever another is wanted, and again where somebody has changed it: a request of an earlier primary
+// to take it off may arrive late.
 func (c *chores) runLabels(ctx context.Context) {
 	for ctx.Err() == nil {
 		var retry <-chan time.Time
@@ -329,8 +332,33 @@ func (c *chores) runLabels(ctx context.Context) {
 		select {
 		case <-c.labelKick:
 		case <-retry:
+		case <-c.clock.After(labelInterval):
+			c.lookAtLabel(ctx, set)
 		case <-ctx.Done():
 		}
+	}
+}
+
+// lookAtLabel has the label set again if it is not what it was set to.
+func (c *chores) lookAtLabel(ctx context.Context, set instanceapi.Role) {
+	if set == "" {
+		return
+	}
+
+	ctx, cancel := context.WithTimeout(ctx, termTimeout)
+	defer cancel()
+
+	found, err := c.r.opts.Labels.Role(ctx)
+	if err != nil || found == string(set) {
+		return // an API server that is down is told of elsewhere
+	}
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	if c.setRole == set {
+		c.setRole = ""
+		c.log.Warn("somebody has changed the pod's role label; it is set again", "found", found, "role", set)
 	}
 }
 
@@ -363,7 +391,11 @@ func (c *chores) stripOthers(ctx context.Context) error {
 	var failed []error
 
 	for _, member := range c.r.conf.Config().Members {
-		if member != c.r.opts.Instance {
+		c.mu.Lock()
+		isWanted := c.wantRole == instanceapi.RolePrimary
+		c.mu.Unlock()
+
+		if member != c.r.opts.Instance && isWanted {
 			failed = append(failed, c.r.opts.Labels.StripPrimary(ctx, member))
 		}
 	}

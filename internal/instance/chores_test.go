@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/caretaker-dev/caretaker/internal/instance/serverconf"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
@@ -32,6 +33,17 @@ func (l *labels) SetRole(_ context.Context, role string) error {
 	l.role = role
 
 	return nil
+}
+
+func (l *labels) Role(context.Context) (string, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	if l.isCut {
+		return "", errors.New("no route to host")
+	}
+
+	return l.role, nil
 }
 
 func (l *labels) StripPrimary(context.Context, string) error { return nil }
@@ -83,4 +95,37 @@ func TestLabelComesBack(t *testing.T) {
 	c.label(instanceapi.RolePrimary)
 	l.change(false, "")
 	await("the pod is labelled again", labelled("primary"))
+}
+
+// An earlier primary's request to take the label off may be late: it then takes it off the one that leads now.
+func TestLabelThatIsTakenOffComesBack(t *testing.T) {
+	t.Parallel()
+
+	now := clocktesting.NewFakeClock(time.Now())
+	l := &labels{}
+	r := &runner{clock: now, opts: Options{Log: slog.New(slog.DiscardHandler), Labels: l}}
+	r.conf = newConfiguration(serverconf.Input{}, func() error { return nil })
+	c := newChores(r, nil)
+
+	go c.runLabels(t.Context())
+
+	for _, role := range []instanceapi.Role{instanceapi.RolePrimary, instanceapi.RoleReplica} {
+		c.label(role)
+
+		for _, other := range []string{"", "primary", "replica"} {
+			l.change(false, other)
+
+			for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+				now.Step(labelInterval)
+
+				if found, err := l.Role(t.Context()); err == nil && found == string(role) {
+					break
+				}
+
+				if time.Now().After(end) {
+					t.Fatalf("the label stays %q, and is to be %q", other, role)
+				}
+			}
+		}
+	}
 }

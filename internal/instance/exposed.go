@@ -49,6 +49,7 @@ func (a *archiving) noteExposure(ctx context.Context) {
 	a.leads = !replica
 	if replica {
 		a.tracker.Forget()
+		a.archived = 0 // of a log that may be rewound
 
 		return
 	}
@@ -64,7 +65,10 @@ func (a *archiving) noteExposure(ctx context.Context) {
 	a.tracker.Note(now, lsn, transactions)
 
 	if a.status != nil && a.status.Push != nil {
-		a.archived = max(a.archived, endOf(a.status.Push.LastArchived, segmentBytes))
+		// What ends behind the position is of a branch that was left.
+		if end := endOf(a.status.Push.LastArchived, segmentBytes); end < lsn+postgres.LSN(segmentBytes) { //nolint:gosec // 1 MiB to 1 GiB
+			a.archived = max(a.archived, end)
+		}
 	}
 
 	if nothingLeft(lsn, a.archived, segmentBytes, a.tracker.Rest(now), time.Duration(archiveTimeout*float64(time.Second))) {

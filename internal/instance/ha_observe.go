@@ -17,6 +17,8 @@ const (
 	// observeSoon is for a primary whose clients wait for what replicas have flushed.
 	observeSoon    = 25 * time.Millisecond
 	observeTimeout = 2 * time.Second
+	// wakeTimeout is less than what the others take for silence.
+	wakeTimeout = 500 * time.Millisecond
 	// proofPause is before a checkpoint that failed is asked for again.
 	proofPause = time.Second
 	// copyName is the application name of connections that copy a server: never a standby's.
@@ -256,6 +258,10 @@ func (p *protocol) confirmLoaded(ctx context.Context, before generations) error 
 // wakeStandbys writes a little log. A standby that comes back has nothing to tell until it gets some, or until its status interval
 // of a second is over; commits whose log it had, but whose acknowledgement was lost with the walsender, would wait for that.
 func (p *protocol) wakeStandbys(ctx context.Context) {
+	// The observation that this is part of must not wait for a disk that stalls: the others would miss heartbeats.
+	ctx, cancel := context.WithTimeout(ctx, wakeTimeout)
+	defer cancel()
+
 	err := p.work.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		var isStandby bool
 		if err := conn.QueryRow(ctx, "SELECT pg_catalog.pg_is_in_recovery()").Scan(&isStandby); err != nil || isStandby {

@@ -1,9 +1,11 @@
 package instance
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -407,8 +409,8 @@ func (p *protocol) claimEnd() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	if p.ends != nil {
-		p.ends.CompareAndSwap(false, true)
+	if p.ends != nil && p.ends.CompareAndSwap(false, true) {
+		p.ordered.Store(false) // should it have been a restart's: the next end that nobody asked for is told
 	}
 }
 
@@ -595,8 +597,9 @@ func senders(of []pgProcess) []pgProcess {
 	})
 }
 
-// serverProcess are titles of processes of a primary that serve no client.
-var serverProcess = regexp.MustCompile(`^(checkpointer( performing .*)?|background writer|walwriter|walsender .*|archiver( (last was|archiving|failed on) .*)?|` +
+// serverProcess are titles of processes of a primary that serve no client. Of the walsenders only the members' own: one that is
+// connected to a database runs SQL, too.
+var serverProcess = regexp.MustCompile(`^(checkpointer( performing .*)?|background writer|walwriter|walsender ` + postgres.ReplicationUser + ` \S+\(\d+\)( .*)?|archiver( (last was|archiving|failed on) .*)?|` +
 	`autovacuum launcher|logical replication launcher|logger|io worker \d+)$`)
 
 // leaving are the processes that may serve clients in a server that stops.
@@ -610,15 +613,16 @@ type leaving struct {
 // sawLastGo looks at the processes of a server that lets nobody in any more, and tells once when the last one that may serve a
 // client has gone: what is started after the first look only refuses. A process whose title is not known counts as a client's.
 func (p *protocol) sawLastGo(l *leaving, processes []pgProcess) bool {
-	if l.gone {
-		return false
+	postmaster := p.r.server.PID()
+	if l.gone || !slices.ContainsFunc(processes, func(c pgProcess) bool { return c.pid == postmaster }) {
+		return false // nothing is told from a list that is not whole
 	}
 
 	var now []int
 
 	for _, c := range processes {
 		isHelper := strings.HasPrefix(c.title, p.r.opts.WALHelper+"\x00")
-		if c.pid != p.r.server.PID() && !isHelper && !servesNoClient(c.title) && (!l.known || slices.Contains(l.pids, c.pid)) {
+		if c.pid != postmaster && !isHelper && !servesNoClient(c.title) && (!l.known || slices.Contains(l.pids, c.pid)) {
 			now = append(now, c.pid)
 		}
 	}
@@ -660,7 +664,7 @@ func (p *protocol) endArchiver(of []pgProcess) {
 	}
 }
 
-// pgProcess is a process of our PostgreSQL, the postmaster among them, with its title or command line.
+// pgProcess is a process of our PostgreSQL, the postmaster among them, with its title or command line; empty if it cannot be read.
 type pgProcess struct {
 	pid   int
 	title string
@@ -677,16 +681,42 @@ func (p *protocol) processes() []pgProcess {
 			continue
 		}
 
-		if title, err := os.ReadFile(path); err == nil { //nolint:gosec // of /proc
-			found = append(found, pgProcess{pid: pid, title: string(title)})
+		title, err := os.ReadFile(path) //nolint:gosec // of /proc
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			continue // it has just ended
 		}
+
+		found = append(found, pgProcess{pid: pid, title: string(title)})
 	}
 
 	return found
 }
 
+// isOurs: what runs in the data directory, and whatever the postmaster has started, wherever that went to (a function in another
+// language may change its directory).
 func (p *protocol) isOurs(pid int) bool {
-	cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
+	if cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid)); err == nil && cwd == p.r.layout.DataDir {
+		return true
+	}
 
-	return err == nil && cwd == p.r.layout.DataDir
+	postmaster := p.r.server.PID()
+
+	return postmaster > 0 && parentOf(pid) == postmaster
+}
+
+// parentOf a process: the fourth field of its stat file, behind a name in parentheses that may have any; 0 if it cannot be read.
+func parentOf(pid int) int {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) < 2 {
+		return 0
+	}
+
+	parent, _ := strconv.Atoi(fields[1])
+
+	return parent
 }

@@ -20,6 +20,13 @@ func TestServesNoClient(t *testing.T) {
 		"postgres: demo: walsender streaming_replica 10.1.2.3(4242) streaming 0/6": true,
 		"postgres: checkpointer ":                                                  true,
 
+		"postgres: demo: walsender streaming_replica 10.1.2.3(4242) idle": true,
+		"postgres: demo: walsender streaming_replica [local] idle":        false,
+		"postgres: demo: walsender app shop 10.1.2.3(4242) idle":          false,
+		"postgres: demo: walsender app shop 10.1.2.3(4242) COMMIT":        false,
+		"postgres: demo: walsender shop 10.1.2.3(4242) COMMIT":            false, // a role of that name
+		"postgres: demo: app x: walsender y 10.1.2.3(4242) COMMIT":        false, // a database of that name
+
 		"postgres: demo: app shop 10.1.2.3(4242) idle":           false,
 		"postgres: demo: app shop 10.1.2.3(4242) COMMIT":         false,
 		"postgres: demo: checkpointer app 10.1.2.3(4242) idle":   false,

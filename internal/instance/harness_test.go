@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -35,6 +36,7 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/instanceclient"
 	"github.com/caretaker-dev/caretaker/internal/pki"
+	"github.com/caretaker-dev/caretaker/internal/testport"
 )
 
 // The tests run real instances, each as a process of its own (this test binary again), with a real PostgreSQL. Only
@@ -200,6 +202,15 @@ func (l fileLabel) SetRole(_ context.Context, role string) error {
 	return os.WriteFile(l.path, []byte(role), 0o600)
 }
 
+func (l fileLabel) Role(context.Context) (string, error) {
+	role, err := os.ReadFile(l.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+
+	return string(role), err
+}
+
 // fileKubelet is a kubelet's word in files: root/member/ended has the pod's UID and the termination log of the container
 // that ended last.
 type fileKubelet struct{ runDir string }
@@ -283,8 +294,8 @@ func newWorld(t *testing.T, members ...string) *world {
 	must(t, os.Chmod(w.store.path+".lock", 0o666))
 
 	for _, member := range members {
-		w.ports[member] = freePort(t)
-		w.statuses[member] = fmt.Sprintf("127.0.0.1:%d", freePort(t))
+		w.ports[member] = testport.Free(t)
+		w.statuses[member] = testport.Address(t)
 	}
 
 	return w
@@ -348,16 +359,6 @@ func (w *world) copyBinary() {
 	must(w.t, os.WriteFile(w.binary, content, 0o755))
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer listener.Close() //nolint:errcheck // it only served to find a port
-
-	return listener.Addr().(*net.TCPAddr).Port
-}
-
 // member is an instance that runs.
 type member struct {
 	w      *world
@@ -379,7 +380,7 @@ func (w *world) start(name, podUID string) *member {
 		ExternalDir: dir + "/external", SocketDir: dir + "/socket", RunDir: dir + "/run",
 		ListenAddress: "127.0.0.1", PostgresPort: w.ports[name],
 		StatusAddress:  w.statusAddress(name),
-		MetricsAddress: fmt.Sprintf("127.0.0.1:%d", freePort(w.t)),
+		MetricsAddress: testport.Address(w.t),
 	}}
 	w.mount(m)
 
@@ -426,7 +427,7 @@ func (w *world) start(name, podUID string) *member {
 func (w *world) statusAddress(name string) string {
 	listener, err := net.Listen("tcp", w.statuses[name])
 	if err != nil {
-		return fmt.Sprintf("127.0.0.1:%d", freePort(w.t))
+		return testport.Address(w.t)
 	}
 
 	must(w.t, listener.Close())

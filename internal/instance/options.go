@@ -62,6 +62,8 @@ type Terminations interface {
 type Labeler interface {
 	// SetRole labels the own pod; it may be called again with the same role.
 	SetRole(ctx context.Context, role string) error
+	// Role reads the own pod's label; empty if there is none.
+	Role(ctx context.Context) (string, error)
 	// StripPrimary takes the label off another pod, if there is such a pod and it is labelled primary.
 	StripPrimary(ctx context.Context, instance string) error
 }

@@ -106,6 +106,9 @@ const ReplicationUser = "streaming_replica"
 // who applies a workload as that must not take the annotation away.
 const FieldOwnerRollout = "caretaker-rollout"
 
+// FieldOwnerReplicas is the field manager of a Deployment's replicas between us, who set them so far, and an autoscaler.
+const FieldOwnerReplicas = "caretaker-replicas"
+
 // AnnotationConfig on the pods of a workload names the version of an application's configuration that they were last
 // restarted for.
 func AnnotationConfig(application string) string { return "caretaker.dev/config-" + application }

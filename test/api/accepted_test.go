@@ -85,23 +85,33 @@ func TestSamplesAccepted(t *testing.T) {
 	}
 }
 
-// TestSampleIsTheDocuments holds the sample to the document's manifest: only apiVersion may differ.
+// TestSampleIsTheDocuments holds our samples to the document's manifests: only apiVersion may differ.
 func TestSampleIsTheDocuments(t *testing.T) {
-	document, err := os.ReadFile("testdata/accepted/financial-db.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	for sample, document := range map[string]string{
+		"financial-db/cluster.yaml":                              "financial-db.yaml",
+		"from-documents/cluster-financial-db.yaml":               "financial-db.yaml",
+		"from-documents/cluster-financial-db-restored.yaml":      "financial-db-restored.yaml",
+		"from-documents/backup-financial-db-before-upgrade.yaml": "manual-backup.yaml",
+		"from-documents/scheduledbackup-financial-db-daily.yaml": "scheduled-backup.yaml",
+	} {
+		t.Run(sample, func(t *testing.T) {
+			theirs, err := os.ReadFile(filepath.Join("testdata/accepted", document))
+			if err != nil {
+				t.Fatal(err)
+			}
 
-	sample, err := os.ReadFile("../../config/samples/financial-db/cluster.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
+			ours, err := os.ReadFile(filepath.Join("../../config/samples", sample))
+			if err != nil {
+				t.Fatal(err)
+			}
 
-	want, got := decode(t, document), decode(t, sample)
-	want.SetAPIVersion(postgresqlv1.GroupVersion.String())
+			want, got := decode(t, theirs), decode(t, ours)
+			want.SetAPIVersion(postgresqlv1.GroupVersion.String())
 
-	if diff := cmp.Diff(want.Object, got.Object); diff != "" {
-		t.Errorf("the sample differs from the document's manifest (-document +sample):\n%s", diff)
+			if diff := cmp.Diff(want.Object, got.Object); diff != "" {
+				t.Errorf("the sample differs from the document's manifest (-document +sample):\n%s", diff)
+			}
+		})
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -515,6 +516,18 @@ func TestAppConfigRollsEveryUserOnce(t *testing.T) {
 	if configMap.Data["LOG_LEVEL"] != "info" || config.Status.Version != 1 || deployment.Generation != before+1 {
 		t.Errorf("rolled back: %v, version %d, %d changes of the Deployment", configMap.Data, config.Status.Version, deployment.Generation-before)
 	}
+
+	// And forward again, for as long as nothing else is wanted.
+	changed(t, w, "shop", config, func(c *configv1.AppConfig) {
+		c.Spec.RollbackTo, c.Spec.Config["URL"] = nil, "http://{{ .Application }}.{{ .Namespace }}.svc"
+	})
+	w.settle(t)
+	w.get(t, "shop-config", configMap)
+	w.get(t, "shop", config)
+
+	if configMap.Data["LOG_LEVEL"] != "debug" || config.Status.Version != 2 {
+		t.Errorf("without rollbackTo: %v, version %d", configMap.Data, config.Status.Version)
+	}
 }
 
 func TestAppConfigSecrets(t *testing.T) {
@@ -582,6 +595,19 @@ func TestApplicationsCrashAfterEveryWrite(t *testing.T) {
 				a.Spec.Image, a.Spec.Ingress = "nginx:1.22", &caretakerappsv1.Ingress{Host: "shop.example.org"}
 				a.Spec.NetworkPolicy = &caretakerappsv1.NetworkPolicy{Enabled: new(false)}
 				a.Spec.Replicas = 1
+			})
+
+			return w
+		},
+		"an autoscaler takes over": func(t *testing.T) *applications {
+			t.Helper()
+
+			w := newApplications(t)
+			w.create(t, newWebApp(func(s *caretakerappsv1.WebAppSpec) { s.Replicas = 3 }))
+			w.settle(t)
+			changed(t, w, "shop", &caretakerappsv1.WebApp{}, func(a *caretakerappsv1.WebApp) {
+				a.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m")}
+				a.Spec.Autoscaling = &caretakerappsv1.Autoscaling{MinReplicas: new(int32(1)), MaxReplicas: 9}
 			})
 
 			return w

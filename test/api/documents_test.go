@@ -3,6 +3,7 @@ package api
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -16,7 +17,7 @@ const (
 )
 
 // TestFromDocuments applies every manifest of the source documents, with nothing but their apiVersion changed: the API
-// server takes it, and stores all that it says.
+// server takes it, and stores all that it says. The page about them names the end-to-end test that brings it up.
 func TestFromDocuments(t *testing.T) {
 	server := suite.Server(t)
 	ns := server.Namespace(t)
@@ -31,6 +32,8 @@ func TestFromDocuments(t *testing.T) {
 		t.Fatalf("no manifests: %v", err)
 	}
 
+	tests := endToEndTests(t)
+
 	for _, path := range paths {
 		name := filepath.Base(path)
 		if name == "kustomization.yaml" {
@@ -38,8 +41,9 @@ func TestFromDocuments(t *testing.T) {
 		}
 
 		t.Run(name, func(t *testing.T) {
-			if !strings.Contains(string(page), "`"+name+"`") {
-				t.Errorf("%s does not mention it", documentsPage)
+			row := regexp.MustCompile("(?m)^\\| `" + name + "` .*\\| `(Test\\w+)`").FindStringSubmatch(string(page))
+			if row == nil || !strings.Contains(tests, "\nfunc "+row[1]+"(") {
+				t.Errorf("%s names no test in test/e2e that brings it up: %q", documentsPage, row)
 			}
 
 			content, err := os.ReadFile(path)
@@ -62,6 +66,29 @@ func TestFromDocuments(t *testing.T) {
 			}
 		})
 	}
+}
+
+// endToEndTests is the text of all of them.
+func endToEndTests(t *testing.T) string {
+	t.Helper()
+
+	paths, err := filepath.Glob("../e2e/*_test.go")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no end-to-end tests: %v", err)
+	}
+
+	var all strings.Builder
+
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		all.Write(content)
+	}
+
+	return all.String()
 }
 
 // TestPlatformTakesWhatTheDocumentsKindTakes: nothing is required there, and every field may be left out.

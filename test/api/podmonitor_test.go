@@ -11,12 +11,14 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/cluster/build"
 	"github.com/caretaker-dev/caretaker/internal/naming"
+	"github.com/caretaker-dev/caretaker/test/internal/apiserver"
 )
 
 // TestPodMonitor: where the kind is not installed the Cluster says so and is ready all the same; once it is, the PodMonitor
@@ -27,7 +29,7 @@ func TestPodMonitor(t *testing.T) {
 	})
 
 	w.wantPodMonitorCondition(t, metav1.ConditionFalse, postgresqlv1.ReasonPodMonitorAPINotFound)
-	w.installPodMonitors(t)
+	installKind(t, w.server, "testdata/podmonitors.yaml", build.PodMonitorGVK())
 	w.settle(t)
 	w.wantReady(t)
 	w.wantPodMonitorCondition(t, metav1.ConditionTrue, postgresqlv1.ReasonPodMonitorMade)
@@ -83,11 +85,11 @@ func TestPodMonitor(t *testing.T) {
 	}
 }
 
-// installPodMonitors installs the kind until the test is over.
-func (w *world) installPodMonitors(t *testing.T) {
+// installKind installs a kind that is somebody else's until the test is over.
+func installKind(t *testing.T, server *apiserver.Server, file string, kind schema.GroupVersionKind) {
 	t.Helper()
 
-	content, err := os.ReadFile("testdata/podmonitors.yaml")
+	content, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,22 +99,22 @@ func (w *world) installPodMonitors(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if err := w.server.Client.Create(t.Context(), crd); err != nil {
+	if err := server.Client.Create(t.Context(), crd); err != nil {
 		t.Fatal(err)
 	}
 
 	t.Cleanup(func() {
 		// The test's own context is over.
-		if err := w.server.Client.Delete(context.WithoutCancel(t.Context()), crd); client.IgnoreNotFound(err) != nil {
+		if err := server.Client.Delete(context.WithoutCancel(t.Context()), crd); client.IgnoreNotFound(err) != nil {
 			t.Errorf("remove the kind: %v", err)
 		}
 	})
 
 	list := &unstructured.UnstructuredList{}
-	list.SetGroupVersionKind(build.PodMonitorGVK())
+	list.SetGroupVersionKind(kind)
 
 	for deadline := time.Now().Add(time.Minute); ; {
-		err := w.server.Client.List(t.Context(), list, client.InNamespace(w.namespace))
+		err := server.Client.List(t.Context(), list)
 		if err == nil {
 			return
 		}

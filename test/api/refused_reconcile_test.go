@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -41,6 +42,8 @@ func TestRefusedByReconciler(t *testing.T) {
 					refusedBackup(t, row, archivingWorld(t))
 				case "ScheduledBackup":
 					refusedBackup(t, row, newScheduleWorld(t))
+				case "AppConfig":
+					refusedAppConfig(t, row)
 				default:
 					t.Fatal("there is no world for this kind")
 				}
@@ -121,6 +124,29 @@ func refusedBackup(t *testing.T, row refusal, w *backupWorld) {
 	}
 
 	w.get(t, "shop", object)
+	wantStalled(t, row, object)
+}
+
+// refusedAppConfig sends a row of an AppConfig: no configuration is made.
+func refusedAppConfig(t *testing.T, row refusal) {
+	t.Helper()
+
+	w := newApplications(t)
+	object := row.object(t, w.namespace, []byte(`{"metadata":{"name":"shop"}}`), row.Create)
+	w.create(t, object)
+	w.settle(t)
+
+	if w.exists(t, "shop-config", &corev1.ConfigMap{}) {
+		t.Error("a configuration was made")
+	}
+
+	w.get(t, "shop", object)
+	wantStalled(t, row, object)
+}
+
+// wantStalled: the object says what the row does.
+func wantStalled(t *testing.T, row refusal, object *unstructured.Unstructured) {
+	t.Helper()
 
 	all, _, err := unstructured.NestedSlice(object.Object, "status", "conditions")
 	if err != nil {

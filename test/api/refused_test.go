@@ -259,7 +259,7 @@ Input that cannot work is refused as early as it can be seen, and before anythin
 
 - **schema** and **CEL**: the API server refuses it; ` + "`kubectl apply`" + ` fails with the message, nothing is stored.
 - **reconcile**: the operator refuses it, since it depends on more than the manifest (the PostgreSQL version, Secrets,
-  what exists). The Cluster goes on as it was; its condition ` + "`Stalled`" + ` is True with the reason and the message, and goes
+  what exists). What was there before goes on as it was; the condition ` + "`Stalled`" + ` is True with the reason and the message, and goes
   away once the input is corrected.
 
 No webhook is involved. Every row is tested; ` + "`*`" + ` stands for parts that vary.

@@ -136,11 +136,17 @@ func switches(t *testing.T, b *backupTest) {
 	b.waitReady(t)
 	b.write(t, "INSERT INTO ledger SELECT generate_series(201, 300)")
 
-	// Commits have the server's time: the moment is between two of them for certain.
+	b.rememberMoment(t)
+	b.write(t, "DELETE FROM ledger")
+}
+
+// rememberMoment to recover to. Commits have the server's time: the moment is between two of them for certain.
+func (b *backupTest) rememberMoment(t *testing.T) {
+	t.Helper()
+
 	b.write(t, "SELECT pg_sleep(1)")
 	b.before = b.write(t, "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')")
 	b.write(t, "SELECT pg_sleep(1)")
-	b.write(t, "DELETE FROM ledger")
 }
 
 // write runs SQL on the primary.

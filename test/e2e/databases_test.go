@@ -41,6 +41,9 @@ func (f *fixture) waitConditions(t *testing.T, object client.Object, conditions 
 	})
 }
 
+// smallPods are the resources of a small pod, for a manifest of the source documents.
+const smallPods = "resources: {requests: {cpu: 20m, memory: 128Mi}, limits: {memory: 384Mi}}"
+
 // TestPostgreSQLKinds: the documents' manifest and check, a database in the Cluster, and its end.
 func TestPostgreSQLKinds(t *testing.T) {
 	t.Parallel()
@@ -48,27 +51,24 @@ func TestPostgreSQLKinds(t *testing.T) {
 	f := newFixture(t, "databases")
 	f.name = "test-db"
 
-	server := &databasev1.PostgreSQL{
-		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: f.name, Labels: map[string]string{"platform": "shop"}},
-		Spec: databasev1.PostgreSQLSpec{
-			Version: mainMajor, Storage: "1Gi", StorageClass: &f.environment.storageClass,
-			Resources: corev1.ResourceRequirements{
-				Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("20m"), corev1.ResourceMemory: resource.MustParse("128Mi")},
-				Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("384Mi")},
-			},
-		},
+	f.applyDocument(t, "postgresql-test-db.yaml", fmt.Sprintf(`
+metadata: {labels: {platform: shop}}
+spec: {version: %q, storageClass: %q, %s}`, mainMajor, f.environment.storageClass, smallPods))
+
+	printed := f.terminal(t).run(t, `
+		kubectl wait --for=condition=Ready postgresql/test-db --timeout=300s
+		kubectl exec test-db-0 -- psql -U postgres -c "SELECT version();"`)
+	if !strings.Contains(printed, "PostgreSQL "+mainMajor) {
+		t.Errorf("another version than %s", mainMajor)
 	}
-	f.create(t, server)
-	f.waitConditions(t, server, func() []metav1.Condition { return server.Status.Conditions })
+
+	server := &databasev1.PostgreSQL{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: f.name}}
+	if err := f.Client.Get(t.Context(), client.ObjectKeyFromObject(server), server); err != nil {
+		t.Fatal(err)
+	}
 
 	if server.Status.Primary != "test-db-0" || server.Status.ReadyReplicas != 1 || server.Status.SecretName != "test-db-app" {
 		t.Errorf("status is %+v", server.Status)
-	}
-
-	// As `kubectl exec test-db-0 -- psql …` does it: no container is named.
-	version, err := f.Exec(t.Context(), kube.Container{Namespace: f.namespace, Pod: "test-db-0"}, "psql", "-U", "postgres", "-c", "SELECT version();")
-	if err != nil || !strings.Contains(version, "PostgreSQL "+mainMajor) {
-		t.Errorf("SELECT version() gives %q: %v", version, err)
 	}
 
 	pods := &corev1.PodList{}
@@ -117,6 +117,37 @@ func TestPostgreSQLKinds(t *testing.T) {
 		}
 
 		return f.Client.Get(ctx, client.ObjectKey{Namespace: f.namespace, Name: "test-db-0"}, &corev1.PersistentVolumeClaim{})
+	})
+}
+
+// TestDatabaseOfTheDocuments brings up a Database with a Cluster of its own, and uses its connection.
+func TestDatabaseOfTheDocuments(t *testing.T) {
+	t.Parallel()
+
+	f := newFixture(t, "database")
+	f.name = "example-database"
+
+	object := f.applyDocument(t, "database-example-database.yaml", fmt.Sprintf(`
+spec: {version: %q, image: %q, storage: 1Gi, %s}`, mainMajor, image(mainMajor), smallPods))
+	f.terminal(t).run(t, `
+		kubectl wait --for=condition=Ready database/example-database --timeout=300s
+		kubectl get databases`)
+
+	database := &postgresqlv1.Database{}
+	if err := f.Client.Get(t.Context(), client.ObjectKeyFromObject(object), database); err != nil {
+		t.Fatal(err)
+	}
+
+	uri := f.secret(t, database.Status.SecretName)["uri"]
+
+	// The nodes learn a moment later where a Service leads.
+	kube.Eventually(t, time.Minute, "the Secret's uri leads to PostgreSQL "+mainMajor, func(ctx context.Context) error {
+		out, err := f.Exec(ctx, f.container("example-database-0"), "psql", uri, "-Atc", "SHOW server_version")
+		if err == nil && !strings.HasPrefix(out, mainMajor+".") {
+			err = errors.New("it is " + out)
+		}
+
+		return err
 	})
 }
 

@@ -53,6 +53,9 @@ func TestEcommercePlatform(t *testing.T) {
 	began := time.Now()
 	f.applyOverlay(t, shopOverlay)
 
+	// As the document does it.
+	f.terminal(t).watch(t, shopTimeout, "kubectl get ecommerceplatform production-store -w", platformv1.PhaseRunning)
+
 	step(t, f, "ready", shopReady)
 	t.Logf("apply → Ready: %.1f s", time.Since(began).Seconds())
 
@@ -103,6 +106,13 @@ func shopReady(t *testing.T, f *fixture) {
 // shopLabels: what `kubectl get all -l platform=production-store` shows.
 func shopLabels(t *testing.T, f *fixture) {
 	t.Helper()
+
+	printed := f.terminal(t).run(t, "kubectl get all -l platform=production-store")
+	for _, part := range []string{"pod/production-store-db-", "deployment.apps/production-store-frontend", "statefulset.apps/production-store-cache", "service/production-store-backend"} {
+		if !strings.Contains(printed, part) {
+			t.Errorf("kubectl get all shows no %s", part)
+		}
+	}
 
 	for list, want := range map[client.ObjectList]int{
 		// Two of the frontend, two of the backend, the cache, three of the database.

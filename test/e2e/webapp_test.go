@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +11,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -20,12 +20,25 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	caretakerappsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
 	configv1 "github.com/caretaker-dev/caretaker/api/config/v1"
 	"github.com/caretaker-dev/caretaker/test/internal/kube"
 )
+
+// driftTimeout is how long what was changed by hand may stay so. The promise is 2 s, on a machine that does nothing else; the
+// log says how long it was.
+const driftTimeout = 10 * time.Second
+
+// soon waits for what the operator does within moments.
+func soon(t *testing.T, what string, done func(ctx context.Context) error) {
+	t.Helper()
+
+	began := time.Now()
+
+	kube.Eventually(t, driftTimeout, what, done)
+	t.Logf("%s, after %.1f s", what, time.Since(began).Seconds())
+}
 
 // webAppTest is a WebApp "web" of nginx with an AppConfig "web".
 type webAppTest struct {
@@ -64,7 +77,10 @@ func TestWebApp(t *testing.T) {
 	step(t, w, "it is scaled as kubectl scale does", webAppScales)
 	step(t, w, "what is changed by hand is put right", webAppDrift)
 	step(t, w, "a new configuration reaches every pod, and no request fails", webAppRolls)
+	step(t, w, "an earlier configuration comes back", webAppRollsBack)
+	step(t, w, "requests from outside are led to it", webAppIngress)
 	step(t, w, "a wrong image is named, and what serves goes on", webAppWrongImage)
+	step(t, w, "an autoscaler has the replicas to itself", webAppAutoscales)
 	step(t, w, "it goes with all that belongs to it", webAppGoes)
 }
 
@@ -95,44 +111,43 @@ func TestWebAppsOfTheDocuments(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	for name, replicas := range map[string]int32{"my-webapp": 3, "test-app": 2, "test-webapp": 2} {
-		content, err := os.ReadFile("../../config/samples/from-documents/webapp-" + name + ".yaml")
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, name := range []string{"my-webapp", "test-app", "test-webapp"} {
+		f.applyDocument(t, "webapp-"+name+".yaml", fmt.Sprintf("spec: {image: %q}", image))
+	}
 
-		app := &caretakerappsv1.WebApp{}
-		if err := yaml.UnmarshalStrict(content, app); err != nil || app.Name != name || app.Spec.Replicas != replicas || app.Spec.Port != 80 {
-			t.Fatalf("%+v: %v", app, err)
-		}
+	terminal := f.terminal(t)
 
-		app.Namespace, app.Spec.Image = f.namespace, image
-		w := &webAppTest{fixture: f, app: app}
-		f.create(t, app)
-		w.ready(t)
+	// Our kind has another group than the document's, and its Deployment is there a moment after it.
+	terminal.run(t, `
+		kubectl get crd webapps.apps.caretaker.dev
+		kubectl api-resources | grep webapp
+		kubectl get webapps
+		kubectl describe webapp my-webapp
+		kubectl wait --for=create deployment/my-webapp deployment/test-app deployment/test-webapp --timeout=60s`)
 
-		content, err = f.Clientset.CoreV1().Services(f.namespace).ProxyGet("http", name, "80", "/", nil).DoRaw(t.Context())
+	// The document's integration test.
+	terminal.run(t, `
+		kubectl wait --for=condition=Available deployment/test-webapp --timeout=300s
+		kubectl get service test-webapp
+		kubectl patch webapp test-webapp --type='merge' -p='{"spec":{"replicas":3}}'
+		kubectl wait --for=jsonpath='{.spec.replicas}'=3 deployment/test-webapp --timeout=300s
+		kubectl wait --for=condition=Ready webapp/my-webapp webapp/test-app webapp/test-webapp --timeout=300s`)
+
+	for name, replicas := range map[string]int32{"my-webapp": 3, "test-app": 2, "test-webapp": 3} {
+		content, err := f.Clientset.CoreV1().Services(f.namespace).ProxyGet("http", name, "80", "/", nil).DoRaw(t.Context())
 		if err != nil || !strings.Contains(string(content), "nginx") {
 			t.Errorf("%s answers %q: %v", name, content, err)
 		}
 
-		// kubectl patch webapp … replicas; kubectl wait --for=delete.
-		w.patch(t, app, `{"spec":{"replicas":1}}`)
-		w.ready(t)
-
-		if err := f.Client.Delete(t.Context(), app); err != nil {
-			t.Fatal(err)
+		app := &caretakerappsv1.WebApp{}
+		if err := f.Client.Get(t.Context(), client.ObjectKey{Namespace: f.namespace, Name: name}, app); err != nil || app.Status.ReadyReplicas != replicas {
+			t.Errorf("%s has %d ready replicas (%v), want %d", name, app.Status.ReadyReplicas, err, replicas)
 		}
-
-		kube.Eventually(t, readyTimeout, name+" is gone", func(ctx context.Context) error {
-			err := f.Client.Get(ctx, client.ObjectKeyFromObject(app), app)
-			if err == nil {
-				return errors.New("it is there still")
-			}
-
-			return client.IgnoreNotFound(err)
-		})
 	}
+
+	terminal.run(t, `
+		kubectl delete webapp test-webapp
+		kubectl wait --for=delete deployment/test-webapp --timeout=300s`)
 }
 
 // told waits for the WebApp to say something of its current spec.
@@ -292,16 +307,16 @@ func webAppDrift(t *testing.T, w *webAppTest) {
 			t.Fatalf("delete %T: %v", object, err)
 		}
 
-		kube.Eventually(t, 30*time.Second, fmt.Sprintf("%T is made again", object), func(ctx context.Context) error {
+		soon(t, fmt.Sprintf("%T is made again", object), func(ctx context.Context) error {
 			return w.Client.Get(ctx, client.ObjectKeyFromObject(object), object)
 		})
 	}
 
-	kube.Eventually(t, 30*time.Second, "the Service answers again", w.page)
+	soon(t, "the Service answers again", w.page)
 
 	service := &corev1.Service{ObjectMeta: in}
 	w.patch(t, service, `{"spec":{"selector":{"app":"somebody-else"}}}`)
-	kube.Eventually(t, 30*time.Second, "the Service selects the pods again", func(ctx context.Context) error {
+	soon(t, "the Service selects the pods again", func(ctx context.Context) error {
 		if err := w.Client.Get(ctx, client.ObjectKeyFromObject(service), service); err != nil {
 			return err
 		}
@@ -326,6 +341,24 @@ func webAppRolls(t *testing.T, w *webAppTest) {
 	failed, stop := w.ask(t)
 
 	w.patch(t, w.config, `{"spec":{"config":{"GREETING":"changed in {{ .Namespace }}"}}}`)
+	w.replaced(t, before)
+	stop()
+
+	if errs := failed(); len(errs) > 0 {
+		t.Errorf("%d requests failed while the pods were replaced: %v", len(errs), errors.Join(errs...))
+	}
+
+	w.greeting(t, "changed in "+w.namespace)
+
+	sets := &appsv1.ReplicaSetList{}
+	if err := w.Client.List(t.Context(), sets, client.InNamespace(w.namespace)); err != nil || len(sets.Items) != 2 {
+		t.Errorf("%d ReplicaSets after one change of the configuration, want 2: %v", len(sets.Items), err)
+	}
+}
+
+// replaced waits until every pod is of another revision than before, and ready.
+func (w *webAppTest) replaced(t *testing.T, before string) {
+	t.Helper()
 	kube.Eventually(t, readyTimeout, "every pod has the new configuration", func(context.Context) error {
 		pods := w.webPods(t)
 		if len(pods) != 3 {
@@ -341,18 +374,135 @@ func webAppRolls(t *testing.T, w *webAppTest) {
 		return nil
 	})
 	w.ready(t)
-	stop()
+}
 
-	if errs := failed(); len(errs) > 0 {
-		t.Errorf("%d requests failed while the pods were replaced: %v", len(errs), errors.Join(errs...))
+// webAppRollsBack: every pod has the values of before.
+func webAppRollsBack(t *testing.T, w *webAppTest) {
+	t.Helper()
+
+	before := w.revision(t)
+	w.patch(t, w.config, `{"spec":{"rollbackTo":1}}`)
+	w.replaced(t, before)
+	w.greeting(t, "from "+w.namespace)
+
+	if err := w.Client.Get(t.Context(), client.ObjectKeyFromObject(w.config), w.config); err != nil || w.config.Status.Version != 1 {
+		t.Errorf("version %d is in use (%v), want 1", w.config.Status.Version, err)
+	}
+}
+
+// webAppIngress: the Ingress is made, and kept as it should be.
+func webAppIngress(t *testing.T, w *webAppTest) {
+	t.Helper()
+
+	w.patch(t, w.app, `{"spec":{"ingress":{"host":"shop.example.org","className":"nginx","tlsSecretName":"shop-tls"}}}`)
+
+	ingress := &networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "web"}}
+	right := func(ctx context.Context) error {
+		live := &networkingv1.Ingress{}
+		if err := w.Client.Get(ctx, client.ObjectKeyFromObject(ingress), live); err != nil {
+			return err
+		}
+
+		spec := live.Spec
+		if len(spec.Rules) != 1 || spec.Rules[0].Host != "shop.example.org" || len(spec.TLS) != 1 || spec.TLS[0].SecretName != "shop-tls" || *spec.IngressClassName != "nginx" {
+			return fmt.Errorf("it is %+v", spec)
+		}
+
+		backend := spec.Rules[0].HTTP.Paths[0].Backend.Service
+		if backend.Name != "web" || backend.Port.Name != "http" {
+			return fmt.Errorf("it leads to %+v", backend)
+		}
+
+		return nil
+	}
+	soon(t, "the Ingress is made", right)
+
+	w.patch(t, ingress, `{"spec":{"rules":[{"host":"elsewhere.example.org"}],"tls":null}}`)
+	soon(t, "the Ingress is put right", right)
+
+	if err := w.Client.Delete(t.Context(), ingress); err != nil {
+		t.Fatal(err)
 	}
 
-	w.greeting(t, "changed in "+w.namespace)
+	soon(t, "the Ingress is made again", right)
 
-	sets := &appsv1.ReplicaSetList{}
-	if err := w.Client.List(t.Context(), sets, client.InNamespace(w.namespace)); err != nil || len(sets.Items) != 2 {
-		t.Errorf("%d ReplicaSets after one change of the configuration, want 2: %v", len(sets.Items), err)
+	w.ready(t)
+
+	if w.app.Status.URL != "https://shop.example.org" {
+		t.Errorf("the url is %s", w.app.Status.URL)
 	}
+
+	w.patch(t, w.app, `{"spec":{"ingress":null}}`)
+	soon(t, "the Ingress is gone", func(ctx context.Context) error {
+		return gone(w.Client.Get(ctx, client.ObjectKeyFromObject(ingress), ingress))
+	})
+}
+
+// gone is nil for the error of reading what does not exist.
+func gone(err error) error {
+	if err == nil {
+		return errors.New("it is there still")
+	}
+
+	return client.IgnoreNotFound(err)
+}
+
+// webAppAutoscales: no pod is lost when an autoscaler takes over, and what it, or somebody in its place, has set stays.
+func webAppAutoscales(t *testing.T, w *webAppTest) {
+	t.Helper()
+
+	deployment := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "web"}}
+	scaler := &autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: deployment.ObjectMeta}
+	pods := w.webPods(t)
+
+	scaled := func(minReplicas, maxReplicas, replicas int32) {
+		t.Helper()
+		soon(t, "the autoscaler is as it should be", func(ctx context.Context) error {
+			if err := w.Client.Get(ctx, client.ObjectKeyFromObject(scaler), scaler); err != nil {
+				return err
+			}
+
+			if *scaler.Spec.MinReplicas != minReplicas || scaler.Spec.MaxReplicas != maxReplicas || scaler.Spec.ScaleTargetRef.Name != "web" {
+				return fmt.Errorf("it is %+v", scaler.Spec)
+			}
+
+			return nil
+		})
+
+		// The Deployment was written, or not, before the autoscaler.
+		if err := w.Client.Get(t.Context(), client.ObjectKeyFromObject(deployment), deployment); err != nil || *deployment.Spec.Replicas != replicas {
+			t.Errorf("%d replicas, want %d: %v", *deployment.Spec.Replicas, replicas, err)
+		}
+	}
+
+	w.patch(t, w.app, `{"spec":{"autoscaling":{"minReplicas":1,"maxReplicas":4,"targetCPU":75}}}`)
+	scaled(1, 4, 3)
+
+	if after := w.webPods(t); len(after) != len(pods) {
+		t.Errorf("%d pods once there is an autoscaler, %d before", len(after), len(pods))
+	}
+
+	w.patch(t, deployment, `{"spec":{"replicas":2}}`)
+	w.patch(t, w.app, `{"spec":{"autoscaling":{"minReplicas":2,"maxReplicas":5}}}`)
+	scaled(2, 5, 2)
+
+	w.patch(t, w.app, `{"spec":{"autoscaling":null}}`)
+	soon(t, "the autoscaler is gone, and the number of replicas the WebApp's", func(ctx context.Context) error {
+		if err := gone(w.Client.Get(ctx, client.ObjectKeyFromObject(scaler), scaler)); err != nil {
+			return err
+		}
+
+		if err := w.Client.Get(ctx, client.ObjectKeyFromObject(deployment), deployment); err != nil {
+			return err
+		}
+
+		if *deployment.Spec.Replicas != 3 {
+			return fmt.Errorf("%d replicas", *deployment.Spec.Replicas)
+		}
+
+		return nil
+	})
+	w.ready(t)
 }
 
 // revision is the hash of the pods' template.

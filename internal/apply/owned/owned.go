@@ -20,7 +20,7 @@ type Key struct{ Kind, Name string }
 // Objects are live objects that are the owner's.
 type Objects map[Key]Object
 
-// Change is one write: an Apply or a Delete. It prints as a sentence's end.
+// Change is one write: an Apply, a Delete or a Leave. It prints as a sentence's end.
 type Change interface {
 	fmt.Stringer
 	isChange()
@@ -43,8 +43,20 @@ type Delete struct {
 	Kind string
 }
 
+// Leave makes fields that were applied so far stay as they are when they are applied no longer: Kubernetes would set them
+// back to its defaults, unless another field manager has them.
+type Leave struct {
+	// Fields of the live object, with its resource version: an object of these fields alone.
+	Fields *unstructured.Unstructured
+	// To is the field manager that has them from now on.
+	To string
+	// What the fields are, such as "the replicas of Deployment web".
+	What string
+}
+
 func (Apply) isChange()  {}
 func (Delete) isChange() {}
+func (Leave) isChange()  {}
 
 func (a Apply) String() string {
 	what := a.Object.GetObjectKind().GroupVersionKind().Kind + " " + a.Object.GetName()
@@ -58,6 +70,8 @@ func (a Apply) String() string {
 		return "update " + what
 	}
 }
+
+func (l Leave) String() string { return "leave " + l.What + " as they are" }
 
 func (d Delete) String() string { return "delete " + d.Kind + " " + d.Object.GetName() }
 

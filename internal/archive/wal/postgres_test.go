@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,6 +19,7 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore/stores"
 	"github.com/caretaker-dev/caretaker/internal/storeconfig"
+	"github.com/caretaker-dev/caretaker/internal/testport"
 	"github.com/caretaker-dev/caretaker/internal/walclient"
 )
 
@@ -153,15 +154,7 @@ func (w *world) run(program string, args ...string) string {
 }
 
 func (w *world) server(name string) *server {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	_ = listener.Close()
-
-	return &server{world: w, name: name, port: port}
+	return &server{world: w, name: name, port: strconv.Itoa(testport.Free(w.t))}
 }
 
 func (s *server) path(name string) string { return filepath.Join(s.dir, s.name+name) }

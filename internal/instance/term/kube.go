@@ -38,8 +38,8 @@ func NewKube(config *rest.Config, namespace, cluster, pod string) (*Kube, error)
 	config.GroupVersion = &postgresqlv1.GroupVersion
 	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
 	config.UserAgent = "caretaker-instance"
-	// No limit of the client's own: the default of 5 requests a second made a takeover wait for its own reads, see ADR 0115.
-	config.QPS = -1
+	// client-go's default of 5 requests a second made a takeover wait for its own reads, see ADR 0115. This is only a net.
+	config.QPS, config.Burst = 50, 100
 
 	client, err := rest.RESTClientFor(config)
 	if err != nil {
@@ -140,6 +140,24 @@ func (k *Kube) SetRole(ctx context.Context, role string) error {
 		"metadata": map[string]any{"labels": map[string]string{naming.LabelRole: role}},
 	})
 }
+
+// Role is what the own pod's label says; empty if it has none.
+func (k *Kube) Role(ctx context.Context) (string, error) {
+	body, err := k.client.Get().AbsPath(k.podPath(k.pod)).SetHeader("Accept", metadataOnly).Do(ctx).Raw()
+	if err != nil {
+		return "", fmt.Errorf("read the pod %s: %w", k.pod, err)
+	}
+
+	var found metav1.PartialObjectMetadata
+	if err := json.Unmarshal(body, &found); err != nil {
+		return "", fmt.Errorf("decode the pod %s: %w", k.pod, err)
+	}
+
+	return found.Labels[naming.LabelRole], nil
+}
+
+// metadataOnly asks for an object without its spec and status.
+const metadataOnly = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 // StripPrimary takes the label off another pod if it says primary. It does not say replica in its place: a pod that did not
 // do it itself may be lost with its node, and no client is to be sent there. One that does not exist is no primary.

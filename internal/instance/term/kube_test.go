@@ -137,6 +137,10 @@ func TestStripPrimary(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	if role, err := kube.Role(t.Context()); err != nil || role != "primary" {
+		t.Errorf("its own label is %q, %v", role, err)
+	}
+
 	for _, name := range []string{"demo-0", "demo-0", "demo-1", "demo-7"} {
 		if err := kube.StripPrimary(t.Context(), name); err != nil {
 			t.Errorf("strip %s: %v", name, err)

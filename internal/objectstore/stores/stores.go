@@ -20,6 +20,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 
 	"github.com/caretaker-dev/caretaker/internal/storeconfig"
+	"github.com/caretaker-dev/caretaker/internal/testport"
 )
 
 // The versions in use; hack/stores.sh installs the same (a test compares them).
@@ -65,7 +66,7 @@ func S3(t testing.TB) *Server {
 	t.Helper()
 
 	program := installed(t, "versitygw-"+versityVersion)
-	address, dir := freeAddress(t), t.TempDir()
+	address, dir := testport.Address(t), t.TempDir()
 
 	if err := os.MkdirAll(filepath.Join(dir, "data", bucket), 0o755); err != nil {
 		t.Fatal(err)
@@ -95,7 +96,7 @@ func GCS(t testing.TB) *Server {
 	t.Helper()
 
 	program := installed(t, "fake-gcs-server-"+fakeGCSVersion)
-	address, dir := freeAddress(t), t.TempDir()
+	address, dir := testport.Address(t), t.TempDir()
 	host, port, _ := net.SplitHostPort(address)
 	server := &Server{
 		t: t, Dir: dir,
@@ -128,7 +129,7 @@ func Azure(t testing.TB) *Server {
 	}
 
 	program := filepath.Join(installed(t, "azurite-"+azuriteVersion), "node_modules/azurite/dist/src/blob/main.js")
-	address, dir := freeAddress(t), t.TempDir()
+	address, dir := testport.Address(t), t.TempDir()
 	host, port, _ := net.SplitHostPort(address)
 	endpoint := "http://" + address + "/" + azureAccount
 	server := &Server{
@@ -277,19 +278,6 @@ func missing(t testing.TB, why string) {
 	}
 
 	t.Skip(why)
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	defer func() { _ = listener.Close() }()
-
-	return listener.Addr().String()
 }
 
 // value is a file with a credential.

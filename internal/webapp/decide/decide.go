@@ -2,17 +2,20 @@ package decide
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 
 	v1 "github.com/caretaker-dev/caretaker/api/apps/v1"
 	"github.com/caretaker-dev/caretaker/internal/apply/owned"
 	"github.com/caretaker-dev/caretaker/internal/conditions"
+	"github.com/caretaker-dev/caretaker/internal/naming"
 	"github.com/caretaker-dev/caretaker/internal/webapp/build"
 )
 
@@ -72,6 +75,8 @@ func Decide(view View) Plan {
 		return missing != nil && (key.Kind == "Deployment" || key.Kind == "HorizontalPodAutoscaler")
 	})
 
+	plan.Changes = handOver(view, plan.Changes)
+
 	if webapp.Spec.Route != nil && !view.GatewayAPI {
 		plan.After = lookAgain
 	}
@@ -109,6 +114,33 @@ func wanted(view View, waits bool) []owned.Object {
 	}
 
 	return objects
+}
+
+// handOver the replicas to an autoscaler that is about to be made: they stay as they are until it changes them. Once it is
+// there, they have been handed over.
+func handOver(view View, changes []owned.Change) []owned.Change {
+	live, name := deployment(view), view.WebApp.Name
+	if view.WebApp.Spec.Autoscaling == nil || live == nil || view.Owned[owned.Key{Kind: "HorizontalPodAutoscaler", Name: name}] != nil {
+		return changes
+	}
+
+	at := slices.IndexFunc(changes, func(change owned.Change) bool {
+		apply, ok := change.(owned.Apply)
+
+		return ok && apply.Object.GetObjectKind().GroupVersionKind().Kind == "Deployment"
+	})
+	if at < 0 {
+		return changes
+	}
+
+	return slices.Insert(changes, at, owned.Change(owned.Leave{
+		Fields: &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "apps/v1", "kind": "Deployment",
+			"metadata": map[string]any{"name": name, "namespace": live.Namespace, "resourceVersion": live.ResourceVersion},
+			"spec":     map[string]any{"replicas": int64(replicas(live))},
+		}},
+		To: naming.FieldOwnerReplicas, What: fmt.Sprintf("the %d replicas of Deployment %s", replicas(live), name),
+	}))
 }
 
 // dependencies that the pods wait for; nil if all are there.

@@ -164,6 +164,9 @@ func TestChanges(t *testing.T) {
 		}, ready, func(v *decide.View) {
 			v.Owned[owned.Key{Kind: "Deployment", Name: "shop"}].(*appsv1.Deployment).Spec.Replicas = new(int32(7))
 		}), ""},
+		"an autoscaler takes the replicas over as they are": {fresh(ready, func(v *decide.View) {
+			v.WebApp.Spec.Autoscaling = &v1.Autoscaling{MinReplicas: new(int32(1)), MaxReplicas: 9}
+		}), "leave the 2 replicas of Deployment shop as they are, update Deployment shop, create HorizontalPodAutoscaler shop, delete PodDisruptionBudget shop"},
 		"another's restart is left alone": {fresh(ready, func(v *decide.View) {
 			v.Owned[owned.Key{Kind: "Deployment", Name: "shop"}].(*appsv1.Deployment).Spec.Template.Annotations["caretaker.dev/config-shop"] = "2-x"
 		}), ""},

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -25,6 +24,7 @@ import (
 
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/operator"
+	"github.com/caretaker-dev/caretaker/internal/testport"
 )
 
 // process is an operator in this test's own process, with a controller that only counts.
@@ -55,18 +55,6 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-
-	return listener.Addr().String()
-}
-
 // startProcess starts an operator whose controller only counts.
 func startProcess(t *testing.T, connection *rest.Config, arguments ...string) *process {
 	t.Helper()
@@ -77,7 +65,7 @@ func startProcess(t *testing.T, connection *rest.Config, arguments ...string) *p
 func start(t *testing.T, connection *rest.Config, setup operator.Setup, arguments ...string) *process {
 	t.Helper()
 
-	p := &process{probes: freeAddress(t), metrics: freeAddress(t), log: &syncBuffer{}, ended: make(chan error, 1)}
+	p := &process{probes: testport.Address(t), metrics: testport.Address(t), log: &syncBuffer{}, ended: make(chan error, 1)}
 
 	var options operator.Options
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -16,6 +15,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/caretaker-dev/caretaker/internal/testport"
 )
 
 // Server is a PostgreSQL on a Unix socket and a port of the loopback interface.
@@ -45,12 +46,7 @@ func New(t testing.TB, bin string) *Server {
 	must(t, errors.Join(os.Chmod(base, 0o755), os.Mkdir(s.DataDir, 0o700), os.Mkdir(s.Socket, 0o755)))
 	s.give(base, s.DataDir, s.Socket)
 
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-
-	address, _ := listener.Addr().(*net.TCPAddr)
-	s.Port = address.Port
-	must(t, listener.Close())
+	s.Port = testport.Free(t)
 
 	t.Cleanup(func() {
 		s.Kill()

@@ -1,0 +1,2 @@
+// Package testport finds ports for the servers that tests start.
+package testport
