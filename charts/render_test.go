@@ -134,6 +134,7 @@ func TestDefaultObjects(t *testing.T) {
 		"CustomResourceDefinition clusters.postgresql.caretaker.dev",
 		"CustomResourceDefinition clusterterms.postgresql.caretaker.dev",
 		"CustomResourceDefinition databases.postgresql.caretaker.dev",
+		"CustomResourceDefinition dumps.backup.caretaker.dev",
 		"CustomResourceDefinition ecommerceplatforms.platform.caretaker.dev",
 		"CustomResourceDefinition mysqls.database.caretaker.dev",
 		"CustomResourceDefinition postgresqls.database.caretaker.dev",

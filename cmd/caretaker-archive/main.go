@@ -13,7 +13,8 @@ import (
 func main() { os.Exit(command.Run(newCommand(), "caretaker-archive")) }
 
 func newCommand() *cobra.Command {
-	return command.Root("caretaker-archive", "Backups and WAL in an object store",
+	return command.Root("caretaker-archive", "Backups, WAL and dumps in an object store",
 		newArchiverCommand(), newWALPushCommand(), newWALFetchCommand(), newWALListCommand(),
-		newBackupCommand(), newBackupsCommand(), newRestoreCommand(), newVerifyCommand(), newExpireCommand(), newCopyCommand(), command.Version("Say which build this is"))
+		newBackupCommand(), newBackupsCommand(), newRestoreCommand(), newVerifyCommand(), newExpireCommand(), newCopyCommand(),
+		newDumpCommand(), newDumpsCommand(), newDumpRestoreCommand(), command.Version("Say which build this is"))
 }

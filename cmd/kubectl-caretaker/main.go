@@ -20,11 +20,11 @@ func main() {
 }
 
 func newCommand() *cobra.Command {
-	root := command.Root("kubectl-caretaker", "Look after PostgreSQL Clusters of Caretaker")
+	root := command.Root("kubectl-caretaker", "Look after PostgreSQL Clusters of Caretaker, and restore dumps")
 	root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl caretaker"}
 	connection := newConnection(root.PersistentFlags())
 	root.AddCommand(newStatusCommand(connection), newPromoteCommand(connection),
-		newBackupCommand(connection), newRestoreCommand(connection), command.Version("Print the version"))
+		newBackupCommand(connection), newRestoreCommand(connection), newRestoreDumpCommand(connection), command.Version("Print the version"))
 
 	return root
 }

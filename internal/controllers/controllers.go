@@ -36,6 +36,7 @@ func All(o operator.Options, clk clock.Clock) operator.Setup {
 		{"PostgreSQL", setupPostgreSQL},
 		{"Database", setupDatabase},
 		{"MySQL", setupMySQL},
+		{"dump", setupDump},
 		{"AppStack", setupAppStack},
 		{"EcommercePlatform", setupEcommercePlatform},
 	}

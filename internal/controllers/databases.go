@@ -5,7 +5,10 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	backupv1 "github.com/caretaker-dev/caretaker/api/backup/v1"
 	"github.com/caretaker-dev/caretaker/internal/database"
+	"github.com/caretaker-dev/caretaker/internal/dump"
+	"github.com/caretaker-dev/caretaker/internal/dump/decide"
 	"github.com/caretaker-dev/caretaker/internal/instanceclient"
 	"github.com/caretaker-dev/caretaker/internal/mysql"
 	"github.com/caretaker-dev/caretaker/internal/operator"
@@ -31,6 +34,23 @@ func setupDatabase(manager ctrl.Manager, o operator.Options, clk clock.Clock) er
 	return database.SetupWithManager(manager, database.Options{
 		Defaults:                database.Defaults{Defaults: serverDefaults(o), Replicas: o.Databases.Replicas, Storage: o.Databases.Storage},
 		Instances:               instanceclient.New(clk),
+		Clock:                   clk,
+		Recorder:                manager.GetEventRecorder(recorder),
+		Registerer:              metrics.Registry,
+		MaxConcurrentReconciles: o.MaxConcurrentReconciles,
+	})
+}
+
+func setupDump(manager ctrl.Manager, o operator.Options, clk clock.Clock) error {
+	return dump.SetupWithManager(manager, dump.Options{
+		Defaults: decide.Defaults{
+			Images: map[backupv1.SourceType]string{
+				backupv1.SourcePostgreSQL: o.Databases.Images[o.Databases.Version],
+				backupv1.SourceMySQL:      o.Databases.MySQLImages[o.Databases.MySQLVersion],
+				backupv1.SourceMongoDB:    o.Databases.MongoDBImage,
+			},
+			OperatorImage: o.OperatorImage, PullPolicy: o.OperatorImagePullPolicy,
+		},
 		Clock:                   clk,
 		Recorder:                manager.GetEventRecorder(recorder),
 		Registerer:              metrics.Registry,

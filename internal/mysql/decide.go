@@ -439,6 +439,6 @@ func (v View) backup() *metav1.Condition {
 
 	return &metav1.Condition{
 		Status: metav1.ConditionFalse, Reason: databasev1.ReasonFeatureNotAvailable,
-		Message: "spec.backup: scheduled dumps of MySQL wait for a later release; until then run mysqldump from a CronJob",
+		Message: "spec.backup: no dumps are made from here yet; make a Backup of backup.caretaker.dev with type mysql and clusterRef " + v.Object.Name,
 	}
 }

@@ -39,6 +39,7 @@ const (
 	LabelPostgreSQLServer = "caretaker.dev/postgresql"
 	LabelMySQL            = "caretaker.dev/mysql"
 	LabelDatabase         = "caretaker.dev/database"
+	LabelDump             = "caretaker.dev/dump"
 
 	// AnnotationHibernate: "on" stops every instance and keeps the volumes.
 	AnnotationHibernate = "caretaker.dev/hibernate"
@@ -177,6 +178,12 @@ func Ordinal(cluster, instance string) (int, bool) {
 
 	return n, true
 }
+
+// DumpCronJob takes the dumps of a Backup of backup.caretaker.dev, on its schedule.
+func DumpCronJob(backup string) string { return backup + "-cronjob" }
+
+// DumpImmediateJob takes the one dump that does not wait for a schedule.
+func DumpImmediateJob(backup string) string { return backup + "-immediate" }
 
 // moment is how a time stands in names, in UTC.
 const moment = "20060102150405"

@@ -5,6 +5,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -18,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	caretakerappsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
+	backupv1 "github.com/caretaker-dev/caretaker/api/backup/v1"
 	configv1 "github.com/caretaker-dev/caretaker/api/config/v1"
 	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
 	platformv1 "github.com/caretaker-dev/caretaker/api/platform/v1"
@@ -33,10 +35,12 @@ func newScheme() (*runtime.Scheme, error) {
 		postgresqlv1.AddToScheme,
 		databasev1.AddToScheme,
 		caretakerappsv1.AddToScheme,
+		backupv1.AddToScheme,
 		configv1.AddToScheme,
 		platformv1.AddToScheme,
 		appsv1.AddToScheme,
 		autoscalingv2.AddToScheme,
+		batchv1.AddToScheme,
 		networkingv1.AddToScheme,
 		corev1.AddToScheme,
 		rbacv1.AddToScheme,
@@ -80,6 +84,8 @@ func cacheOptions(namespaces []string) cache.Options {
 			&autoscalingv2.HorizontalPodAutoscaler{}: ours,
 			&networkingv1.Ingress{}:                  ours,
 			&networkingv1.NetworkPolicy{}:            ours,
+			&batchv1.CronJob{}:                       ours,
+			&batchv1.Job{}:                           ours,
 		},
 	}
 

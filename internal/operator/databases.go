@@ -24,6 +24,8 @@ type DatabaseOptions struct {
 	// MySQLVersion is the release series of those that name none, MySQLImages the images by series.
 	MySQLVersion string
 	MySQLImages  map[string]string
+	// MongoDBImage has mongodump, for dumps of MongoDBs.
+	MongoDBImage string
 
 	destination string
 }
@@ -41,6 +43,7 @@ func (o *DatabaseOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.MySQLVersion, "mysql-default-version", "9.7", "release series of MySQLs that name none")
 	flags.StringToStringVar(&o.MySQLImages, "mysql-image", map[string]string{"9.7": "mysql:9.7"},
 		"MySQL image of a release series, such as 9.7=mysql:9.7; may be repeated")
+	flags.StringVar(&o.MongoDBImage, "mongodb-image", "mongo:8", "image with mongodump, for dumps of MongoDBs that name none")
 }
 
 func (o *DatabaseOptions) validate() error {

@@ -18,6 +18,7 @@ import (
 	"k8s.io/utils/clock"
 
 	caretakerappsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
+	backupv1 "github.com/caretaker-dev/caretaker/api/backup/v1"
 	configv1 "github.com/caretaker-dev/caretaker/api/config/v1"
 	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
 	platformv1 "github.com/caretaker-dev/caretaker/api/platform/v1"
@@ -36,6 +37,7 @@ func own() map[schema.GroupVersion][]string {
 		postgresqlv1.GroupVersion:    {"clusters", "clusterterms", "databases", "backups", "scheduledbackups"},
 		databasev1.GroupVersion:      {"postgresqls", "mysqls"},
 		caretakerappsv1.GroupVersion: {"webapps"},
+		backupv1.GroupVersion:        {"dumps"},
 		configv1.GroupVersion:        {"appconfigs"},
 		platformv1.GroupVersion:      {"appstacks", "ecommerceplatforms"},
 	}

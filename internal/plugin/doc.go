@@ -7,5 +7,5 @@
 // Who may not exec in pods, or asks while an instance does not answer, gets everything else and is told what is missing.
 //
 // Gather makes a View, the pure part turns it into a sentence, advice and text; Promotion and Taking ask and
-// follow, Restoration makes a manifest.
+// follow, Restoration makes a manifest, DumpRestoration a Job.
 package plugin

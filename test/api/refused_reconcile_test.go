@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	backupv1 "github.com/caretaker-dev/caretaker/api/backup/v1"
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 )
 
@@ -27,7 +28,14 @@ func TestRefusedByReconciler(t *testing.T) {
 			t.Run(row.Input, func(t *testing.T) {
 				t.Parallel()
 
-				switch row.object(t, "").GetKind() {
+				kind := row.object(t, "").GroupVersionKind()
+				if kind.Group == backupv1.GroupVersion.Group {
+					refusedDump(t, row)
+
+					return
+				}
+
+				switch kind.Kind {
 				case "Cluster":
 					refusedByReconciler(t, row)
 				case "Backup":

@@ -24,15 +24,16 @@ import (
 // databaseTimeout is generous: MySQL takes a while to initialize on two cores.
 const databaseTimeout = 6 * time.Minute
 
-func (f *fixture) waitConditions(t *testing.T, object client.Object, conditions func() []metav1.Condition, kind string) {
+// waitConditions waits for an object to be Ready.
+func (f *fixture) waitConditions(t *testing.T, object client.Object, conditions func() []metav1.Condition) {
 	t.Helper()
 
-	kube.Eventually(t, databaseTimeout, fmt.Sprintf("%T %s is %s", object, object.GetName(), kind), func(ctx context.Context) error {
+	kube.Eventually(t, databaseTimeout, fmt.Sprintf("%T %s is ready", object, object.GetName()), func(ctx context.Context) error {
 		if err := f.Client.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
 			return err
 		}
 
-		if !meta.IsStatusConditionTrue(conditions(), kind) {
+		if !meta.IsStatusConditionTrue(conditions(), "Ready") {
 			return fmt.Errorf("conditions: %v", conditions())
 		}
 
@@ -83,7 +84,7 @@ spec: {version: %q, storageClass: %q, %s}`, mainMajor, f.environment.storageClas
 		},
 	}
 	f.create(t, database)
-	f.waitConditions(t, database, func() []metav1.Condition { return database.Status.Conditions }, "Ready")
+	f.waitConditions(t, database, func() []metav1.Condition { return database.Status.Conditions })
 
 	if got := f.sql(t, "test-db-0", "orders", "SELECT string_agg(nspname, ',') FROM pg_namespace WHERE nspname = 'monthly'"); got != "monthly" {
 		t.Errorf("schemas: %q", got)
@@ -172,7 +173,7 @@ func TestMySQL(t *testing.T) {
 	}
 	ready := func(t *testing.T) {
 		t.Helper()
-		f.waitConditions(t, server, func() []metav1.Condition { return server.Status.Conditions }, "Ready")
+		f.waitConditions(t, server, func() []metav1.Condition { return server.Status.Conditions })
 	}
 
 	f.create(t, server)

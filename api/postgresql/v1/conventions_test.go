@@ -70,6 +70,7 @@ var fromKubernetes = []string{
 	".spec.database.resources", ".spec.cache.resources",
 	".spec.backend.env", ".spec.backend.resources", ".spec.backend.probes.liveness", ".spec.backend.probes.readiness", ".spec.backend.probes.startup",
 	".spec.frontend.env", ".spec.frontend.resources", ".spec.frontend.probes.liveness", ".spec.frontend.probes.readiness", ".spec.frontend.probes.startup",
+	".spec.destination.persistentVolumeClaim",
 	".spec.backup.volume.persistentVolumeClaim", ".status.volume.persistentVolumeClaim", ".spec.backup.drill.resources",
 }
 

@@ -12,6 +12,7 @@
 {{ include "caretaker.rules.cluster" . }}
 {{ include "caretaker.rules.databases" . }}
 {{ include "caretaker.rules.backup" . }}
+{{ include "caretaker.rules.dump" . }}
 {{ include "caretaker.rules.applications" . }}
 {{ include "caretaker.rules.webapp" . }}
 {{ include "caretaker.rules.appconfig" . }}
@@ -83,6 +84,22 @@
   verbs: [get, patch, update]
 {{- end -}}
 
+{{/* Backup of backup.caretaker.dev, whose plural is dumps. */}}
+{{- define "caretaker.rules.dump" -}}
+- apiGroups: [backup.caretaker.dev]
+  resources: [dumps]
+  verbs: [get, list, watch]
+- apiGroups: [backup.caretaker.dev]
+  resources: [dumps/status]
+  verbs: [get, patch, update]
+- apiGroups: [batch]
+  resources: [cronjobs]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, patch]
+{{- end -}}
+
 {{/* What application kinds are made of. */}}
 {{- define "caretaker.rules.applications" -}}
 - apiGroups: [apps]
@@ -147,6 +164,7 @@
 {{/* The kinds that users write, for the roles view and edit: plurals by group, those with a scale apart. */}}
 {{- define "caretaker.kinds" -}}
 postgresql.caretaker.dev: {plurals: [clusters, databases, backups, scheduledbackups], scaled: [clusters], readOnly: [clusterterms]}
+backup.caretaker.dev: {plurals: [dumps]}
 database.caretaker.dev: {plurals: [postgresqls, mysqls], scaled: [postgresqls, mysqls]}
 apps.caretaker.dev: {plurals: [webapps], scaled: [webapps]}
 config.caretaker.dev: {plurals: [appconfigs]}

@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/backup/proof"
 	"github.com/caretaker-dev/caretaker/internal/cluster/build"
 	"github.com/caretaker-dev/caretaker/internal/conditions"
@@ -503,7 +504,7 @@ func (p *planner) taken(run instanceapi.ArchiveRun) {
 	status.StartedAt, status.StoppedAt = &started, &stopped
 	status.Duration = stopped.Sub(started.Time).String()
 	status.SizeBytes, status.DataBytes = quantity(backup.StoredBytes), quantity(backup.DataBytes)
-	status.Size = size(backup.StoredBytes)
+	status.Size = archiveapi.Size(backup.StoredBytes)
 	status.Verified = backup.Verified
 	status.Retention = p.retention(run.Retention)
 	p.ended()

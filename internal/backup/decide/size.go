@@ -1,23 +1,5 @@
 package decide
 
-import (
-	"strconv"
-
-	"k8s.io/apimachinery/pkg/api/resource"
-)
+import "k8s.io/apimachinery/pkg/api/resource"
 
 func quantity(bytes int64) *resource.Quantity { return resource.NewQuantity(bytes, resource.BinarySI) }
-
-// size is a number of bytes in three or four characters, such as 1.2Gi.
-func size(bytes int64) string {
-	value, units := float64(bytes), []string{"", "Ki", "Mi", "Gi", "Ti", "Pi"}
-	for value >= 1024 && len(units) > 1 {
-		value, units = value/1024, units[1:]
-	}
-
-	if value < 10 && units[0] != "" {
-		return strconv.FormatFloat(value, 'f', 1, 64) + units[0]
-	}
-
-	return strconv.FormatFloat(value, 'f', 0, 64) + units[0]
-}

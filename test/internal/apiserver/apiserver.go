@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	caretakerappsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
+	backupv1 "github.com/caretaker-dev/caretaker/api/backup/v1"
 	configv1 "github.com/caretaker-dev/caretaker/api/config/v1"
 	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
 	platformv1 "github.com/caretaker-dev/caretaker/api/platform/v1"
@@ -121,6 +122,7 @@ func Scheme() (*runtime.Scheme, error) {
 		apiextensionsv1.AddToScheme(scheme),
 		postgresqlv1.AddToScheme(scheme),
 		databasev1.AddToScheme(scheme),
+		backupv1.AddToScheme(scheme),
 		caretakerappsv1.AddToScheme(scheme),
 		configv1.AddToScheme(scheme),
 		platformv1.AddToScheme(scheme),
