@@ -15,11 +15,11 @@ import (
 const first, last = 10000, 29999
 
 // given are the ports that this process was told of.
-var given sync.Map
+var given sync.Map //nolint:gochecknoglobals // ports are the whole process's
 
 // Free is a TCP port of the loopback address that nobody listens on.
-func Free(t testing.TB) int {
-	t.Helper()
+func Free(tb testing.TB) int {
+	tb.Helper()
 
 	var configuration net.ListenConfig
 
@@ -38,14 +38,14 @@ func Free(t testing.TB) int {
 		}
 	}
 
-	t.Fatalf("no port between %d and %d is free", first, last)
+	tb.Fatalf("no port between %d and %d is free", first, last)
 
 	return 0
 }
 
 // Address is 127.0.0.1 with a port that nobody listens on.
-func Address(t testing.TB) string {
-	t.Helper()
+func Address(tb testing.TB) string {
+	tb.Helper()
 
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(Free(t)))
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(Free(tb)))
 }
