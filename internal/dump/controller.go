@@ -199,6 +199,10 @@ func (r *Reconciler) observe(ctx context.Context, backup *v1.Backup) (decide.Vie
 	view.Jobs, view.Pods = jobs.Items, pods.Items
 
 	for _, name := range []string{build.SourceSecret(backup), backup.Spec.Destination.SecretName} {
+		if name == "" {
+			continue // a volume, or the pods' own identity
+		}
+
 		secret := &corev1.Secret{}
 
 		exists, err := application.Get(ctx, r.live, backup.Namespace, name, secret)

@@ -259,6 +259,36 @@ func TestDumpOfCluster(t *testing.T) {
 	}
 }
 
+// TestDumpWithoutTheStoresSecret goes to a volume, or to a store that the pods' own identity opens.
+func TestDumpWithoutTheStoresSecret(t *testing.T) {
+	t.Parallel()
+
+	for name, change := range map[string]func(*backupv1.BackupDestination){
+		"a volume": func(to *backupv1.BackupDestination) {
+			*to = backupv1.BackupDestination{
+				Type: backupv1.DestinationVolume, PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "dumps"},
+			}
+		},
+		"the pods' own identity": func(to *backupv1.BackupDestination) { to.SecretName = "" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			w := newDumpWorld(t)
+			w.create(t, newDump(func(spec *backupv1.BackupSpec) { change(&spec.Destination) }))
+			w.settle(t)
+
+			object := &backupv1.Backup{}
+			w.get(t, "shop", object)
+			wantCondition(t, object.Status.Conditions, "Ready", backupv1.ReasonScheduled, "no dump yet")
+
+			if !w.get(t, "shop-cronjob", &batchv1.CronJob{}) {
+				t.Error("there is no CronJob")
+			}
+		})
+	}
+}
+
 // TestDumpLeavesCronJobsAlone that were not made for it.
 func TestDumpLeavesCronJobsAlone(t *testing.T) {
 	t.Parallel()
