@@ -66,6 +66,8 @@ func (c *chores) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if status := c.r.view.get(); c.r.server.IsUp() && status.State == instanceapi.StateRunning {
 			c.note(c.pass(ctx, status.Role))
+		} else if c.r.server.IsUp() && status.Role == instanceapi.RolePrimary {
+			c.note(c.beforeItOpens(ctx))
 		}
 
 		select {
@@ -96,6 +98,19 @@ func (c *chores) note(err error) {
 	}
 
 	c.lastError = text
+}
+
+// beforeItOpens: a primary that waits for replicas must have their slots, or they never come. It writes nothing that a replica
+// would have to confirm.
+func (c *chores) beforeItOpens(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, choreTimeout)
+	defer cancel()
+
+	if _, err := c.r.monitor.Health(ctx); err != nil {
+		return err
+	}
+
+	return c.session.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error { return c.slots(ctx, conn, c.r.conf.Config()) })
 }
 
 func (c *chores) pass(ctx context.Context, role instanceapi.Role) error {

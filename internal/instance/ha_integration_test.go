@@ -308,6 +308,23 @@ func TestFailover(t *testing.T) {
 		}
 	})
 
+	// As those have no slots that were copied or rewound a moment ago.
+	t.Run("the primary's container ends, and no replica has slots", func(t *testing.T) {
+		c.t = t
+		primary := c.awaitPrimary("")
+
+		for name, member := range c.members {
+			if name != primary {
+				member.mustQuery("SELECT count(pg_drop_replication_slot(slot_name)) FROM pg_replication_slots WHERE NOT active")
+			}
+		}
+
+		c.members[primary].kill()
+		c.awaitPrimary(primary)
+		c.startMember(primary)
+		c.awaitWhole()
+	})
+
 	for round := range 2 {
 		t.Run(fmt.Sprintf("the primary's container ends, round %d", round), func(t *testing.T) {
 			c.t = t

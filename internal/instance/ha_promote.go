@@ -162,6 +162,12 @@ func (p *protocol) promote(ctx context.Context, a ha.Promote) (ha.Done, error) {
 		return ha.Done{}, err
 	}
 
+	// The others come back by their slots, which a copy that was made or rewound a moment ago does not have yet.
+	err = p.work.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error { return p.r.chores.slots(ctx, conn, p.r.conf.Config()) })
+	if err != nil {
+		p.r.log.Warn("the replicas' slots could not be made before the promotion; they are, after it", "error", err)
+	}
+
 	if err := p.endRecovery(ctx); err != nil {
 		return ha.Done{}, err
 	}
