@@ -1,6 +1,7 @@
 package ha
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -169,4 +170,32 @@ func TestHaltedAfterItToldThatItServesNobody(t *testing.T) {
 	if a.admitted && a.st.Disk.Led == term {
 		t.Errorf("A leads term %d again\n%s", term, w.traceText())
 	}
+}
+
+// TestSwitchoverWaitsForItsTarget: an instance that has just come back is no voter yet. Whoever asks for it gets it.
+func TestSwitchoverWaitsForItsTarget(t *testing.T) {
+	w := newWorld(directed(3, 1), 1)
+	w.steady(t)
+	a, c := w.node("A"), w.node("C")
+	isVoter := func() bool { return slices.Contains(w.rec.Voters, c.st.Self.ID) }
+	c.crash("is off")
+	w.must(t, "C is no voter", time.Minute, func() bool { return !isVoter() })
+	c.start()
+	w.must(t, "C follows", 30*time.Second, func() bool { return c.st.Phase == Standby && !isVoter() })
+	w.tell(a, Switchover{Request: "user", Target: c.st.Self.ID})
+	w.must(t, "C leads", 20*time.Second, func() bool { return c.admitted && c.st.Phase == Primary })
+	if w.rec.Term != 2 {
+		t.Errorf("it took until term %d", w.rec.Term)
+	}
+}
+
+// TestSwitchoverDoesNotWaitForEver for a target that does not become a voter.
+func TestSwitchoverDoesNotWaitForEver(t *testing.T) {
+	w := newWorld(directed(3, 1), 1)
+	w.steady(t)
+	a, c := w.node("A"), w.node("C")
+	c.crash("is off")
+	w.must(t, "C is no voter", time.Minute, func() bool { return !slices.Contains(w.rec.Voters, c.st.Self.ID) })
+	w.tell(a, Switchover{Request: "user", Target: c.st.Self.ID})
+	w.must(t, "B leads", targetTimeout+10*time.Second, func() bool { return w.node("B").admitted && w.node("B").st.Phase == Primary })
 }

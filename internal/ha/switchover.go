@@ -8,6 +8,7 @@ import (
 const (
 	leaveTimeout   = 10 * time.Second
 	requestTimeout = 30 * time.Second
+	targetTimeout  = 5 * time.Second // for a target that is about to become a voter
 )
 
 func (m *machine) onSwitchover(in Switchover) {
@@ -61,7 +62,7 @@ func (m *machine) beginSwitchover() {
 		m.Request = nil
 		return
 	}
-	if !alone && (r.Pending != nil || m.Swap != nil || m.Lead.Change || !m.fresh(1500*time.Millisecond)) {
+	if !alone && (r.Pending != nil || m.Swap != nil || m.Lead.Change || m.targetJoins(r) || !m.fresh(1500*time.Millisecond)) {
 		m.switchoverWaits()
 		return
 	}
@@ -70,6 +71,17 @@ func (m *machine) beginSwitchover() {
 		return
 	}
 	m.stopFast()
+}
+
+// targetJoins: who is wanted is here, but no voter yet, as after it has come back. Only voters can take over, so it is waited for a
+// moment. It is no condition: another one is better than none.
+func (m *machine) targetJoins(r *Record) bool {
+	target := m.Request.Target
+	if target == "" || slices.Contains(r.Voters, target) || m.Now-m.RequestAt > targetTimeout {
+		return false
+	}
+
+	return slices.ContainsFunc(m.Peers, func(p Peer) bool { return p.ID == target })
 }
 
 func (m *machine) stopFast() {

@@ -52,6 +52,8 @@ type chores struct {
 	passwordsSet []keeper.Password
 	advanced     time.Time
 	lastError    string
+	// waits counts the passes of a primary that waits for replicas.
+	waits int
 }
 
 func newChores(r *runner, session *pgconn.Session) *chores {
@@ -65,9 +67,12 @@ func newChores(r *runner, session *pgconn.Session) *chores {
 func (c *chores) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if status := c.r.view.get(); c.r.server.IsUp() && status.State == instanceapi.StateRunning {
+			c.waits = 0
 			c.note(c.pass(ctx, status.Role))
 		} else if c.r.server.IsUp() && status.Role == instanceapi.RolePrimary {
 			c.note(c.beforeItOpens(ctx))
+		} else {
+			c.waits = 0
 		}
 
 		select {
@@ -100,8 +105,8 @@ func (c *chores) note(err error) {
 	c.lastError = text
 }
 
-// beforeItOpens: a primary that waits for replicas must have their slots, or they never come. It writes nothing that a replica
-// would have to confirm.
+// beforeItOpens does what a primary that waits for replicas can do for them to come. It writes nothing that a replica would have to
+// confirm.
 func (c *chores) beforeItOpens(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, choreTimeout)
 	defer cancel()
@@ -110,7 +115,30 @@ func (c *chores) beforeItOpens(ctx context.Context) error {
 		return err
 	}
 
-	return c.session.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error { return c.slots(ctx, conn, c.r.conf.Config()) })
+	c.waits++
+
+	return c.session.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		// Without their slots they never come.
+		if err := c.slots(ctx, conn, c.r.conf.Config()); err != nil || c.waits != firstSwitch && c.waits != secondSwitch {
+			return err
+		}
+
+		return switchSegment(ctx, conn)
+	})
+}
+
+// The passes, counted while a primary waits for replicas, after which it ends its segment. More often would only fill the volume.
+const firstSwitch, secondSwitch = 2, 8
+
+// switchSegment ends the segment and writes a little into the next one. A replica whose log ends in the middle of a record, where that
+// goes on in the next segment, asks for the latter; it only looks again at where the record begins once it has seen that the
+// record does not go on there. A server that writes finds it out in time, one that waits for its replicas writes nothing.
+func switchSegment(ctx context.Context, conn *pgx.Conn) error {
+	if _, err := conn.Exec(ctx, "SELECT pg_catalog.pg_switch_wal()"); err != nil {
+		return fmt.Errorf("end the segment that no replica asks for: %w", err)
+	}
+
+	return writeLog(ctx, conn, "caretaker.wake", "")
 }
 
 func (c *chores) pass(ctx context.Context, role instanceapi.Role) error {
