@@ -105,7 +105,7 @@ func (c *chores) note(err error) {
 	c.lastError = text
 }
 
-// beforeItOpens does what a primary that waits for replicas can do for them to come. It writes nothing that a replica would have to
+// beforeItOpens does what a primary that waits for replicas can do for them to come, see ADR 0121. It writes nothing that a replica would have to
 // confirm.
 func (c *chores) beforeItOpens(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, choreTimeout)
