@@ -38,16 +38,8 @@ func openArchive(ctx context.Context, target archiveapi.Target) (*opened, error)
 	}
 
 	o := &opened{Archive: archive, target: target}
-
-	if target.IdentitiesFile != "" {
-		content, err := os.ReadFile(target.IdentitiesFile)
-		if err != nil {
-			return nil, err
-		}
-
-		if o.identities, err = crypt.ParseIdentities(string(content)); err != nil {
-			return nil, err
-		}
+	if o.identities, err = readIdentities(target.IdentitiesFile); err != nil {
+		return nil, err
 	}
 
 	return o, nil
@@ -61,11 +53,30 @@ func (o *opened) read(ctx context.Context, name string) ([]byte, error) {
 // check reads a file of the archive back.
 func (o *opened) check(ctx context.Context, name string) error {
 	_, err := o.Fetch(ctx, name, nil)
+
+	return damagedWAL(name, err)
+}
+
+// damagedWAL says of a file of WAL that is damaged so as basebackup says it of its own objects.
+func damagedWAL(name string, err error) error {
 	if errors.Is(err, wal.ErrDamaged) {
 		return &basebackup.DamagedError{Key: name, Reason: err.Error()}
 	}
 
 	return err
+}
+
+func readIdentities(file string) ([]age.Identity, error) {
+	if file == "" {
+		return nil, nil
+	}
+
+	content, err := os.ReadFile(file) //nolint:gosec // the user's own file
+	if err != nil {
+		return nil, err
+	}
+
+	return crypt.ParseIdentities(string(content))
 }
 
 func readRecipients(file string) ([]age.Recipient, error) {

@@ -117,7 +117,7 @@ func TestRestoreCommand(t *testing.T) {
 		want  string
 	}{
 		"flags": {
-			archiveFlags{store: "s3://bucket/a", server: "db", region: "eu", caFile: "/a%b.pem"},
+			archiveFlags{storeFlags: storeFlags{store: "s3://bucket/a", region: "eu", caFile: "/a%b.pem"}, server: "db"},
 			" wal-fetch --store 's3://bucket/a' --server 'db' --region 'eu' --ca-file '/a%%b.pem' %f %p",
 		},
 		"config": {archiveFlags{config: "/etc/it's.json"}, ` wal-fetch --config '/etc/it'\''s.json' %f %p`},

@@ -119,7 +119,8 @@ func (f *copyFlags) run(cmd *cobra.Command) error {
 	}
 
 	second := &archiveFlags{
-		store: f.to, config: f.toConfig, server: from.target.Server, endpoint: f.toEndpoint, region: f.region, caFile: f.caFile,
+		storeFlags: storeFlags{store: f.to, endpoint: f.toEndpoint, region: f.region, caFile: f.caFile},
+		config:     f.toConfig, server: from.target.Server,
 	}
 
 	to, err := second.open(ctx)
@@ -135,12 +136,7 @@ func (f *copyFlags) run(cmd *cobra.Command) error {
 	o.From, o.To, o.Identities = from.Store(), to.Store(), from.identities
 	o.Workers, o.Progress, o.Clock = f.workers, f.progress(os.Stderr), realClock()
 	o.CheckWAL = func(name string, object []byte) error {
-		err := wal.Check(object, name, from.identities)
-		if errors.Is(err, wal.ErrDamaged) {
-			return &basebackup.DamagedError{Key: name, Reason: err.Error()}
-		}
-
-		return err
+		return damagedWAL(name, wal.Check(object, name, from.identities))
 	}
 
 	done, err := basebackup.Copy(ctx, o)

@@ -13,14 +13,12 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"filippo.io/age"
 	"github.com/spf13/cobra"
 
 	"github.com/caretaker-dev/caretaker/internal/archive/crypt"
 	"github.com/caretaker-dev/caretaker/internal/archive/dump"
 	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
-	"github.com/caretaker-dev/caretaker/internal/storeconfig"
 	"github.com/caretaker-dev/caretaker/internal/version"
 )
 
@@ -29,20 +27,17 @@ const latest = "latest"
 
 // dumpStoreFlags say where dumps are. In a pod that the operator made the environment says it.
 type dumpStoreFlags struct {
-	store, endpoint, region, caFile string
-	name, identities                string
-	asJSON                          bool
+	storeFlags
+
+	name   string
+	asJSON bool
 }
 
 func (f *dumpStoreFlags) add(cmd *cobra.Command) {
+	f.storeFlags.add(cmd, "the dumps are")
+
 	flags := cmd.Flags()
-	flags.StringVar(&f.store, "store", os.Getenv(envStore), "where the dumps are: s3://bucket/path, gs://bucket/path, "+
-		"https://account.blob.core.windows.net/container/path or file:///path ($"+envStore+")")
-	flags.StringVar(&f.endpoint, "endpoint", "", "the `URL` of a store that is not the provider's own")
-	flags.StringVar(&f.region, "region", "", "S3's region")
-	flags.StringVar(&f.caFile, "ca-file", "", "certificates (PEM) to trust beside the system's")
 	flags.StringVar(&f.name, "name", "", "of whom the dumps are, such as namespace/name of a Backup")
-	flags.StringVar(&f.identities, "identities", os.Getenv(envIdentities), "a `file` with age identities that open what is encrypted ($"+envIdentities+")")
 	flags.BoolVar(&f.asJSON, "json", false, "print the result as JSON")
 }
 
@@ -58,14 +53,12 @@ func (f *dumpStoreFlags) given() (archiveapi.Dump, error) {
 		return in, nil
 	}
 
-	if f.store == "" {
-		return in, fmt.Errorf("which store? give --store, or set %s", envStore)
+	err := f.check()
+	if err == nil {
+		in.Store, err = f.storeConfig()
 	}
 
-	config, err := storeconfig.ParseURL(f.store)
-	config.Endpoint = cmp.Or(f.endpoint, config.Endpoint)
-	config.Region, config.CAFile = f.region, f.caFile
-	in.Store, in.Name = config, f.name
+	in.Name = f.name
 
 	return in, err
 }
@@ -88,19 +81,6 @@ func (f *dumpStoreFlags) open(ctx context.Context) (archiveapi.Dump, objectstore
 	store, err := openDumps(ctx, in)
 
 	return in, store, err
-}
-
-func (f *dumpStoreFlags) readIdentities() ([]age.Identity, error) {
-	if f.identities == "" {
-		return nil, nil
-	}
-
-	content, err := os.ReadFile(f.identities)
-	if err != nil {
-		return nil, err
-	}
-
-	return crypt.ParseIdentities(string(content))
 }
 
 // find a dump by its ID, or the latest.
@@ -364,7 +344,7 @@ func newDumpsVerifyCommand() *cobra.Command {
 				return err
 			}
 
-			identities, err := where.readIdentities()
+			identities, err := readIdentities(where.identities)
 			if err != nil {
 				return err
 			}
@@ -405,7 +385,7 @@ func newDumpRestoreCommand() *cobra.Command {
 				return err
 			}
 
-			identities, err := where.readIdentities()
+			identities, err := readIdentities(where.identities)
 			if err != nil {
 				return err
 			}

@@ -22,23 +22,51 @@ const (
 	envRecipients = "CARETAKER_AGE_RECIPIENTS_FILE"
 )
 
-// archiveFlags say which archive is meant.
-type archiveFlags struct {
-	store, config, server, identities string
-
-	endpoint, region, caFile string
+// storeFlags say which store is meant, and what opens that which is encrypted.
+type storeFlags struct {
+	store, endpoint, region, caFile string
+	identities                      string
 }
 
-func (f *archiveFlags) add(cmd *cobra.Command) {
+func (f *storeFlags) add(cmd *cobra.Command, what string) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.store, "store", os.Getenv(envStore), "where the archive is: s3://bucket/path, gs://bucket/path, "+
+	flags.StringVar(&f.store, "store", os.Getenv(envStore), "where "+what+": s3://bucket/path, gs://bucket/path, "+
 		"https://account.blob.core.windows.net/container/path or file:///path ($"+envStore+")")
-	flags.StringVar(&f.config, "config", os.Getenv(envConfig), "a JSON `file` with the archive's settings, instead of the other flags ($"+envConfig+")")
-	flags.StringVar(&f.server, "server", os.Getenv(envServer), "the server's `name` in the archive ($"+envServer+")")
 	flags.StringVar(&f.identities, "identities", os.Getenv(envIdentities), "a `file` with age identities that open what is encrypted ($"+envIdentities+")")
 	flags.StringVar(&f.endpoint, "endpoint", "", "the `URL` of a store that is not the provider's own")
 	flags.StringVar(&f.region, "region", "", "S3's region")
 	flags.StringVar(&f.caFile, "ca-file", "", "certificates (PEM) to trust beside the system's")
+}
+
+func (f *storeFlags) check() error {
+	if f.store == "" {
+		return fmt.Errorf("which store? give --store, or set %s", envStore)
+	}
+
+	return nil
+}
+
+func (f *storeFlags) storeConfig() (storeconfig.Config, error) {
+	config, err := storeconfig.ParseURL(f.store)
+	config.Endpoint = cmp.Or(f.endpoint, config.Endpoint)
+	config.Region, config.CAFile = f.region, f.caFile
+
+	return config, err
+}
+
+// archiveFlags say which archive is meant.
+type archiveFlags struct {
+	storeFlags
+
+	config, server string
+}
+
+func (f *archiveFlags) add(cmd *cobra.Command) {
+	f.storeFlags.add(cmd, "the archive is")
+
+	flags := cmd.Flags()
+	flags.StringVar(&f.config, "config", os.Getenv(envConfig), "a JSON `file` with the archive's settings, instead of the other flags ($"+envConfig+")")
+	flags.StringVar(&f.server, "server", os.Getenv(envServer), "the server's `name` in the archive ($"+envServer+")")
 }
 
 // target of the flags, or of the file that they name.
@@ -47,17 +75,15 @@ func (f *archiveFlags) target() (archiveapi.Target, error) {
 		return readTarget(f.config)
 	}
 
-	if f.store == "" {
-		return archiveapi.Target{}, fmt.Errorf("which store? give --store, or set %s", envStore)
+	if err := f.check(); err != nil {
+		return archiveapi.Target{}, err
 	}
 
 	if f.server == "" {
 		return archiveapi.Target{}, fmt.Errorf("which server? give --server, or set %s: its name is the first part of all keys below the store's path", envServer)
 	}
 
-	config, err := storeconfig.ParseURL(f.store)
-	config.Endpoint = cmp.Or(f.endpoint, config.Endpoint)
-	config.Region, config.CAFile = f.region, f.caFile
+	config, err := f.storeConfig()
 
 	return archiveapi.Target{Store: config, Server: f.server, IdentitiesFile: f.identities}, err
 }

@@ -12,14 +12,12 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	caretakerappsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
@@ -98,7 +96,7 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		WithOptions(controller.Options{MaxConcurrentReconciles: options.MaxConcurrentReconciles, RateLimiter: reconcile.NewRateLimiter()})
 
 	for _, object := range watched() {
-		b = b.Watches(object, handler.EnqueueRequestsFromMapFunc(byLabel))
+		b = b.Watches(object, reconcile.ByLabel(naming.LabelAppStack))
 	}
 
 	if err := b.Complete(r); err != nil {
@@ -115,15 +113,6 @@ func watched() []client.Object {
 		&appsv1.StatefulSet{}, &corev1.Service{}, &corev1.Secret{}, &policyv1.PodDisruptionBudget{},
 		&networkingv1.Ingress{}, &networkingv1.NetworkPolicy{},
 	}
-}
-
-func byLabel(_ context.Context, object client.Object) []ctrl.Request {
-	name := object.GetLabels()[naming.LabelAppStack]
-	if name == "" {
-		return nil
-	}
-
-	return []ctrl.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}}
 }
 
 // Reconcile makes one pass over an AppStack.

@@ -124,7 +124,7 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency, RateLimiter: reconcile.NewRateLimiter()})
 
 	for _, object := range watched() {
-		b = b.Watches(object, handler.EnqueueRequestsFromMapFunc(byLabel))
+		b = b.Watches(object, reconcile.ByLabel(naming.LabelCluster))
 	}
 
 	if err := b.Complete(r); err != nil {
@@ -140,15 +140,6 @@ func watched() []client.Object {
 		&corev1.Pod{}, &corev1.PersistentVolumeClaim{}, &corev1.Secret{}, &corev1.ConfigMap{}, &corev1.Service{},
 		&corev1.ServiceAccount{}, &rbacv1.Role{}, &rbacv1.RoleBinding{}, &policyv1.PodDisruptionBudget{},
 	}
-}
-
-func byLabel(_ context.Context, object client.Object) []ctrl.Request {
-	name := object.GetLabels()[naming.LabelCluster]
-	if name == "" {
-		return nil
-	}
-
-	return []ctrl.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}}
 }
 
 // byBackup: what can be recovered is in the Cluster's status.

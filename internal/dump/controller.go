@@ -11,7 +11,6 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -86,14 +85,14 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		return fmt.Errorf("dump controller: %w", err)
 	}
 
-	byLabel, bySource := handler.EnqueueRequestsFromMapFunc(byLabel), handler.EnqueueRequestsFromMapFunc(r.bySource)
+	ours, bySource := reconcile.ByLabel(naming.LabelDump), handler.EnqueueRequestsFromMapFunc(r.bySource)
 
 	err = ctrl.NewControllerManagedBy(mgr).
 		Named(kind).
 		For(&v1.Backup{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&batchv1.CronJob{}, byLabel).
-		Watches(&batchv1.Job{}, byLabel).
-		Watches(&corev1.Pod{}, byLabel).
+		Watches(&batchv1.CronJob{}, ours).
+		Watches(&batchv1.Job{}, ours).
+		Watches(&corev1.Pod{}, ours).
 		Watches(&postgresqlv1.Cluster{}, bySource).
 		Watches(&databasev1.MySQL{}, bySource).
 		WithOptions(controller.Options{MaxConcurrentReconciles: options.MaxConcurrentReconciles, RateLimiter: reconcile.NewRateLimiter()}).
@@ -103,15 +102,6 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 	}
 
 	return nil
-}
-
-func byLabel(_ context.Context, object client.Object) []ctrl.Request {
-	name := object.GetLabels()[naming.LabelDump]
-	if name == "" {
-		return nil
-	}
-
-	return []ctrl.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}}
 }
 
 // bySource are the Backups of a Cluster or a MySQL.

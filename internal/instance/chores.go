@@ -66,12 +66,13 @@ func newChores(r *runner, session *pgconn.Session) *chores {
 // run does the chores until the context ends.
 func (c *chores) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		if status := c.r.view.get(); c.r.server.IsUp() && status.State == instanceapi.StateRunning {
+		switch status, isUp := c.r.view.get(), c.r.server.IsUp(); {
+		case isUp && status.State == instanceapi.StateRunning:
 			c.waits = 0
 			c.note(c.pass(ctx, status.Role))
-		} else if c.r.server.IsUp() && status.Role == instanceapi.RolePrimary {
+		case isUp && status.Role == instanceapi.RolePrimary:
 			c.note(c.beforeItOpens(ctx))
-		} else {
+		default:
 			c.waits = 0
 		}
 
@@ -105,8 +106,8 @@ func (c *chores) note(err error) {
 	c.lastError = text
 }
 
-// beforeItOpens does what a primary that waits for replicas can do for them to come, see ADR 0121. It writes nothing that a replica would have to
-// confirm.
+// beforeItOpens does what a primary that waits for replicas can do for them to come, see ADR 0121. It writes nothing that a
+// replica would have to confirm.
 func (c *chores) beforeItOpens(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, choreTimeout)
 	defer cancel()
@@ -138,7 +139,7 @@ func switchSegment(ctx context.Context, conn *pgx.Conn) error {
 		return fmt.Errorf("end the segment that no replica asks for: %w", err)
 	}
 
-	return writeLog(ctx, conn, "caretaker.wake", "")
+	return writeWake(ctx, conn)
 }
 
 func (c *chores) pass(ctx context.Context, role instanceapi.Role) error {
@@ -433,12 +434,15 @@ func (c *chores) setLabel(ctx context.Context, role instanceapi.Role) error {
 func (c *chores) stripOthers(ctx context.Context) error {
 	var failed []error
 
-	for _, member := range c.r.conf.Config().Members {
+	isWanted := func() bool {
 		c.mu.Lock()
-		isWanted := c.wantRole == instanceapi.RolePrimary
-		c.mu.Unlock()
+		defer c.mu.Unlock()
 
-		if member != c.r.opts.Instance && isWanted {
+		return c.wantRole == instanceapi.RolePrimary
+	}
+
+	for _, member := range c.r.conf.Config().Members {
+		if member != c.r.opts.Instance && isWanted() {
 			failed = append(failed, c.r.opts.Labels.StripPrimary(ctx, member))
 		}
 	}

@@ -268,7 +268,7 @@ func (p *protocol) wakeStandbys(ctx context.Context) {
 			return err
 		}
 
-		return writeLog(ctx, conn, "caretaker.wake", "")
+		return writeWake(ctx, conn)
 	})
 	if err != nil {
 		p.r.log.Debug("the standbys tell what they have a second later", "error", err)

@@ -1,7 +1,6 @@
 package instance
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/caretaker-dev/caretaker/internal/instance/process"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 	"github.com/caretaker-dev/caretaker/internal/walclient"
 )
@@ -127,24 +127,7 @@ func (p *protocol) isOurs(pid int) bool {
 		return true
 	}
 
-	postmaster := p.r.server.PID()
+	parent, isAlive := process.ParentOf(pid)
 
-	return postmaster > 0 && parentOf(pid) == postmaster
-}
-
-// parentOf a process: the fourth field of its stat file, behind a name in parentheses that may have any; 0 if it cannot be read.
-func parentOf(pid int) int {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0
-	}
-
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(fields) < 2 {
-		return 0
-	}
-
-	parent, _ := strconv.Atoi(fields[1])
-
-	return parent
+	return isAlive && parent > 0 && parent == p.r.server.PID()
 }

@@ -245,6 +245,11 @@ func writeLog(ctx context.Context, conn *pgx.Conn, prefix, content string) error
 	})
 }
 
+// writeWake writes a little log that means nothing, for those who wait for more.
+func writeWake(ctx context.Context, conn *pgx.Conn) error {
+	return writeLog(ctx, conn, "caretaker.wake", "")
+}
+
 // follow streams from a leader.
 func (p *protocol) follow(leader ha.Instance) error {
 	upstream := p.upstream(leader.Name)

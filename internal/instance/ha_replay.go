@@ -188,9 +188,9 @@ func (p *protocol) helpReplay(ctx context.Context, watch *replayWatch, s replayS
 	})
 }
 
-// terminateClients tells every session of a client to end, those of replication that are connected to a database and run SQL among
-// them, and how many there were. Ours are those of the superuser that
-// came by the socket and say so; a name alone anybody may choose.
+// terminateClients tells every session of a client to end, those of replication that are connected to a database and run SQL
+// among them, and how many there were. Ours are those of the superuser that came by the socket and say so; a name alone anybody
+// may choose.
 func terminateClients(ctx context.Context, conn *pgx.Conn) (left int, err error) {
 	err = conn.QueryRow(ctx, `SELECT count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity
 		WHERE (backend_type = 'client backend' OR backend_type = 'walsender' AND datid IS NOT NULL) AND pid <> pg_catalog.pg_backend_pid()

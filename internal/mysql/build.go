@@ -21,6 +21,7 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/mysqld"
 	"github.com/caretaker-dev/caretaker/internal/naming"
+	"github.com/caretaker-dev/caretaker/internal/podspec"
 )
 
 // Names in a pod.
@@ -43,9 +44,6 @@ const gracePeriod = 120
 
 // database and user of the application, as in a Cluster.
 const appName = "app"
-
-// secretMode lets the pod's user read what belongs to its group.
-const secretMode = 0o440
 
 // input is everything that the objects are made from.
 type input struct {
@@ -272,7 +270,7 @@ func template(in input) corev1.PodTemplateSpec {
 				Name: containerInstall, Image: in.operatorImage, ImagePullPolicy: corev1.PullPolicy(in.pullPolicy),
 				Command:         []string{"/caretaker-instance", "install", "--without-archive", "--to", instanceapi.BinDir},
 				Resources:       in.object.Spec.Resources,
-				SecurityContext: containerSecurity(),
+				SecurityContext: podspec.ContainerSecurity(),
 				VolumeMounts:    []corev1.VolumeMount{{Name: "bin", MountPath: instanceapi.BinDir}},
 			}},
 			Containers: []corev1.Container{container(in)},
@@ -302,7 +300,7 @@ func container(in input) corev1.Container {
 	return corev1.Container{
 		Name: containerMySQL, Image: in.image,
 		Command: []string{instanceapi.Binary, "mysql"}, Env: environment, Resources: in.object.Spec.Resources,
-		SecurityContext: containerSecurity(), VolumeMounts: mounts(),
+		SecurityContext: podspec.ContainerSecurity(), VolumeMounts: mounts(),
 		Ports: []corev1.ContainerPort{
 			{Name: portNameMySQL, ContainerPort: naming.PortMySQL, Protocol: corev1.ProtocolTCP},
 			{Name: portNameStatus, ContainerPort: naming.PortStatus, Protocol: corev1.ProtocolTCP},
@@ -318,14 +316,6 @@ func probe(path string, periodSeconds, failures int32) *corev1.Probe {
 			Path: path, Port: intstr.FromString(portNameStatus), Scheme: corev1.URISchemeHTTP,
 		}},
 		PeriodSeconds: periodSeconds, TimeoutSeconds: 5, FailureThreshold: failures, SuccessThreshold: 1,
-	}
-}
-
-func containerSecurity() *corev1.SecurityContext {
-	yes, no := true, false
-
-	return &corev1.SecurityContext{
-		AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes, Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 	}
 }
 
@@ -347,20 +337,9 @@ func volumes(in input) []corev1.Volume {
 		return 1
 	})
 
-	mount := func(name, secret string, keys ...string) corev1.Volume {
-		mode := int32(secretMode)
-		source := &corev1.SecretVolumeSource{SecretName: secret, DefaultMode: &mode}
-
-		for _, key := range keys {
-			source.Items = append(source.Items, corev1.KeyToPath{Key: key, Path: key})
-		}
-
-		return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Secret: source}}
-	}
-
 	return append(list,
-		mount("app-credentials", naming.SecretApp(in.object.Name), "username", "password", "dbname"),
-		mount("internal-credentials", secretInternal(in.object.Name), "root-password", "replication-password"))
+		podspec.SecretVolume("app-credentials", naming.SecretApp(in.object.Name), "username", "password", "dbname"),
+		podspec.SecretVolume("internal-credentials", secretInternal(in.object.Name), "root-password", "replication-password"))
 }
 
 func mounts() []corev1.VolumeMount {

@@ -12,14 +12,12 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
@@ -88,7 +86,7 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		WithOptions(controller.Options{MaxConcurrentReconciles: options.MaxConcurrentReconciles, RateLimiter: reconcile.NewRateLimiter()})
 
 	for _, object := range append(lists(), &corev1.Pod{}, &corev1.PersistentVolumeClaim{}) {
-		b = b.Watches(object, handler.EnqueueRequestsFromMapFunc(byLabel))
+		b = b.Watches(object, reconcile.ByLabel(naming.LabelMySQL))
 	}
 
 	if err := b.Complete(r); err != nil {
@@ -104,15 +102,6 @@ func lists() []client.Object {
 		&appsv1.StatefulSet{}, &corev1.Secret{}, &corev1.Service{}, &corev1.ServiceAccount{},
 		&rbacv1.Role{}, &rbacv1.RoleBinding{}, &policyv1.PodDisruptionBudget{},
 	}
-}
-
-func byLabel(_ context.Context, object client.Object) []ctrl.Request {
-	name := object.GetLabels()[naming.LabelMySQL]
-	if name == "" {
-		return nil
-	}
-
-	return []ctrl.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}}
 }
 
 // Reconcile makes one pass over a MySQL.

@@ -56,12 +56,12 @@ func NewKube(config *rest.Config) (*Kube, error) {
 	return &Kube{config: config, client: client}, nil
 }
 
-func clustersPath(namespace string) string { return path(namespace, "clusters") }
+func clustersPath(namespace string) string { return path(v1.GroupVersion, namespace, "clusters") }
 
-func backupsPath(namespace string) string { return path(namespace, "backups") }
+func backupsPath(namespace string) string { return path(v1.GroupVersion, namespace, "backups") }
 
-func path(namespace, resource string) string {
-	return fmt.Sprintf("/apis/%s/%s/namespaces/%s/%s", v1.GroupVersion.Group, v1.GroupVersion.Version, namespace, resource)
+func path(of schema.GroupVersion, namespace, resource string) string {
+	return fmt.Sprintf("/apis/%s/namespaces/%s/%s", of, namespace, resource)
 }
 
 // Cluster reads a Cluster.
@@ -116,31 +116,30 @@ func (k *Kube) Backups(ctx context.Context, namespace string) ([]string, error) 
 
 // CreateBackup makes a Backup.
 func (k *Kube) CreateBackup(ctx context.Context, backup *v1.Backup) error {
-	return k.create(ctx, backupsPath(backup.Namespace), backup)
+	return k.create(ctx, backupsPath(backup.Namespace), backup, &v1.Backup{})
 }
 
 // CreateCluster makes a Cluster.
 func (k *Kube) CreateCluster(ctx context.Context, cluster *v1.Cluster) error {
-	return k.create(ctx, clustersPath(cluster.Namespace), cluster)
+	return k.create(ctx, clustersPath(cluster.Namespace), cluster, &v1.Cluster{})
 }
 
-func (k *Kube) create(ctx context.Context, path string, object any) error {
+// create an object; made is what the API server has made of it.
+func (k *Kube) create(ctx context.Context, path string, object, made any) error {
 	body, err := json.Marshal(object)
 	if err != nil {
 		return fmt.Errorf("encode the object: %w", err)
 	}
 
-	// The answer is the object, of a kind that our decoder does not know.
-	if err := k.client.Post().AbsPath(path).Body(body).Do(ctx).Error(); err != nil && !runtime.IsNotRegisteredError(err) {
-		return err //nolint:wrapcheck // the API server's own words, which the caller completes
-	}
-
-	return nil
+	return decode(k.client.Post().AbsPath(path).SetHeader("Content-Type", "application/json").Body(body).Do(ctx), made)
 }
 
 func (k *Kube) get(ctx context.Context, path string, into any) error {
-	// Errors first: the body of one is no object of ours.
-	result := k.client.Get().AbsPath(path).Do(ctx)
+	return decode(k.client.Get().AbsPath(path).Do(ctx), into)
+}
+
+func decode(result rest.Result, into any) error {
+	// Errors first: the body of one is no object of ours. Ours are of kinds that the client's own decoder does not know.
 	if err := result.Error(); err != nil && !runtime.IsNotRegisteredError(err) {
 		return err //nolint:wrapcheck // the API server's own words, which the caller completes
 	}

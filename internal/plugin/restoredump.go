@@ -2,7 +2,6 @@ package plugin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -69,8 +68,8 @@ func (r DumpRestoration) Run(ctx context.Context) error {
 		return fmt.Errorf("make the Job: %w", err)
 	}
 
-	if _, err := fmt.Fprintf(r.Out, "Job %s restores dump %s of %s\n", job.Name, r.Restore.Dump, backup.Name); err != nil || r.NoWait {
-		return err //nolint:wrapcheck // standard output is closed; there is nothing to add
+	if err := say(r.Out, "Job %s restores dump %s of %s", job.Name, r.Restore.Dump, backup.Name); err != nil || r.NoWait {
+		return err
 	}
 
 	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
@@ -92,9 +91,7 @@ func (r DumpRestoration) follow(ctx context.Context, name string) error {
 			switch {
 			case condition.Status != corev1.ConditionTrue:
 			case condition.Type == batchv1.JobComplete:
-				_, err := fmt.Fprintln(r.Out, "restored")
-
-				return err //nolint:wrapcheck // standard output is closed; there is nothing to add
+				return say(r.Out, "restored")
 			case condition.Type == batchv1.JobFailed:
 				return fmt.Errorf("the restore failed; what the program said: %s", logs)
 			}
@@ -108,21 +105,18 @@ func (r DumpRestoration) follow(ctx context.Context, name string) error {
 	}
 }
 
-const batchPath = "/apis/batch/v1/namespaces/"
-
 // Dumps is a Backup of backup.caretaker.dev.
 func (k *Kube) Dumps(ctx context.Context, key types.NamespacedName) (*backupv1.Backup, error) {
 	backup := &backupv1.Backup{}
-	path := fmt.Sprintf("/apis/%s/namespaces/%s/dumps/%s", backupv1.GroupVersion, key.Namespace, key.Name)
 
-	return backup, k.get(ctx, path, backup)
+	return backup, k.get(ctx, path(backupv1.GroupVersion, key.Namespace, "dumps")+"/"+key.Name, backup)
 }
 
 // DumpTemplate is that of the Backup's CronJob, or of the Job of one without a schedule.
 func (k *Kube) DumpTemplate(ctx context.Context, backup *backupv1.Backup) (corev1.PodTemplateSpec, error) {
 	cronJob := &batchv1.CronJob{}
 
-	err := k.get(ctx, batchPath+backup.Namespace+"/cronjobs/"+naming.DumpCronJob(backup.Name), cronJob)
+	err := k.get(ctx, path(batchv1.SchemeGroupVersion, backup.Namespace, "cronjobs")+"/"+naming.DumpCronJob(backup.Name), cronJob)
 	if err == nil || !apierrors.IsNotFound(err) {
 		return cronJob.Spec.JobTemplate.Spec.Template, err
 	}
@@ -139,25 +133,12 @@ func (k *Kube) DumpTemplate(ctx context.Context, backup *backupv1.Backup) (corev
 func (k *Kube) Job(ctx context.Context, key types.NamespacedName) (*batchv1.Job, error) {
 	job := &batchv1.Job{}
 
-	return job, k.get(ctx, batchPath+key.Namespace+"/jobs/"+key.Name, job)
+	return job, k.get(ctx, path(batchv1.SchemeGroupVersion, key.Namespace, "jobs")+"/"+key.Name, job)
 }
 
 // CreateJob gives it its name.
 func (k *Kube) CreateJob(ctx context.Context, job *batchv1.Job) (*batchv1.Job, error) {
-	body, err := json.Marshal(job)
-	if err != nil {
-		return nil, fmt.Errorf("encode the Job: %w", err)
-	}
-
-	answer, err := k.client.Post().AbsPath(batchPath+job.Namespace+"/jobs").SetHeader("Content-Type", "application/json").Body(body).Do(ctx).Raw()
-	if err != nil {
-		return nil, err //nolint:wrapcheck // the API server's own words, which the caller completes
-	}
-
 	made := &batchv1.Job{}
-	if err := json.Unmarshal(answer, made); err != nil {
-		return nil, fmt.Errorf("read the answer of the API server: %w", err)
-	}
 
-	return made, nil
+	return made, k.create(ctx, path(batchv1.SchemeGroupVersion, job.Namespace, "jobs"), job, made)
 }

@@ -13,6 +13,7 @@ import (
 	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/apply/owned"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/conditions"
 	"github.com/caretaker-dev/caretaker/internal/naming"
 	"github.com/caretaker-dev/caretaker/internal/postgresql/shortform"
@@ -218,12 +219,6 @@ func url(destination *databasev1.BackupDestination) string {
 	return "s3://" + destination.Bucket + "/" + strings.Trim(destination.Prefix, "/")
 }
 
-// Keys of the Secret with the store's credentials.
-const (
-	keyAccessKeyID     = "ACCESS_KEY_ID"
-	keySecretAccessKey = "ACCESS_SECRET_KEY"
-)
-
 func objectStore(destination *databasev1.BackupDestination, retention string) *postgresqlv1.BackupConfiguration {
 	store := &postgresqlv1.ObjectStore{DestinationPath: url(destination), EndpointURL: destination.Endpoint}
 
@@ -231,8 +226,8 @@ func objectStore(destination *databasev1.BackupDestination, retention string) *p
 		store.S3Credentials = &postgresqlv1.S3Credentials{InheritFromIAMRole: true}
 	} else {
 		store.S3Credentials = &postgresqlv1.S3Credentials{
-			AccessKeyID:     key(destination.SecretName, keyAccessKeyID),
-			SecretAccessKey: key(destination.SecretName, keySecretAccessKey),
+			AccessKeyID:     key(destination.SecretName, archiveapi.KeyAccessKeyID),
+			SecretAccessKey: key(destination.SecretName, archiveapi.KeyAccessSecretKey),
 		}
 	}
 

@@ -8,14 +8,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
@@ -70,7 +68,7 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 	err = ctrl.NewControllerManagedBy(mgr).
 		Named(kind).
 		For(&v1.ScheduledBackup{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1.Backup{}, handler.EnqueueRequestsFromMapFunc(byLabel)).
+		Watches(&v1.Backup{}, reconcile.ByLabel(naming.LabelScheduledBackup)).
 		WithOptions(controller.Options{RateLimiter: reconcile.NewRateLimiter()}).
 		Complete(r)
 	if err != nil {
@@ -78,15 +76,6 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 	}
 
 	return nil
-}
-
-func byLabel(_ context.Context, object client.Object) []ctrl.Request {
-	name := object.GetLabels()[naming.LabelScheduledBackup]
-	if name == "" {
-		return nil
-	}
-
-	return []ctrl.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}}
 }
 
 // Reconcile makes one pass over a ScheduledBackup.

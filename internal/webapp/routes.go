@@ -1,15 +1,15 @@
 package webapp
 
 import (
-	"context"
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
+	"github.com/caretaker-dev/caretaker/internal/naming"
+	"github.com/caretaker-dev/caretaker/internal/reconcile"
 	"github.com/caretaker-dev/caretaker/internal/webapp/build"
 )
 
@@ -36,10 +36,5 @@ func watchRoutes(mgr ctrl.Manager, c controller.Controller) error {
 	route := &metav1.PartialObjectMetadata{}
 	route.SetGroupVersionKind(build.HTTPRouteGVK())
 
-	handle := handler.TypedEnqueueRequestsFromMapFunc[*metav1.PartialObjectMetadata](
-		func(ctx context.Context, object *metav1.PartialObjectMetadata) []ctrl.Request {
-			return byLabel(ctx, object)
-		})
-
-	return c.Watch(source.Kind(mgr.GetCache(), route, handle))
+	return c.Watch(source.Kind(mgr.GetCache(), route, reconcile.TypedByLabel[*metav1.PartialObjectMetadata](naming.LabelWebApp)))
 }

@@ -2,6 +2,7 @@ package basebackup
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -239,7 +240,8 @@ func (c *copying) parts(ctx context.Context, m *Manifest) error {
 		})
 	}
 
-	return firstOf(group.Wait(), err)
+	// The second error may only say that the first one has ended it.
+	return cmp.Or(group.Wait(), err)
 }
 
 // open a backup to check its packs with; nil if it is sealed.
@@ -296,7 +298,8 @@ func (c *copying) wal(ctx context.Context, manifests []*Manifest) error {
 		err = c.each(groupCtx, layout.WALPrefix, func(key string) bool { return isSince(first, key, segmentBytes) }, c.note, c.copyWAL(groupCtx, group))
 	}
 
-	return firstOf(group.Wait(), err)
+	// The second error may only say that the first one has ended it.
+	return cmp.Or(group.Wait(), err)
 }
 
 // isSince says whether a key is that of a segment from first on, or of what belongs to one.
@@ -320,18 +323,20 @@ func (c *copying) histories(ctx context.Context, group *errgroup.Group) error {
 
 func (c *copying) copyWAL(ctx context.Context, group *errgroup.Group) func(objectstore.Info) {
 	return func(info objectstore.Info) {
-		name, _ := layout.WALName(info.Key)
-
-		group.Go(func() error {
-			err := c.object(ctx, info, c.checkWAL(name))
-			if errors.Is(err, objectstore.ErrNotFound) {
-				// The first store's retention has deleted it since it was listed.
-				return nil
-			}
-
-			return c.note(err)
-		})
+		group.Go(func() error { return c.walObject(ctx, info) })
 	}
+}
+
+// walObject copies a segment or a history, if it is still there: the first store's retention may have deleted it.
+func (c *copying) walObject(ctx context.Context, info objectstore.Info) error {
+	name, _ := layout.WALName(info.Key)
+
+	err := c.object(ctx, info, c.checkWAL(name))
+	if errors.Is(err, objectstore.ErrNotFound) {
+		return nil
+	}
+
+	return c.note(err)
 }
 
 func (c *copying) checkWAL(name string) func([]byte) error {
@@ -356,24 +361,15 @@ func (c *copying) segment(ctx context.Context, name string) error {
 	}
 
 	info, err := c.From.Head(ctx, key)
-	if err == nil {
-		err = c.object(ctx, info, c.checkWAL(name))
-	}
 
-	if errors.Is(err, objectstore.ErrNotFound) {
+	switch {
+	case errors.Is(err, objectstore.ErrNotFound):
 		return nil
+	case err != nil:
+		return err
+	default:
+		return c.walObject(ctx, info)
 	}
-
-	return c.note(err)
-}
-
-// firstOf two errors: the second one may only say that the first one has ended it.
-func firstOf(one, other error) error {
-	if one != nil {
-		return one
-	}
-
-	return other
 }
 
 // each copies the wanted objects below a prefix that the second store does not have, and notes those that it has in another form. Both

@@ -7,6 +7,7 @@ import (
 
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/naming"
+	"github.com/caretaker-dev/caretaker/internal/podspec"
 )
 
 const volumeScratch = "scratch"
@@ -71,7 +72,7 @@ func DrillPod(in Input, place Place, drill Drill) *corev1.Pod {
 				Env:             append([]corev1.EnvVar{{Name: instanceapi.EnvDrill, Value: drill.Config}}, spec.Env...),
 				EnvFrom:         spec.EnvFrom,
 				Resources:       resources,
-				SecurityContext: containerSecurity(),
+				SecurityContext: podspec.ContainerSecurity(),
 				VolumeMounts:    mounts,
 			}},
 			Volumes: volumes,

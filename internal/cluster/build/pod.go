@@ -9,6 +9,7 @@ import (
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/naming"
+	"github.com/caretaker-dev/caretaker/internal/podspec"
 )
 
 // Names of the containers of a pod.
@@ -82,7 +83,7 @@ func installContainer(in Input) corev1.Container {
 		ImagePullPolicy: corev1.PullPolicy(in.Operator.PullPolicy),
 		Command:         []string{"/caretaker-instance", "install", "--to", instanceapi.BinDir},
 		Resources:       corev1.ResourceRequirements{Limits: resources.Limits, Requests: resources.Requests},
-		SecurityContext: containerSecurity(),
+		SecurityContext: podspec.ContainerSecurity(),
 		VolumeMounts:    []corev1.VolumeMount{{Name: volumeBin, MountPath: instanceapi.BinDir}},
 	}
 }
@@ -98,7 +99,7 @@ func postgresContainer(in Input) corev1.Container {
 		Env:             environment(in),
 		EnvFrom:         spec.EnvFrom,
 		Resources:       spec.Resources,
-		SecurityContext: containerSecurity(),
+		SecurityContext: podspec.ContainerSecurity(),
 		VolumeMounts:    mounts(in),
 		Ports: []corev1.ContainerPort{
 			{Name: portNamePostgreSQL, ContainerPort: naming.PortPostgreSQL, Protocol: corev1.ProtocolTCP},
@@ -151,17 +152,6 @@ func probe(path string, periodSeconds, failures int32) *corev1.Probe {
 		PeriodSeconds:    periodSeconds,
 		TimeoutSeconds:   5,
 		FailureThreshold: failures,
-	}
-}
-
-// containerSecurity is what the restricted Pod Security Standard demands, and a root filesystem that nobody can write.
-func containerSecurity() *corev1.SecurityContext {
-	yes, no := true, false
-
-	return &corev1.SecurityContext{
-		AllowPrivilegeEscalation: &no,
-		ReadOnlyRootFilesystem:   &yes,
-		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/naming"
+	"github.com/caretaker-dev/caretaker/internal/podspec"
 )
 
 // Names of a pod's volumes.
@@ -28,10 +29,6 @@ const (
 	volumeProjected   = "projected"
 )
 
-// secretMode lets the pod's user read what belongs to its group; PostgreSQL refuses keys that the world can read, which
-// is why PID 1 makes copies of its own.
-const secretMode = 0o440
-
 func volumes(in Input, instance string) []corev1.Volume {
 	name := in.Cluster.Name
 	list := []corev1.Volume{
@@ -46,12 +43,12 @@ func volumes(in Input, instance string) []corev1.Volume {
 		{Name: volumeConfig, VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
 			LocalObjectReference: corev1.LocalObjectReference{Name: naming.ConfigMap(name)},
 		}}},
-		secretVolume(volumeServer, naming.SecretServer(name), corev1.TLSCertKey, corev1.TLSPrivateKeyKey),
-		secretVolume(volumeReplication, naming.SecretReplication(name), corev1.TLSCertKey, corev1.TLSPrivateKeyKey),
+		podspec.SecretVolume(volumeServer, naming.SecretServer(name), corev1.TLSCertKey, corev1.TLSPrivateKeyKey),
+		podspec.SecretVolume(volumeReplication, naming.SecretReplication(name), corev1.TLSCertKey, corev1.TLSPrivateKeyKey),
 		// Only what PID 1 needs: the connection strings are for applications. Both are optional, since they come and go
 		// with the spec while pods stay.
-		optional(secretVolume(volumeApp, naming.SecretApp(name), "username", "password")),
-		optional(secretVolume(volumeSuperuser, naming.SecretSuperuser(name), "username", "password")),
+		optional(podspec.SecretVolume(volumeApp, naming.SecretApp(name), "username", "password")),
+		optional(podspec.SecretVolume(volumeSuperuser, naming.SecretSuperuser(name), "username", "password")),
 	}
 
 	if source := baseBackupSource(in.Cluster); source != nil {
@@ -108,17 +105,6 @@ func emptyDir(name string, medium corev1.StorageMedium) corev1.Volume {
 	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: medium}}}
 }
 
-func secretVolume(name, secret string, keys ...string) corev1.Volume {
-	mode := int32(secretMode)
-	source := &corev1.SecretVolumeSource{SecretName: secret, DefaultMode: &mode}
-
-	for _, key := range keys {
-		source.Items = append(source.Items, corev1.KeyToPath{Key: key, Path: key})
-	}
-
-	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Secret: source}}
-}
-
 func optional(volume corev1.Volume) corev1.Volume {
 	yes := true
 	volume.Secret.Optional = &yes
@@ -141,8 +127,8 @@ func externalVolume(source *v1.ExternalCluster) corev1.Volume {
 }
 
 func secretsVolume(name string, secrets []ExternalSecret) corev1.Volume {
-	yes, mode := true, int32(secretMode)
-	projected := &corev1.ProjectedVolumeSource{DefaultMode: &mode}
+	yes := true
+	projected := &corev1.ProjectedVolumeSource{DefaultMode: new(podspec.SecretMode)}
 
 	for _, secret := range secrets {
 		projected.Sources = append(projected.Sources, corev1.VolumeProjection{Secret: &corev1.SecretProjection{

@@ -14,6 +14,7 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/naming"
+	"github.com/caretaker-dev/caretaker/internal/podspec"
 	"github.com/caretaker-dev/caretaker/internal/storeconfig"
 )
 
@@ -32,8 +33,6 @@ const (
 	history = 3
 	// userID is that of the official images.
 	userID = 999
-	// secretMode lets the pod's user read what belongs to its group.
-	secretMode = 0o440
 )
 
 // Input is what the objects are made from.
@@ -181,7 +180,7 @@ func podSpec(in Input) corev1.PodSpec {
 			Name: "install", Image: in.OperatorImage, ImagePullPolicy: corev1.PullPolicy(in.PullPolicy),
 			Command:         []string{"/caretaker-instance", "install", "--to", instanceapi.BinDir},
 			Resources:       spec.Resources,
-			SecurityContext: containerSecurity(),
+			SecurityContext: podspec.ContainerSecurity(),
 			VolumeMounts:    []corev1.VolumeMount{{Name: "bin", MountPath: instanceapi.BinDir}},
 		}},
 		Containers: []corev1.Container{{
@@ -193,7 +192,7 @@ func podSpec(in Input) corev1.PodSpec {
 				{Name: "HOME", Value: instanceapi.TmpDir},
 			},
 			Resources:       spec.Resources,
-			SecurityContext: containerSecurity(),
+			SecurityContext: podspec.ContainerSecurity(),
 			VolumeMounts:    mounts,
 		}},
 		Volumes: volumes,
@@ -216,18 +215,12 @@ func encode(config archiveapi.Dump) string {
 	return string(encoded)
 }
 
-func containerSecurity() *corev1.SecurityContext {
-	return &corev1.SecurityContext{
-		AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-	}
-}
-
 func volumes(backup *v1.Backup) ([]corev1.Volume, []corev1.VolumeMount) {
 	volumes := []corev1.Volume{
 		{Name: "bin", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
 		// In memory: passwords that a program wants to read from a file are there.
 		{Name: "tmp", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory}}},
-		secretVolume("source", SourceSecret(backup)),
+		podspec.SecretVolume("source", SourceSecret(backup)),
 	}
 	mounts := []corev1.VolumeMount{
 		{Name: "bin", MountPath: instanceapi.BinDir, ReadOnly: true},
@@ -236,7 +229,7 @@ func volumes(backup *v1.Backup) ([]corev1.Volume, []corev1.VolumeMount) {
 	}
 
 	if secret := backup.Spec.Destination.SecretName; secret != "" {
-		volumes = append(volumes, secretVolume("store", secret))
+		volumes = append(volumes, podspec.SecretVolume("store", secret))
 		mounts = append(mounts, corev1.VolumeMount{Name: "store", MountPath: archiveapi.DumpStoreDir, ReadOnly: true})
 	}
 
@@ -246,10 +239,4 @@ func volumes(backup *v1.Backup) ([]corev1.Volume, []corev1.VolumeMount) {
 	}
 
 	return volumes, mounts
-}
-
-func secretVolume(name, secret string) corev1.Volume {
-	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
-		Secret: &corev1.SecretVolumeSource{SecretName: secret, DefaultMode: new(int32(secretMode))},
-	}}
 }

@@ -10,6 +10,7 @@ import (
 	v1 "github.com/caretaker-dev/caretaker/api/backup/v1"
 	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/naming"
+	"github.com/caretaker-dev/caretaker/internal/podspec"
 )
 
 const (
@@ -45,7 +46,7 @@ func RestoreJob(backup *v1.Backup, template corev1.PodTemplateSpec, restore Rest
 	container.TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
 
 	mount := func(name, secret, dir string) {
-		spec.Volumes = append(spec.Volumes, secretVolume(name, secret))
+		spec.Volumes = append(spec.Volumes, podspec.SecretVolume(name, secret))
 		container.VolumeMounts = append(container.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: dir, ReadOnly: true})
 	}
 

@@ -66,7 +66,7 @@ func DescendantsOf(root int) ([]int, error) {
 			continue
 		}
 
-		if parent, ok := parentOf(pid); ok {
+		if parent, ok := ParentOf(pid); ok {
 			children[parent] = append(children[parent], pid)
 		}
 	}
@@ -81,8 +81,8 @@ func DescendantsOf(root int) ([]int, error) {
 	return found, nil
 }
 
-// parentOf reads /proc/PID/stat: "pid (name) state ppid …", where the name may hold anything.
-func parentOf(pid int) (parent int, ok bool) {
+// ParentOf a living process, by /proc/PID/stat: "pid (name) state ppid …", where the name may hold anything.
+func ParentOf(pid int) (parent int, ok bool) {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return 0, false

@@ -1,0 +1,2 @@
+// Package podspec has the parts that the pods of all kinds have in common. It is PURE.
+package podspec
