@@ -62,14 +62,17 @@ func addMeta(scheme *runtime.Scheme) error {
 	return nil
 }
 
-// cacheOptions: of the kinds that others have too, only our own objects are kept in memory, and of no object the
-// managed fields.
+// cacheOptions: of the kinds that others have too, only our own objects are kept in memory, of no object the managed
+// fields, and of pods what is looked at.
 func cacheOptions(namespaces []string) cache.Options {
 	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{naming.LabelManagedBy: naming.ManagedBy})}
+	pods := ours
+	pods.Transform = trimPod
+
 	options := cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:                   ours,
+			&corev1.Pod{}:                   pods,
 			&corev1.PersistentVolumeClaim{}: ours,
 			&corev1.Secret{}:                ours,
 			&corev1.ConfigMap{}:             ours,
@@ -97,6 +100,35 @@ func cacheOptions(namespaces []string) cache.Options {
 	}
 
 	return options
+}
+
+// trimPod keeps of a pod its metadata, its status, where it runs, and which programs. The rest is what we asked for, known by
+// its hash, and the largest part of what a Cluster costs in memory. A pod from the cache must not be written back as a whole;
+// nobody does, since a pod's spec cannot be changed.
+func trimPod(object any) (any, error) {
+	pod, ok := object.(*corev1.Pod)
+	if !ok {
+		// What the cache holds of an object whose deletion it has missed.
+		return object, nil
+	}
+
+	pod.ManagedFields = nil
+	pod.Spec = corev1.PodSpec{
+		NodeName:       pod.Spec.NodeName,
+		InitContainers: trimContainers(pod.Spec.InitContainers),
+		Containers:     trimContainers(pod.Spec.Containers),
+	}
+
+	return pod, nil
+}
+
+func trimContainers(containers []corev1.Container) []corev1.Container {
+	trimmed := make([]corev1.Container, 0, len(containers))
+	for i := range containers {
+		trimmed = append(trimmed, corev1.Container{Name: containers[i].Name, Image: containers[i].Image, Command: containers[i].Command})
+	}
+
+	return trimmed
 }
 
 // clientOptions: storage classes are read now and then, by name; a cache would need the right to watch them all.
