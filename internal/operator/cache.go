@@ -102,7 +102,7 @@ func cacheOptions(namespaces []string) cache.Options {
 	return options
 }
 
-// trimPod keeps of a pod its metadata, its status, where it runs, and which programs. The rest is what we asked for, known by
+// trimPod keeps of a pod its metadata, its status, where it runs, which programs, and what its volumes are called. The rest is what we asked for, known by
 // its hash, and the largest part of what a Cluster costs in memory. A pod from the cache must not be written back as a whole;
 // nobody does, since a pod's spec cannot be changed.
 func trimPod(object any) (any, error) {
@@ -112,11 +112,17 @@ func trimPod(object any) (any, error) {
 		return object, nil
 	}
 
+	volumes := pod.Spec.Volumes
 	pod.ManagedFields = nil
 	pod.Spec = corev1.PodSpec{
 		NodeName:       pod.Spec.NodeName,
 		InitContainers: trimContainers(pod.Spec.InitContainers),
 		Containers:     trimContainers(pod.Spec.Containers),
+		Volumes:        make([]corev1.Volume, 0, len(volumes)),
+	}
+
+	for i := range volumes {
+		pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: volumes[i].Name})
 	}
 
 	return pod, nil

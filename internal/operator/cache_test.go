@@ -22,7 +22,7 @@ func TestPodsAreTrimmed(t *testing.T) {
 			NodeName:       "node-1",
 			InitContainers: []corev1.Container{{Name: "install", Image: "caretaker:1", Command: []string{"install"}, Env: env}},
 			Containers:     []corev1.Container{{Name: "postgres", Image: "postgres:17", Env: env}},
-			Volumes:        []corev1.Volume{{Name: "data"}},
+			Volumes:        []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}},
 		},
 		Status: status,
 	}
@@ -39,6 +39,7 @@ func TestPodsAreTrimmed(t *testing.T) {
 			NodeName:       "node-1",
 			InitContainers: []corev1.Container{{Name: "install", Image: "caretaker:1", Command: []string{"install"}}},
 			Containers:     []corev1.Container{{Name: "postgres", Image: "postgres:17"}},
+			Volumes:        []corev1.Volume{{Name: "data"}},
 		},
 		Status: status,
 	}
