@@ -102,9 +102,9 @@ func cacheOptions(namespaces []string) cache.Options {
 	return options
 }
 
-// trimPod keeps of a pod its metadata, its status, where it runs, which programs, and what its volumes are called. The rest is what we asked for, known by
-// its hash, and the largest part of what a Cluster costs in memory. A pod from the cache must not be written back as a whole;
-// nobody does, since a pod's spec cannot be changed.
+// trimPod keeps of a pod its metadata, its status, where it runs, which programs, and what its volumes are called. The rest
+// is what we asked for, known by its hash, and the largest part of what a Cluster costs in memory. A pod from the cache must
+// not be written back as a whole; nobody does, since a pod's spec cannot be changed.
 func trimPod(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok {
