@@ -1,7 +1,6 @@
 package build
 
 import (
-	"cmp"
 	"fmt"
 	"time"
 
@@ -114,7 +113,7 @@ func CheckCopies(cluster *v1.Cluster) string {
 		for _, other := range known {
 			if c.IsSame(other) {
 				return fmt.Sprintf("%s: is the same place as %s (folder %s); name another bucket or path, or leave this copy out",
-					c.Field, other.Field, cmp.Or(c.Server(), other.Server()))
+					c.Field, other.Field, c.Server())
 			}
 		}
 
