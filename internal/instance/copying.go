@@ -251,12 +251,12 @@ func (s *copyState) note(copied archiveapi.Copied, began time.Time, isExpired bo
 func (c *copying) bring(ctx context.Context, job copyJob) (archiveapi.Copied, error) {
 	var copied archiveapi.Copied
 
-	from, err := c.r.archiving.targetFile(job.from)
+	from, err := c.targetFile(job.from, "from-"+job.copy.Name)
 	if err != nil {
 		return copied, err
 	}
 
-	to, err := c.targetFile(job.copy)
+	to, err := c.targetFile(job.copy.To, "to-"+job.copy.Name)
 	if err != nil {
 		return copied, err
 	}
@@ -301,7 +301,7 @@ func (c *copying) expire(ctx context.Context, job copyJob, copied archiveapi.Cop
 		return false, nil
 	}
 
-	file, err := c.targetFile(job.copy)
+	file, err := c.targetFile(job.copy.To, "to-"+job.copy.Name)
 	if err == nil {
 		_, err = c.command(ctx, file, "expire", "--keep", policy)
 	}
@@ -326,14 +326,14 @@ func (c *copying) command(ctx context.Context, file string, args ...string) (str
 	return out, nil
 }
 
-// targetFile has a copy in the form that the commands read.
-func (c *copying) targetFile(to instanceapi.Copy) (string, error) {
-	target, err := c.r.archiving.target(to.To, "copy-"+to.Name)
+// targetFile has an archive in the form that the commands read. Each loop has files of its own.
+func (c *copying) targetFile(archive instanceapi.Archive, name string) (string, error) {
+	target, err := c.r.archiving.target(archive, name)
 	if err != nil {
 		return "", err
 	}
 
-	return c.r.archiving.writeTarget("archive-copy-"+to.Name+".json", target)
+	return c.r.archiving.writeTarget("archive-"+name+".json", target)
 }
 
 // missingCredentials says so while the kubelet has not brought them.

@@ -397,6 +397,9 @@ type BackupsStatus struct {
 type ArchiveCopyStatus struct {
 	// Name of the copy.
 	Name string `json:"name"`
+	// Destination of it.
+	// +optional
+	Destination string `json:"destination,omitempty"`
 	// CopiedUntil: all that was in the archive then is in the copy. It is at most an hour behind where nothing new was copied,
 	// and else a minute; the metrics of the instance are exact.
 	// +optional

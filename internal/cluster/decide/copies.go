@@ -35,28 +35,30 @@ func (f *facts) checkCopies() *problem {
 func (p *planner) copiesStatus() []v1.ArchiveCopyStatus {
 	var all []v1.ArchiveCopyStatus
 	for _, c := range build.Copies(p.Cluster) {
-		all = append(all, p.copyStatus(c.Given.Name))
+		all = append(all, p.copyStatus(c))
 	}
 
 	return all
 }
 
-func (p *planner) copyStatus(name string) v1.ArchiveCopyStatus {
-	last := v1.ArchiveCopyStatus{Name: name}
+func (p *planner) copyStatus(c build.Copy) v1.ArchiveCopyStatus {
+	last := v1.ArchiveCopyStatus{Name: c.Given.Name, Destination: p.placeName(c.Place)}
 
+	// What was known of another place is of no use.
 	if backups := p.Cluster.Status.Backups; backups != nil {
-		if i := slices.IndexFunc(backups.Copies, func(s v1.ArchiveCopyStatus) bool { return s.Name == name }); i >= 0 {
+		is := func(s v1.ArchiveCopyStatus) bool { return s.Name == last.Name && s.Destination == last.Destination }
+		if i := slices.IndexFunc(backups.Copies, is); i >= 0 {
 			last = backups.Copies[i]
 		}
 	}
 
-	seen := p.copyReport(name)
+	seen := p.copyReport(last.Name)
 	if seen == nil || seen.Turns == 0 {
 		return last
 	}
 
 	status := v1.ArchiveCopyStatus{
-		Name: name, CopiedUntil: metaTime(seen.Until), LastWAL: seen.LastWAL, Backups: int32(seen.Backups), //nolint:gosec // what a store lists
+		Name: last.Name, Destination: last.Destination, CopiedUntil: metaTime(seen.Until), LastWAL: seen.LastWAL, Backups: int32(seen.Backups), //nolint:gosec // what a store lists
 		FailingSince: metaTime(seen.FailingSince), Failure: seen.Failure,
 	}
 
@@ -146,8 +148,8 @@ func (p *planner) copied() Feature {
 
 // judge a copy; there is no reason if it is up to date.
 func (p *planner) judge(c build.Copy) (reason, words string) {
-	status := p.copyStatus(c.Given.Name)
-	place := fmt.Sprintf("copy %s (%s)", c.Given.Name, p.placeName(c.Place))
+	status := p.copyStatus(c)
+	place := fmt.Sprintf("copy %s (%s)", status.Name, status.Destination)
 
 	since := "it has never been complete"
 	if status.CopiedUntil != nil {

@@ -101,6 +101,13 @@ func TestCopiesAreRememberedOverAFailover(t *testing.T) {
 	if got := w.plan().Status.Backups.Copies[0]; got != want {
 		t.Errorf("it became %+v, want %+v", got, want)
 	}
+
+	// But not that of another place.
+	w.view.Cluster.Spec.Backup.Copies[0].ObjectStore.DestinationPath = "s3://farther"
+
+	if got := w.plan().Status.Backups.Copies[0]; got.CopiedUntil != nil || got.Destination != "s3://farther, folder db" {
+		t.Errorf("of another place it says %+v", got)
+	}
 }
 
 // That nothing was new for a copy is not worth a write more often than once an hour; new WAL is once a minute, a failure at once.
