@@ -62,6 +62,21 @@ func TestWhatIsLeftIsReadFromAnExpiry(t *testing.T) {
 	}
 }
 
+// PID 1 reads how far a copy is from the result of copy, also if something could not be copied.
+func TestHowFarACopyIsIsReadFromItsResult(t *testing.T) {
+	var out bytes.Buffer
+	if err := (&workFlags{asJSON: true}).result(&out, &basebackup.Copied{Backups: []string{"a"}, LastWAL: "b", Bytes: 3, Problems: []string{"c"}}, ""); err != nil {
+		t.Fatal(err)
+	}
+
+	want := archiveapi.Copied{Backups: []string{"a"}, LastWAL: "b", Bytes: 3, Problems: []string{"c"}}
+
+	var got archiveapi.Result[archiveapi.Copied]
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil || !reflect.DeepEqual(got.Result, want) {
+		t.Errorf("it is %+v, %v", got.Result, err)
+	}
+}
+
 func checkBackup(t *testing.T, got archiveapi.Backup, manifest basebackup.Manifest) {
 	t.Helper()
 
@@ -90,6 +105,7 @@ func TestCommandsThatPID1Starts(t *testing.T) {
 		{"verify", "ID", "--config", "f", "--json"},
 		{"expire", "--keep", "30d", "--config", "f", "--json"},
 		{"backups", "delete", "ID", "--config", "f", "--json"},
+		{"copy", "--to-config", "g", "--workers", "1", "--keep", "30d", "--config", "f", "--json"},
 		{
 			"restore", "--data-dir", "d", "--no-recovery", "--backup", "ID", "--target-time", "t", "--target-lsn", "0/1", "--target-xid", "1",
 			"--target-name", "n", "--target-timeline", "latest", "--target-immediate", "--target-exclusive", "--workers", "2", "--config", "f", "--json",

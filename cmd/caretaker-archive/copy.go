@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/caretaker-dev/caretaker/internal/archive/basebackup"
 	"github.com/caretaker-dev/caretaker/internal/archive/wal"
+	"github.com/caretaker-dev/caretaker/internal/storeconfig"
 )
 
 // errNotCopied makes the command fail when something was not copied; what, it has printed.
@@ -128,7 +130,7 @@ func (f *copyFlags) run(cmd *cobra.Command) error {
 		return fmt.Errorf("the store to copy to: %w", err)
 	}
 
-	if to.String() == from.String() {
+	if to.String() == from.String() && isSameServer(to.target.Store, from.target.Store) {
 		return fmt.Errorf("the store to copy to is the one to copy from, %s", from)
 	}
 
@@ -153,6 +155,16 @@ func (f *copyFlags) run(cmd *cobra.Command) error {
 	}
 
 	return nil
+}
+
+// isSameServer says whether two stores that have the same URL are on the same server, and of the same account: a bucket may have its
+// name on another server, too.
+func isSameServer(one, other storeconfig.Config) bool {
+	server := func(c storeconfig.Config) []string {
+		return []string{strings.TrimRight(c.Endpoint, "/"), c.Account, c.Credentials.AzureAccountFile, c.Credentials.AzureConnectionStringFile}
+	}
+
+	return slices.Equal(server(one), server(other))
 }
 
 func copiedText(done *basebackup.Copied) string {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/caretaker-dev/caretaker/internal/archive/basebackup"
+	"github.com/caretaker-dev/caretaker/internal/storeconfig"
 )
 
 // TestRepeat: without an interval the result is the program's; with one it goes on over failures until it is interrupted.
@@ -26,6 +27,18 @@ func TestRepeat(t *testing.T) {
 			t.Errorf("%d turns, %v", turns, err)
 		}
 	})
+}
+
+// TestIsSameServer: a bucket of the same name on another server is another store.
+func TestIsSameServer(t *testing.T) {
+	one := storeconfig.Config{Type: storeconfig.TypeS3, Bucket: "backups", Endpoint: "http://s3:7070"}
+
+	slash, elsewhere, account := one, one, one
+	slash.Endpoint, elsewhere.Endpoint, account.Credentials.AzureAccountFile = "http://s3:7070/", "http://s3-second:7070", "/second/account"
+
+	if !isSameServer(one, slash) || isSameServer(one, elsewhere) || isSameServer(one, account) {
+		t.Errorf("slash %v, another server %v, another account %v", isSameServer(one, slash), isSameServer(one, elsewhere), isSameServer(one, account))
+	}
 }
 
 func TestCopiedText(t *testing.T) {

@@ -51,3 +51,15 @@ type Expiry struct {
 	// Left are the complete backups that are left.
 	Left []string `json:"left"`
 }
+
+// Copied is what PID 1 wants to know of the result of the command copy.
+type Copied struct {
+	// Backups that the second store has now, of those that were to be copied.
+	Backups []string `json:"backups"`
+	// LastWAL is the newest segment that it has.
+	LastWAL string `json:"lastWAL,omitempty"`
+	// Bytes that were copied.
+	Bytes int64 `json:"bytes"`
+	// Problems are why something was not copied. The rest was.
+	Problems []string `json:"problems,omitempty"`
+}

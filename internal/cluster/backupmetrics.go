@@ -65,6 +65,17 @@ func backupMetrics() []backupMetric {
 			holds(v1.ConditionContinuousArchiving),
 		},
 		{
+			"caretaker_backup_copied", "1 while the Cluster's condition BackupsCopied is True: every copy of the archive is up to date. Missing where there are none.",
+			func(status v1.ClusterStatus, _ v1.BackupsStatus) (float64, bool) {
+				condition := meta.FindStatusCondition(status.Conditions, v1.ConditionBackupsCopied)
+				if condition != nil && condition.Status == metav1.ConditionTrue {
+					return 1, true
+				}
+
+				return 0, condition != nil
+			},
+		},
+		{
 			"caretaker_backup_rto_seconds", "How long a recovery from the newest backup is likely to take, by the last drill that succeeded. Missing before the first.",
 			func(_ v1.ClusterStatus, backups v1.BackupsStatus) (float64, bool) {
 				return float64(backups.EstimatedRecoverySeconds), backups.EstimatedRecoverySeconds > 0
@@ -72,6 +83,15 @@ func backupMetrics() []backupMetric {
 		},
 	}
 }
+
+// The moment until which a copy is complete, of each copy.
+const (
+	copiedUntilMetric = "caretaker_backup_copied_until_time_seconds"
+	copiedUntilHelp   = "All that was in the Cluster's archive then is in the copy, in seconds since 1970; 0 if it has never been complete. " +
+		"It is up to an hour behind where nothing is new; caretaker_archive_copy_until_time_seconds of the primary is exact."
+)
+
+func copiedUntilLabels() []string { return []string{"namespace", "cluster", "copy"} }
 
 // backupCollector tells of the backups of all Clusters, from their statuses.
 type backupCollector struct{ clusters client.Reader }
@@ -87,6 +107,23 @@ func (c backupCollector) Collect(out chan<- prometheus.Metric) {
 	list := &v1.ClusterList{}
 	if err := c.clusters.List(ctx, list); err != nil {
 		return
+	}
+
+	copied := prometheus.NewDesc(copiedUntilMetric, copiedUntilHelp, copiedUntilLabels(), nil)
+
+	for _, cluster := range list.Items {
+		if cluster.Status.Backups == nil {
+			continue
+		}
+
+		for _, status := range cluster.Status.Backups.Copies {
+			until := 0.0
+			if status.CopiedUntil != nil {
+				until = float64(status.CopiedUntil.Unix())
+			}
+
+			out <- prometheus.MustNewConstMetric(copied, prometheus.GaugeValue, until, cluster.Namespace, cluster.Name, status.Name)
+		}
 	}
 
 	for _, metric := range backupMetrics() {

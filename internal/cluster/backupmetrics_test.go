@@ -30,8 +30,10 @@ func TestBackupMetrics(t *testing.T) {
 	proved, fresh, without := archives("proved"), archives("fresh"), archives("without")
 	without.Spec.Backup = nil
 	proved.Status.Backups = &v1.BackupsStatus{LastSuccessfulBackup: at(1000), LastFailedBackup: at(900), LastVerified: at(1100), EstimatedRecoverySeconds: 320}
+	proved.Status.Backups.Copies = []v1.ArchiveCopyStatus{{Name: "far", CopiedUntil: at(1200)}, {Name: "new"}}
 	proved.Status.Conditions = []metav1.Condition{
 		{Type: v1.ConditionBackupVerified, Status: metav1.ConditionTrue}, {Type: v1.ConditionContinuousArchiving, Status: metav1.ConditionTrue},
+		{Type: v1.ConditionBackupsCopied, Status: metav1.ConditionFalse},
 	}
 
 	scheme := runtime.NewScheme()
@@ -49,6 +51,13 @@ func TestBackupMetrics(t *testing.T) {
 # TYPE caretaker_backup_archiving gauge
 caretaker_backup_archiving{cluster="fresh",namespace="web"} 0
 caretaker_backup_archiving{cluster="proved",namespace="web"} 1
+# HELP caretaker_backup_copied 1 while the Cluster's condition BackupsCopied is True: every copy of the archive is up to date. Missing where there are none.
+# TYPE caretaker_backup_copied gauge
+caretaker_backup_copied{cluster="proved",namespace="web"} 0
+# HELP caretaker_backup_copied_until_time_seconds All that was in the Cluster's archive then is in the copy, in seconds since 1970; 0 if it has never been complete. It is up to an hour behind where nothing is new; caretaker_archive_copy_until_time_seconds of the primary is exact.
+# TYPE caretaker_backup_copied_until_time_seconds gauge
+caretaker_backup_copied_until_time_seconds{cluster="proved",copy="far",namespace="web"} 1200
+caretaker_backup_copied_until_time_seconds{cluster="proved",copy="new",namespace="web"} 0
 # HELP caretaker_backup_last_drill_time_seconds When a drill with a backup of a Cluster last succeeded, in seconds since 1970; 0 if none has.
 # TYPE caretaker_backup_last_drill_time_seconds gauge
 caretaker_backup_last_drill_time_seconds{cluster="fresh",namespace="web"} 0
@@ -87,5 +96,9 @@ func TestBackupMetricsAreDocumented(t *testing.T) {
 		if row := "| `" + metric.name + "` | gauge | `namespace`, `cluster` | " + metric.help + " |\n"; !strings.Contains(string(page), row) {
 			t.Errorf("docs/reference/metrics.md lacks the row\n%s", row)
 		}
+	}
+
+	if row := "| `" + copiedUntilMetric + "` | gauge | `" + strings.Join(copiedUntilLabels(), "`, `") + "` | " + copiedUntilHelp + " |\n"; !strings.Contains(string(page), row) {
+		t.Errorf("docs/reference/metrics.md lacks the row\n%s", row)
 	}
 }

@@ -29,7 +29,7 @@ func (a *archiving) target(in instanceapi.Archive, name string) (archiveapi.Targ
 			return ""
 		}
 
-		return filepath.Join(in.Dir, credential)
+		return filepath.Join(in.Dir, in.Prefix+credential)
 	}
 
 	store.CAFile = file(instanceapi.CredentialCA)

@@ -213,18 +213,27 @@ func (a *archiving) commandWith(ctx context.Context, file string, result any, ea
 		return nil
 	}
 
+	if err := readResult(out, result); err != nil {
+		return fmt.Errorf("%s: %w", args[0], err)
+	}
+
+	return nil
+}
+
+// readResult reads what a command has printed as its result.
+func readResult(out string, result any) error {
 	for line := range strings.Lines(out) {
 		var printed archiveapi.Result[json.RawMessage]
 		if err := json.Unmarshal([]byte(line), &printed); err == nil && printed.Result != nil {
 			if err := json.Unmarshal(printed.Result, result); err != nil {
-				return fmt.Errorf("read the result of %s: %w", args[0], err)
+				return fmt.Errorf("read the result: %w", err)
 			}
 
 			return nil
 		}
 	}
 
-	return fmt.Errorf("%s printed no result", args[0])
+	return errors.New("no result was printed")
 }
 
 // tidy takes the lines of progress out of a command's last words.

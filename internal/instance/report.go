@@ -207,6 +207,7 @@ func (r *runner) Status(ctx context.Context) instanceapi.Status {
 	status.Now = r.clock.Now()
 	status.ConfigHash, status.PendingRestart = r.conf.Applied()
 	status.Archiving, status.ArchiveRun = r.archiving.report(), r.archiving.ran()
+	status.Copies = r.copying.report()
 	status.Disk, status.Protocol = r.space.disk(), r.protocolStatus()
 
 	kept := r.rejoins.get()
@@ -289,6 +290,7 @@ func (r *runner) PutConfig(encoded []byte) error {
 
 	r.chores.now()
 	r.archiving.now()
+	r.copying.now()
 	r.wake()
 
 	return err

@@ -88,6 +88,7 @@ func newRunner(opts Options, table *process.Table) *runner {
 	measuring, guarding, ordering := pgconn.NewSession(local), pgconn.NewSession(local), pgconn.NewSession(local)
 	r.sessions = []*pgconn.Session{watching, working, measuring, guarding, ordering}
 	r.archiving = newArchiving(r, ordering)
+	r.copying = newCopying(r)
 	r.monitor = monitor.New(watching, opts.Clock)
 	r.chores = newChores(r, working)
 	r.space = &diskWatch{r: r, session: guarding}
@@ -106,6 +107,7 @@ func newRunner(opts Options, table *process.Table) *runner {
 		Protocol:  r.protocolMetrics,
 		Disk:      r.space.disk,
 		Archiving: r.archiving.report,
+		Copies:    r.copying.report,
 		Instance:  r.instanceOf,
 		Rejoins: func() (int, int) {
 			kept := r.rejoins.get()
@@ -167,6 +169,7 @@ func (r *runner) background(ctx, life context.Context) {
 	go r.chores.runFiles(ctx)
 	go r.space.run(life)
 	go r.archiving.run(ctx, life)
+	go r.copying.run(ctx)
 
 	var once sync.Once
 

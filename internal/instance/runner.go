@@ -57,6 +57,8 @@ type runner struct {
 	rejoins  *rejoins
 	// archiving is what goes to and comes from the archive.
 	archiving *archiving
+	// copying brings the archive to further stores.
+	copying *copying
 	// onPrograms is called when PostgreSQL's programs are known.
 	onPrograms func(ctx context.Context)
 

@@ -14,8 +14,9 @@ type Archive struct {
 	Credentials []string `json:"credentials,omitempty"`
 	// InheritIdentity uses the pod's workload identity.
 	InheritIdentity bool `json:"inheritIdentity,omitempty"`
-	// Dir holds the credentials' files.
-	Dir string `json:"dir,omitempty"`
+	// Dir holds the credentials' files, whose names begin with Prefix.
+	Dir    string `json:"dir,omitempty"`
+	Prefix string `json:"prefix,omitempty"`
 	// ServerSideEncryption that an S3 store is asked for.
 	ServerSideEncryption string `json:"serverSideEncryption,omitempty"`
 	// Recipients are age public keys; empty: not encrypted by us.
@@ -29,6 +30,16 @@ type Archive struct {
 	DataParallel int `json:"dataParallel,omitempty"`
 	// Retention such as 30d; empty keeps everything.
 	Retention string `json:"retention,omitempty"`
+}
+
+// Copy is a further store that the instance that leads brings all of the archive to.
+type Copy struct {
+	// Name of it.
+	Name string `json:"name"`
+	// To is where to, and the retention there.
+	To Archive `json:"to"`
+	// IntervalSeconds between two turns.
+	IntervalSeconds int `json:"intervalSeconds"`
 }
 
 // Names of the files that credentials are in.
@@ -47,9 +58,10 @@ const (
 )
 
 // Where archives are found in the container: the credentials of our own and, while a Cluster recovers, of the one that it
-// recovers from; and the volumes that take the place of object stores.
+// recovers from; those of the stores that are copied to; and the volumes that take the place of object stores.
 const (
 	ArchiveDir         = "/opt/caretaker/archive/own"
+	CopiesDir          = "/opt/caretaker/archive/copies"
 	RecoveryArchiveDir = "/opt/caretaker/archive/recovery"
 	ArchiveVolumeDir   = "/opt/caretaker/archive/volume"
 	RecoveryVolumeDir  = "/opt/caretaker/archive/recovery-volume"
@@ -196,6 +208,25 @@ type Archiving struct {
 	Uploaded      int64 `json:"uploaded,omitempty"`
 	// Exposure is what the archive lacks; nil on a replica, and if it is not known.
 	Exposure *Exposure `json:"exposure,omitempty"`
+}
+
+// Copied is how far a copy of the archive is, by what this run of PID 1 has seen.
+type Copied struct {
+	// Name of the copy.
+	Name string `json:"name"`
+	// Until: all that was in the archive then is in the copy; nil before the first turn that succeeded.
+	Until *time.Time `json:"until,omitempty"`
+	// LastWAL is the newest segment in the copy, Backups are how many it holds.
+	LastWAL string `json:"lastWAL,omitempty"`
+	Backups int    `json:"backups,omitempty"`
+	// Turns that have ended; 0 while the first one runs.
+	Turns int `json:"turns,omitempty"`
+	// FailingSince is when it began to fail; nil while it does not.
+	FailingSince *time.Time `json:"failingSince,omitempty"`
+	// Failure in the store's words, while it fails.
+	Failure string `json:"failure,omitempty"`
+	// CopiedBytes since PID 1 started.
+	CopiedBytes int64 `json:"copiedBytes,omitempty"`
 }
 
 // Exposure is what would be lost if all of the Cluster's volumes were.

@@ -31,6 +31,8 @@ type Config struct {
 	Bootstrap Bootstrap `json:"bootstrap"`
 	// Archive of this Cluster; nil for none.
 	Archive *Archive `json:"archive,omitempty"`
+	// Copies of it.
+	Copies []Copy `json:"copies,omitempty"`
 	// SuperuserAccess: the user postgres has the password of CredentialsDir/superuser, otherwise none.
 	SuperuserAccess bool `json:"superuserAccess,omitempty"`
 	// SmartShutdownTimeout in seconds: how long an orderly stop waits for clients to leave by themselves.

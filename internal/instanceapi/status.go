@@ -96,6 +96,8 @@ type Status struct {
 	Disk *Disk `json:"disk,omitempty"`
 	// Archiving is nil while there is no archive, or while it is not known how it goes.
 	Archiving *Archiving `json:"archiving,omitempty"`
+	// Copies are how far the copies of the archive are; none on an instance that does not lead.
+	Copies []Copied `json:"copies,omitempty"`
 	// ArchiveRun is the task that runs, or ran last; nil if this run of PID 1 had none.
 	ArchiveRun *ArchiveRun `json:"archiveRun,omitempty"`
 	// Recovered is how the data of a new Cluster came from a backup; nil if this run of PID 1 did not do it.

@@ -134,6 +134,9 @@ func ServiceMembers(cluster string) string { return cluster + "-members" }
 // SecretApp holds the application's credentials and connection strings.
 func SecretApp(cluster string) string { return cluster + "-app" }
 
+// SecretCopies holds the credentials of the stores that a Cluster's archive is copied to.
+func SecretCopies(cluster string) string { return cluster + "-copies" }
+
 // SecretSuperuser holds the credentials of the user postgres, where asked for.
 func SecretSuperuser(cluster string) string { return cluster + "-superuser" }
 

@@ -70,22 +70,7 @@ func archives(t *testing.T, b *backupTest) {
 func takesABackup(t *testing.T, b *backupTest) {
 	t.Helper()
 
-	backup := &postgresqlv1.Backup{ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: "before-upgrade"}}
-	backup.Spec.Cluster.Name = b.name
-	b.create(t, backup)
-
-	kube.Eventually(t, readyTimeout, "the backup is complete", func(ctx context.Context) error {
-		if err := b.Client.Get(ctx, client.ObjectKeyFromObject(backup), backup); err != nil {
-			return err
-		}
-
-		ready := meta.FindStatusCondition(backup.Status.Conditions, postgresqlv1.ConditionReady)
-		if ready == nil || ready.Status != metav1.ConditionTrue {
-			return fmt.Errorf("%s: %+v", backup.Status.Phase, ready)
-		}
-
-		return nil
-	})
+	backup := b.takeBackup(t, "before-upgrade")
 
 	restorable := meta.FindStatusCondition(backup.Status.Conditions, postgresqlv1.ConditionRestorable)
 	if restorable == nil || restorable.Status != metav1.ConditionTrue || !backup.Status.Verified {
@@ -101,11 +86,35 @@ func takesABackup(t *testing.T, b *backupTest) {
 	}
 }
 
+// takeBackup and wait for it to be complete.
+func (f *fixture) takeBackup(t *testing.T, name string) *postgresqlv1.Backup {
+	t.Helper()
+
+	backup := &postgresqlv1.Backup{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: name}}
+	backup.Spec.Cluster.Name = f.name
+	f.create(t, backup)
+
+	kube.Eventually(t, readyTimeout, "the backup is complete", func(ctx context.Context) error {
+		if err := f.Client.Get(ctx, client.ObjectKeyFromObject(backup), backup); err != nil {
+			return err
+		}
+
+		ready := meta.FindStatusCondition(backup.Status.Conditions, postgresqlv1.ConditionReady)
+		if ready == nil || ready.Status != metav1.ConditionTrue {
+			return fmt.Errorf("%s: %+v", backup.Status.Phase, ready)
+		}
+
+		return nil
+	})
+
+	return backup
+}
+
 // losesStore: PostgreSQL goes on, the condition says so within a minute, and everything is sent afterwards.
 func losesItsStore(t *testing.T, b *backupTest) {
 	t.Helper()
 
-	b.scaleS3(t, 0)
+	b.scaleS3(t, s3Name, 0)
 	b.write(t, "INSERT INTO ledger SELECT generate_series(101, 200)")
 
 	began := time.Now()
@@ -116,7 +125,7 @@ func losesItsStore(t *testing.T, b *backupTest) {
 		t.Errorf("a lost store made the Cluster unready: %v", err)
 	}
 
-	b.scaleS3(t, 1)
+	b.scaleS3(t, s3Name, 1)
 	b.waitArchiving(t, metav1.ConditionTrue, "s3://backups/financial-db")
 }
 
@@ -193,13 +202,19 @@ func recovers(t *testing.T, b *backupTest) {
 // waitArchiving waits for the condition of the archive to have a status, and a part of its message.
 func (f *fixture) waitArchiving(t *testing.T, status metav1.ConditionStatus, message string) {
 	t.Helper()
-	kube.Eventually(t, 90*time.Second, fmt.Sprintf("%s is %s", postgresqlv1.ConditionContinuousArchiving, status), func(ctx context.Context) error {
+	f.waitStore(t, postgresqlv1.ConditionContinuousArchiving, status, message)
+}
+
+// waitStore waits for a condition that tells of a store, for as long as such a thing may take.
+func (f *fixture) waitStore(t *testing.T, name string, status metav1.ConditionStatus, message string) {
+	t.Helper()
+	kube.Eventually(t, 90*time.Second, fmt.Sprintf("%s is %s", name, status), func(ctx context.Context) error {
 		cluster, err := f.get(ctx)
 		if err != nil {
 			return err
 		}
 
-		condition := meta.FindStatusCondition(cluster.Status.Conditions, postgresqlv1.ConditionContinuousArchiving)
+		condition := meta.FindStatusCondition(cluster.Status.Conditions, name)
 		if condition == nil || condition.Status != status || !strings.Contains(condition.Message, message) {
 			return fmt.Errorf("it is %+v", condition)
 		}
@@ -208,21 +223,29 @@ func (f *fixture) waitArchiving(t *testing.T, status metav1.ConditionStatus, mes
 	})
 }
 
-func (f *fixture) s3Store() *postgresqlv1.ObjectStore {
+func (f *fixture) s3Store() *postgresqlv1.ObjectStore { return f.s3StoreOf(s3Name) }
+
+// s3StoreOf is a store on one of several servers.
+func (f *fixture) s3StoreOf(server string) *postgresqlv1.ObjectStore {
 	key := func(name string) *corev1.SecretKeySelector {
 		return &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "aws-credentials"}, Key: name}
 	}
 
 	return &postgresqlv1.ObjectStore{
 		DestinationPath: "s3://backups/financial-db",
-		EndpointURL:     fmt.Sprintf("http://%s.%s.svc:%d", s3Name, f.namespace, s3Port),
+		EndpointURL:     fmt.Sprintf("http://%s.%s.svc:%d", server, f.namespace, s3Port),
 		S3Credentials:   &postgresqlv1.S3Credentials{AccessKeyID: key("ACCESS_KEY_ID"), SecretAccessKey: key("SECRET_ACCESS_KEY")},
 		Wal:             &postgresqlv1.ObjectStoreTransfer{Compression: "gzip", MaxParallel: 4},
 	}
 }
 
-// startS3 starts a versitygw on a volume, so that it can be stopped without losing what it has.
 func (f *fixture) startS3(t *testing.T) {
+	t.Helper()
+	f.startS3Server(t, s3Name)
+}
+
+// startS3Server starts a versitygw on a volume, so that it can be stopped without losing what it has.
+func (f *fixture) startS3Server(t *testing.T, server string) {
 	t.Helper()
 
 	image := env("CARETAKER_S3_IMAGE", "caretaker.local/versitygw:test")
@@ -232,8 +255,8 @@ func (f *fixture) startS3(t *testing.T) {
 
 	f.setSecret(t, "aws-credentials", map[string]string{"ACCESS_KEY_ID": s3Key, "SECRET_ACCESS_KEY": s3Secret})
 
-	labels := map[string]string{"app": s3Name}
-	volume := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: s3Name}}
+	labels := map[string]string{"app": server}
+	volume := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: server}}
 	volume.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
 	volume.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
 
@@ -243,11 +266,11 @@ func (f *fixture) startS3(t *testing.T) {
 
 	f.create(t, volume)
 	f.create(t, &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: s3Name},
+		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: server},
 		Spec:       corev1.ServiceSpec{Selector: labels, Ports: []corev1.ServicePort{{Port: s3Port}}},
 	})
 	f.create(t, &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: s3Name},
+		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: server},
 		Spec: appsv1.DeploymentSpec{
 			Selector: &metav1.LabelSelector{MatchLabels: labels},
 			Strategy: appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType},
@@ -260,7 +283,7 @@ func (f *fixture) startS3(t *testing.T) {
 						SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 					},
 					Containers: []corev1.Container{{
-						Name: s3Name, Image: image,
+						Name: server, Image: image,
 						// A folder of its root is a bucket.
 						Command: []string{"/versitygw", "--port", fmt.Sprintf(":%d", s3Port), "posix", "--nometa", "/data"},
 						Env: []corev1.EnvVar{
@@ -281,7 +304,7 @@ func (f *fixture) startS3(t *testing.T) {
 					Volumes: []corev1.Volume{
 						{Name: "root", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
 						{Name: "data", VolumeSource: corev1.VolumeSource{
-							PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: s3Name},
+							PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: server},
 						}},
 					},
 				},
@@ -290,11 +313,11 @@ func (f *fixture) startS3(t *testing.T) {
 	})
 }
 
-func (f *fixture) scaleS3(t *testing.T, replicas int32) {
+func (f *fixture) scaleS3(t *testing.T, server string, replicas int32) {
 	t.Helper()
 
 	patch := client.RawPatch("application/merge-patch+json", fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, replicas))
-	if err := f.Client.Patch(t.Context(), &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: s3Name}}, patch); err != nil {
+	if err := f.Client.Patch(t.Context(), &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: server}}, patch); err != nil {
 		t.Fatalf("scale the store: %v", err)
 	}
 }

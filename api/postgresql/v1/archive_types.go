@@ -10,6 +10,7 @@ import (
 //
 // +kubebuilder:validation:XValidation:rule="!(has(self.objectStore) && has(self.barmanObjectStore))",message="spec.backup: objectStore and barmanObjectStore are two spellings of the same; keep one"
 // +kubebuilder:validation:XValidation:rule="!has(self.volume) || !(has(self.objectStore) || has(self.barmanObjectStore))",message="spec.backup: volume and an object store exclude each other; keep one"
+// +kubebuilder:validation:XValidation:rule="!has(self.copies) || size(self.copies) == 0 || has(self.objectStore) || has(self.barmanObjectStore) || has(self.volume)",message="spec.backup.copies: there is no archive to copy; set objectStore"
 type BackupConfiguration struct {
 	// ObjectStore to archive to.
 	// +optional
@@ -43,6 +44,42 @@ type BackupConfiguration struct {
 	// Drill restores the newest backup on a schedule, to prove that it can be restored.
 	// +optional
 	Drill *DrillConfiguration `json:"drill,omitempty"`
+
+	// Copies are further stores that all backups, and their WAL, are brought to. Each is an archive of its own: restoring from
+	// it needs nothing of the first store.
+	// +optional
+	// +kubebuilder:validation:MaxItems=3
+	// +listType=map
+	// +listMapKey=name
+	Copies []ArchiveCopy `json:"copies,omitempty"`
+}
+
+// ArchiveCopy is a further store, what of the archive it holds, and how often that is brought up to date.
+type ArchiveCopy struct {
+	// Name of the copy, for messages and metrics.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name"`
+
+	// ObjectStore to copy to. The folder below its destinationPath is that of the archive unless serverName names another. How
+	// objects are compressed and encrypted by the client is how the archive has them.
+	// +kubebuilder:validation:XValidation:rule="has(self.destinationPath) && self.destinationPath != ''",message="spec.backup.copies[].objectStore.destinationPath: is required; set it, such as s3://bucket/path"
+	ObjectStore ObjectStore `json:"objectStore"`
+
+	// Interval at which what is new is copied: how old the copy is at most, beside the time that the transfer takes.
+	// +optional
+	// +kubebuilder:default="5m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=20
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+(ns|us|ms|s|m|h))+$') && duration(self) >= duration('10s') && duration(self) <= duration('24h')",message="spec.backup.copies[].interval: must be from 10s to 24h, such as 5m"
+	Interval *metav1.Duration `json:"interval,omitempty"`
+
+	// RetentionPolicy of this copy such as 90d, 4w or 6m. What is older is neither copied nor kept. Nothing is deleted if it is
+	// empty, and the credentials then need no right to.
+	// +optional
+	// +kubebuilder:validation:Pattern=`^[1-9][0-9]*[dwm]$`
+	RetentionPolicy string `json:"retentionPolicy,omitempty"`
 }
 
 // Store is the object store that is configured in either spelling; nil if there is none.
@@ -239,6 +276,7 @@ type ClientEncryption struct {
 type DrillConfiguration struct {
 	// Schedule in cron's five fields, or six with seconds first.
 	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=200
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|[^ ]+( +[^ ]+){4,5})$')",message="spec.backup.drill.schedule: must have five fields (minute hour day-of-month month day-of-week), or six with seconds first"
 	Schedule string `json:"schedule"`
@@ -348,6 +386,36 @@ type BackupsStatus struct {
 	// succeeded took for so much data.
 	// +optional
 	EstimatedRecoverySeconds int64 `json:"estimatedRecoverySeconds,omitempty"`
+	// Copies are how far each of spec.backup.copies is.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Copies []ArchiveCopyStatus `json:"copies,omitempty"`
+}
+
+// ArchiveCopyStatus is how far a copy of the archive is.
+type ArchiveCopyStatus struct {
+	// Name of the copy.
+	Name string `json:"name"`
+	// Destination of it.
+	// +optional
+	Destination string `json:"destination,omitempty"`
+	// CopiedUntil: all that was in the archive then is in the copy. It is at most an hour behind where nothing new was copied,
+	// and else a minute; the metrics of the instance are exact.
+	// +optional
+	CopiedUntil *metav1.Time `json:"copiedUntil,omitempty"`
+	// LastWAL is the newest segment in the copy.
+	// +optional
+	LastWAL string `json:"lastWAL,omitempty"`
+	// Backups that it holds.
+	// +optional
+	Backups int32 `json:"backups,omitempty"`
+	// FailingSince is when it began to fail.
+	// +optional
+	FailingSince *metav1.Time `json:"failingSince,omitempty"`
+	// Failure in the store's words, while it fails.
+	// +optional
+	Failure string `json:"failure,omitempty"`
 }
 
 // DrillStatus is the result of a drill.

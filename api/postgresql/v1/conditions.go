@@ -12,6 +12,8 @@ const (
 	ConditionContinuousArchiving = "ContinuousArchiving"
 	// ConditionBackupVerified says whether the backups were proved lately by restoring one; present where there is an archive.
 	ConditionBackupVerified = "BackupVerified"
+	// ConditionBackupsCopied says whether every copy of the archive is up to date; present where spec.backup asks for copies.
+	ConditionBackupsCopied = "BackupsCopied"
 	// ConditionRestorable says of a Backup whether it can be restored.
 	ConditionRestorable = "Restorable"
 	// ConditionSyncReplication says whether commits are on as many replicas as wanted before they are acknowledged; present
@@ -83,6 +85,11 @@ const (
 	ReasonNoDrillYet             = "NoDrillYet"
 	ReasonDrillFailed            = "DrillFailed"
 	ReasonDrillTooOld            = "DrillTooOld"
+	ReasonCopied                 = "Copied"
+	ReasonCopying                = "Copying"
+	ReasonCopyFailed             = "CopyFailed"
+	ReasonCopyBehind             = "CopyBehind"
+	ReasonNothingToCopy          = "NothingToCopy"
 	ReasonBackupMissing          = "BackupMissing"
 	ReasonBackupPlaceTaken       = "ArchiveTaken"
 	ReasonClusterMissing         = "ClusterMissing"

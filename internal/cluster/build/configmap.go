@@ -62,6 +62,7 @@ func Config(in Input) instanceapi.Config {
 		HA:                     failover(in),
 		Bootstrap:              bootstrap(in),
 		Archive:                archive(in.Cluster),
+		Copies:                 copies(in.Cluster),
 		SuperuserAccess:        spec.EnableSuperuserAccess != nil && *spec.EnableSuperuserAccess,
 		SmartShutdownTimeout:   int(deref(spec.SmartShutdownTimeout, defaultSmartShutdownTimeout)),
 		StopTimeout:            int(StopDelay(in.Cluster)),

@@ -25,6 +25,7 @@ const (
 	volumeReplication = "replication-certificate"
 	volumeApp         = "app-credentials"
 	volumeSuperuser   = "superuser-credentials"
+	volumeCopies      = "copies-credentials"
 	volumeExternal    = "external"
 	volumeProjected   = "projected"
 )
@@ -45,10 +46,11 @@ func volumes(in Input, instance string) []corev1.Volume {
 		}}},
 		podspec.SecretVolume(volumeServer, naming.SecretServer(name), corev1.TLSCertKey, corev1.TLSPrivateKeyKey),
 		podspec.SecretVolume(volumeReplication, naming.SecretReplication(name), corev1.TLSCertKey, corev1.TLSPrivateKeyKey),
-		// Only what PID 1 needs: the connection strings are for applications. Both are optional, since they come and go
+		// Only what PID 1 needs: the connection strings are for applications. All are optional, since they come and go
 		// with the spec while pods stay.
 		optional(podspec.SecretVolume(volumeApp, naming.SecretApp(name), "username", "password")),
 		optional(podspec.SecretVolume(volumeSuperuser, naming.SecretSuperuser(name), "username", "password")),
+		optional(podspec.SecretVolume(volumeCopies, naming.SecretCopies(name))),
 	}
 
 	if source := baseBackupSource(in.Cluster); source != nil {
@@ -85,6 +87,7 @@ func mounts(in Input) []corev1.VolumeMount {
 		readOnly(volumeReplication, instanceapi.CertificatesDir+"/replication"),
 		readOnly(volumeApp, instanceapi.CredentialsDir+"/app"),
 		readOnly(volumeSuperuser, instanceapi.CredentialsDir+"/superuser"),
+		readOnly(volumeCopies, instanceapi.CopiesDir),
 	}
 
 	if source := baseBackupSource(in.Cluster); source != nil {

@@ -34,6 +34,7 @@ func Secrets(in Input) []Object {
 	add(naming.SecretReplication(name), corev1.SecretTypeTLS, in.Certificates.Replication)
 	add(naming.SecretApp(name), corev1.SecretTypeBasicAuth, ConnectionData(in.Cluster, in.App))
 	add(naming.SecretSuperuser(name), corev1.SecretTypeBasicAuth, ConnectionData(in.Cluster, in.Superuser))
+	add(naming.SecretCopies(name), corev1.SecretTypeOpaque, in.Copies)
 
 	return objects
 }

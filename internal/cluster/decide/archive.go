@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 //
 //	archiving   as the primary tells it. A segment that arrives is no news: the moment is written once a minute
 //	backups     from the Backup objects of this Cluster; a proof is a drill that succeeded
+//	copies      as the primary tells, in copies.go
 //	recovery    from the first instance, while it makes the data; kept afterwards
 //
 // What cannot be found out at the moment stays as last seen.
@@ -181,7 +183,9 @@ func (p *planner) backupsStatus() *v1.BackupsStatus {
 		status.EstimatedRecoverySeconds = int64(estimated / time.Second)
 	}
 
-	if status == (v1.BackupsStatus{}) {
+	status.Copies = p.copiesStatus()
+
+	if reflect.ValueOf(status).IsZero() {
 		return nil
 	}
 

@@ -73,6 +73,7 @@ func newFacts(view View) facts {
 		Cluster: view.Cluster, Image: f.image, Major: f.major, Operator: view.Operator, Members: f.members,
 		RecoveryBackup: view.RecoveryBackup, Recovering: !f.established,
 		Smallest: f.smallestVolume(), App: f.appCredentials(), Superuser: f.superuserCredentials(), Certificates: view.Certificates.Certificates,
+		Copies: build.CopiesSecret(view.Cluster, view.Secrets),
 	}
 	f.config = build.EncodedConfig(f.input)
 	f.hash = instanceapi.HashBytes(f.config)

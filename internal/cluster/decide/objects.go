@@ -71,7 +71,7 @@ func (p *planner) isPrunable(key Key) bool {
 	case "Service", "PodDisruptionBudget", "ServiceAccount", "PodMonitor":
 		return true
 	case "Secret":
-		return key.Name == naming.SecretSuperuser(p.Cluster.Name)
+		return key.Name == naming.SecretSuperuser(p.Cluster.Name) || key.Name == naming.SecretCopies(p.Cluster.Name)
 	default:
 		return false
 	}

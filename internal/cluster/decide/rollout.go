@@ -101,7 +101,7 @@ func (f *facts) isOutdated(name string) bool {
 	pod := f.Pods[name]
 
 	return pod != nil && pod.DeletionTimestamp == nil &&
-		(pod.Annotations[naming.AnnotationPodSpecHash] != f.specHash || f.cannotStart(name, pod))
+		(pod.Annotations[naming.AnnotationPodSpecHash] != f.specHash || f.cannotStart(name, pod) || build.LacksCopies(f.input, pod))
 }
 
 // cannotStart: nothing has ever run in the pod but an init container that is not the wanted one. The operator's own part

@@ -20,6 +20,7 @@ import (
 //	hba, ident   each line must parse
 //	services     names must be free and different
 //	secrets      those that the spec names must exist and be complete
+//	copies       of the archive must be at places of their own
 //	recovery     until it is done: its backup, and another place to archive to
 //	certificates the user's must fit together
 
@@ -34,6 +35,7 @@ func (f *facts) validate() *problem {
 		(*facts).checkAccess,
 		(*facts).checkServices,
 		(*facts).checkSecrets,
+		(*facts).checkCopies,
 		(*facts).checkRecovery,
 	}
 
@@ -151,9 +153,14 @@ type secretReference struct {
 }
 
 func (f *facts) checkSecrets() *problem {
+	return join(v1.ReasonSecretMissing, f.missingSecrets(f.secretReferences()))
+}
+
+// missingSecrets says what is missing of secrets, each with its field.
+func (f *facts) missingSecrets(references []secretReference) []string {
 	var messages []string
 
-	for _, reference := range f.secretReferences() {
+	for _, reference := range references {
 		data, asked := f.Secrets[reference.name]
 		if !asked {
 			continue
@@ -178,7 +185,7 @@ func (f *facts) checkSecrets() *problem {
 		}
 	}
 
-	return join(v1.ReasonSecretMissing, messages)
+	return messages
 }
 
 // secretReferences are the secrets with credentials. Those of certificates are judged as a whole, with what is in them.
@@ -225,13 +232,23 @@ func (f *facts) secretReferences() []secretReference {
 	return references
 }
 
+// copyReferences are the secrets of the stores that the archive is copied to. They keep nothing else from going on.
+func (f *facts) copyReferences() []secretReference {
+	var references []secretReference
+	for _, c := range build.Copies(f.Cluster) {
+		references = append(references, placeReferences(c.Place)...)
+	}
+
+	return references
+}
+
 // UserSecrets are the names of the secrets with credentials that a spec refers to.
 func UserSecrets(cluster *v1.Cluster, record *v1.ClusterTerm, recovery *v1.Backup) []string {
 	f := facts{View: View{Cluster: cluster, Record: record, RecoveryBackup: recovery}}
 	f.established = record != nil && record.Spec.Established
 
 	var names []string
-	for _, reference := range f.secretReferences() {
+	for _, reference := range append(f.secretReferences(), f.copyReferences()...) {
 		names = append(names, reference.name)
 	}
 
@@ -263,6 +280,10 @@ func (f *facts) recoveryReferences() []secretReference {
 		return nil
 	}
 
+	return placeReferences(place)
+}
+
+func placeReferences(place build.Place) []secretReference {
 	var references []secretReference
 
 	for _, secret := range place.Secrets() {

@@ -55,6 +55,50 @@ func archiveMetrics(now time.Time) []archiveMetric {
 	}
 }
 
+// copyPrefix of the metrics of the archive's copies, which have the label copy.
+const copyPrefix = archivePrefix + "copy_"
+
+// copyMetric is one metric of each copy of the archive.
+type copyMetric struct {
+	metric
+
+	value func(instanceapi.Copied) float64
+}
+
+func copyMetrics() []copyMetric {
+	return []copyMetric{
+		{
+			metric: gauge("until_time_seconds", "All that was in the archive then is in the copy, in seconds since 1970; 0 if nothing was copied since PID 1 started. "+
+				"On the primary only."),
+			value: func(c instanceapi.Copied) float64 { return seconds(c.Until) },
+		},
+		{
+			metric: gauge("failing_since_seconds", "Since when the copy fails, in seconds since 1970; 0 while it does not."),
+			value:  func(c instanceapi.Copied) float64 { return seconds(c.FailingSince) },
+		},
+		{
+			metric: counter("bytes_total", "Bytes that were copied since this instance leads."),
+			value:  func(c instanceapi.Copied) float64 { return float64(c.CopiedBytes) },
+		},
+	}
+}
+
+func copyLabels() []string { return []string{"copy"} }
+
+// copies collects how far the copies of the archive are.
+func (c *Collector) copies() []prometheus.Metric {
+	var found []prometheus.Metric
+
+	for _, copied := range c.source.Copies() {
+		for _, m := range copyMetrics() {
+			desc := prometheus.NewDesc(copyPrefix+m.name, m.help, copyLabels(), nil)
+			found = append(found, prometheus.MustNewConstMetric(desc, m.kind, m.value(copied), copied.Name))
+		}
+	}
+
+	return found
+}
+
 func age(exposed *instanceapi.Exposure, now time.Time) float64 {
 	if exposed == nil || exposed.Since == nil {
 		return 0

@@ -46,6 +46,8 @@ type Source struct {
 	Disk func() *instanceapi.Disk
 	// Archiving is how WAL reaches the archive; nil if there is none, or if it is not known.
 	Archiving func() *instanceapi.Archiving
+	// Copies are how far the copies of the archive are; none if this instance makes none.
+	Copies func() []instanceapi.Copied
 	// Instance is the instance of a replication connection, by the name that the connection shows.
 	Instance func(application string) string
 }
@@ -107,7 +109,7 @@ func (c *Collector) scrape() []prometheus.Metric {
 		prometheus.MustNewConstMetric(c.rewinds, prometheus.CounterValue, float64(rewinds)),
 		prometheus.MustNewConstMetric(c.reclones, prometheus.CounterValue, float64(reclones)),
 	}
-	found = append(append(append(found, c.volume()...), c.protocol()...), c.archive()...)
+	found = append(append(append(found, c.volume()...), c.protocol()...), append(c.archive(), c.copies()...)...)
 
 	major, isUp := c.source.IsUp()
 	if !isUp {

@@ -86,6 +86,10 @@ func table() string {
 		rows = append(rows, row(archivePrefix+m.name, kindOf(m.kind), nil, m.help))
 	}
 
+	for _, m := range copyMetrics() {
+		rows = append(rows, row(copyPrefix+m.name, kindOf(m.kind), copyLabels(), m.help))
+	}
+
 	return "\n| metric | type | labels | meaning |\n|---|---|---|---|\n" + strings.Join(rows, "") + "\n"
 }
 
