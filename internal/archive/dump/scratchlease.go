@@ -127,8 +127,9 @@ type lease struct {
 	conn net.Conn
 	// version of the server.
 	version string
-	// end has the reason, once, if the server ends before the lease does.
-	end chan error
+	// ended is closed when the server has, before the lease has; err says why then.
+	ended chan struct{}
+	err   error
 }
 
 // ask for a server, and wait for it.
@@ -148,11 +149,12 @@ func (s Scratch) ask(ctx context.Context) (*lease, error) {
 		return nil, errors.Join(err, conn.Close())
 	}
 
-	l := &lease{conn: conn, version: first.Server, end: make(chan error, 1)}
+	l := &lease{conn: conn, version: first.Server, ended: make(chan struct{})}
 
 	go func() {
-		_, err := hear(words)
-		l.end <- err
+		defer close(l.ended)
+
+		_, l.err = hear(words)
 	}()
 
 	return l, nil
@@ -196,13 +198,33 @@ func hear(words *bufio.Scanner) (word, error) {
 	return w, nil
 }
 
-// explain a failure that may have been the server's end.
-func (l *lease) explain(s Scratch, failure error) error {
+// during the lease work is done, and stopped if the server ends. That is the error then.
+func (l *lease) during(ctx context.Context, s Scratch, work func(ctx context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	stopped := make(chan struct{})
+	defer close(stopped)
+
+	go func() {
+		select {
+		case <-l.ended:
+			cancel()
+		case <-stopped:
+		}
+	}()
+
+	err := work(ctx)
+	if err == nil {
+		return nil
+	}
+
+	// Whoever works may see the end of the server before its reason is heard.
 	select {
-	case end := <-l.end:
-		return errors.Join(end, failure)
+	case <-l.ended:
+		return l.err
 	case <-s.Clock.After(lastWord):
-		return failure
+		return err
 	}
 }
 

@@ -71,11 +71,7 @@ func (p Programs) testRestore(ctx context.Context, o TestOptions, result *archiv
 		restore = p.testMySQL
 	}
 
-	if err := restore(ctx, o, result); err != nil {
-		return server.explain(o.Scratch, err)
-	}
-
-	return nil
+	return server.during(ctx, o.Scratch, func(ctx context.Context) error { return restore(ctx, o, result) })
 }
 
 // runChecks of the user's; hold says whether one is true. All of them are run, also after one that is not.
