@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -32,6 +34,11 @@ type word struct {
 
 // Serve gives a fresh server to whoever connects, one at a time, until the context ends.
 func (s Scratch) Serve(ctx context.Context, log io.Writer) error {
+	// A container that was killed has left its own.
+	if err := os.Remove(filepath.Join(s.Dir, controlSocket)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("listen for whoever needs a throw-away server: %w", err)
+	}
+
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "unix", filepath.Join(s.Dir, controlSocket))
 	if err != nil {
 		return fmt.Errorf("listen for whoever needs a throw-away server: %w", err)
