@@ -141,9 +141,11 @@ func newDumpCommand() *cobra.Command {
 				}
 			}
 
-			result, err := takeDump(cmd, in)
+			result, m, err := takeDump(cmd, in)
 			if err != nil {
 				result.Error = err.Error()
+			} else if in.Verification != nil {
+				err = testDump(cmd, in, m, &result, terminationLog)
 			}
 
 			if terminationLog != "" {
@@ -183,14 +185,15 @@ func readLines(file string) ([]string, error) {
 // memoryLimit of our own process, in bytes: chunks that were sent are let go before it is reached. What is needed is some 80 MiB.
 const memoryLimit = 100 << 20
 
-func takeDump(cmd *cobra.Command, in archiveapi.Dump) (archiveapi.DumpResult, error) {
+// takeDump gives the manifest for what is done with the dump next.
+func takeDump(cmd *cobra.Command, in archiveapi.Dump) (result archiveapi.DumpResult, m *dump.Manifest, err error) {
 	debug.SetMemoryLimit(memoryLimit)
 
-	ctx, result := cmd.Context(), archiveapi.DumpResult{}
+	ctx := cmd.Context()
 
 	source, err := programs(cmd).Describe(ctx, in.Source)
 	if err != nil {
-		return result, err
+		return result, nil, err
 	}
 
 	o := dump.TakeOptions{
@@ -203,22 +206,22 @@ func takeDump(cmd *cobra.Command, in archiveapi.Dump) (archiveapi.DumpResult, er
 
 	if len(in.Recipients) > 0 {
 		if o.Recipients, err = crypt.ParseRecipients(strings.Join(in.Recipients, "\n")); err != nil {
-			return result, err
+			return result, nil, err
 		}
 	}
 
 	if o.Store, err = openDumps(ctx, in); err != nil {
-		return result, err
+		return result, nil, err
 	}
 
-	m, err := dump.Take(ctx, o)
+	m, err = dump.Take(ctx, o)
 	if err != nil {
-		return result, err
+		return result, nil, err
 	}
 
 	// What the store cannot give back is no dump. Others are let go only after that.
 	if err := dump.ReadBack(ctx, o.Store, m.ID); err != nil {
-		return result, errors.Join(fmt.Errorf("the dump was stored, and cannot be read back: %w", err), dump.Delete(context.WithoutCancel(ctx), o.Store, m.ID))
+		return result, nil, errors.Join(fmt.Errorf("the dump was stored, and cannot be read back: %w", err), dump.Delete(context.WithoutCancel(ctx), o.Store, m.ID))
 	}
 
 	result = archiveapi.DumpResult{
@@ -235,7 +238,7 @@ func takeDump(cmd *cobra.Command, in archiveapi.Dump) (archiveapi.DumpResult, er
 		result.Kept, result.Deleted = len(expiry.Kept), len(expiry.Deleted)
 	}
 
-	return result, nil
+	return result, m, nil
 }
 
 func dumpText(r archiveapi.DumpResult) string {
@@ -245,16 +248,31 @@ func dumpText(r archiveapi.DumpResult) string {
 		text += "\nwarning: " + r.Warning
 	}
 
+	if r.Test != nil {
+		text += "\n" + r.Test.String()
+	}
+
 	return text
 }
 
-// maxLastWords is below what the kubelet keeps of a container's last words, with the rest of the JSON.
-const maxLastWords = 2500
+const (
+	// maxLastWords is below what the kubelet keeps of a container's last words, with the rest of the JSON.
+	maxLastWords = 2500
+	// maxCheckWords of the names of checks, 63 bytes each.
+	maxCheckWords = 10
+)
 
 // writeLastWords leaves the result where the kubelet takes it from for the pod's status.
 func writeLastWords(file string, result archiveapi.DumpResult) error {
 	result.Error = result.Error[:min(len(result.Error), maxLastWords)]
 	result.Warning = result.Warning[:min(len(result.Warning), maxLastWords/5)]
+
+	// With a test there is no error.
+	if result.Test != nil {
+		test := *result.Test
+		test.Error, test.Checks = test.Error[:min(len(test.Error), maxLastWords/2)], test.Checks[:min(len(test.Checks), maxCheckWords)]
+		result.Test = &test
+	}
 
 	said, err := json.Marshal(result)
 	if err != nil {
@@ -297,7 +315,7 @@ func newDumpsCommand() *cobra.Command {
 		},
 	}
 	where.add(cmd)
-	cmd.AddCommand(newDumpsVerifyCommand())
+	cmd.AddCommand(newDumpsVerifyCommand(), newDumpsTestRestoreCommand())
 
 	return cmd
 }

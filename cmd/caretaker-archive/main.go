@@ -16,5 +16,6 @@ func newCommand() *cobra.Command {
 	return command.Root("caretaker-archive", "Backups, WAL and dumps in an object store",
 		newArchiverCommand(), newWALPushCommand(), newWALFetchCommand(), newWALListCommand(),
 		newBackupCommand(), newBackupsCommand(), newRestoreCommand(), newVerifyCommand(), newExpireCommand(), newCopyCommand(),
-		newDumpCommand(), newDumpsCommand(), newDumpRestoreCommand(), command.Version("Say which build this is"))
+		newDumpCommand(), newDumpsCommand(), newDumpRestoreCommand(), newDumpScratchCommand(),
+		command.Version("Say which build this is"))
 }

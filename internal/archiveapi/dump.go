@@ -1,6 +1,8 @@
 package archiveapi
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/caretaker-dev/caretaker/internal/storeconfig"
@@ -15,6 +17,8 @@ const (
 	DumpTargetDir = "/opt/caretaker/target"
 	DumpStoreDir  = "/opt/caretaker/store"
 	DumpVolumeDir = "/opt/caretaker/dumps"
+	// DumpScratchDir is shared with the container that runs throw-away servers.
+	DumpScratchDir = "/opt/caretaker/scratch"
 )
 
 // The engines of databases that are dumped.
@@ -40,6 +44,19 @@ type Dump struct {
 	Recipients []string `json:"recipients,omitempty"`
 	// Retention such as 30d, or a number of dumps; empty keeps all.
 	Retention string `json:"retention,omitempty"`
+	// Verification of each dump by a test restore; nil for none.
+	Verification *DumpVerification `json:"verification,omitempty"`
+}
+
+// DumpVerification says how a dump is verified once it is stored: a throw-away server takes it, and the checks are run there.
+type DumpVerification struct {
+	Checks []DumpCheck `json:"checks,omitempty"`
+}
+
+// DumpCheck is a query that must return one row whose first column is true.
+type DumpCheck struct {
+	Name string `json:"name"`
+	SQL  string `json:"sql"`
 }
 
 // DumpServer is a database and how to connect to it. What is empty is left to the program's own defaults, or to SecretDir.
@@ -67,8 +84,39 @@ type DumpResult struct {
 	Deleted int `json:"deleted,omitempty"`
 	// Warning that did not make it fail.
 	Warning string `json:"warning,omitempty"`
+	// Test is what the test restore found; nil where none was asked for.
+	Test *DumpTest `json:"test,omitempty"`
 	// Error that ended it.
 	Error string `json:"error,omitempty"`
+}
+
+// DumpTest is a test restore of a dump.
+type DumpTest struct {
+	Started   time.Time `json:"started,omitzero"`
+	Completed time.Time `json:"completed,omitzero"`
+	// Server that took the dump, by its own word.
+	Server string `json:"server,omitempty"`
+	// Tables that came, and Rows in all of them; collections and documents of a MongoDB.
+	Tables int64 `json:"tables"`
+	Rows   int64 `json:"rows"`
+	// Checks that were true, by name.
+	Checks []string `json:"checks,omitempty"`
+	// Error says why the dump does not count as verified; empty if it does.
+	Error string `json:"error,omitempty"`
+}
+
+// String says in a sentence what came of it.
+func (t DumpTest) String() string {
+	if t.Error != "" {
+		return "the test restore failed: " + t.Error
+	}
+
+	text := fmt.Sprintf("restored into a throw-away server (%s): %d tables, %d rows", t.Server, t.Tables, t.Rows)
+	if len(t.Checks) > 0 {
+		text += "; true: " + strings.Join(t.Checks, ", ")
+	}
+
+	return text
 }
 
 // Keys of the Secret with a store's credentials.

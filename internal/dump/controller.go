@@ -155,6 +155,12 @@ func (r *Reconciler) pass(ctx context.Context, backup *v1.Backup) (reconcile.Out
 	writer := conditions.Writer{Conditions: &status.Conditions, Generation: backup.Generation, Now: view.Now}
 	writer.Summarize(application.Outcome(plan.Outcome, failure))
 
+	if v := plan.Verified; v != nil {
+		writer.Set(v1.ConditionVerified, v.Status, v.Reason, v.Message)
+	} else {
+		writer.Remove(v1.ConditionVerified)
+	}
+
 	written := r.report(ctx, backup, status)
 	if written == nil {
 		application.Events(r.options.Recorder, backup, backup.Status.Conditions, status.Conditions, done)
@@ -258,6 +264,15 @@ func (r *Reconciler) tell(backup *v1.Backup, now v1.BackupStatus) {
 		if last.Warning != "" {
 			r.options.Recorder.Eventf(backup, nil, corev1.EventTypeWarning, "DumpWarning", "Dump", "Dump %s: %s", last.ID, last.Warning)
 		}
+	}
+
+	if test := now.LastVerification; test != nil && (before.LastVerification == nil || before.LastVerification.DumpID != test.DumpID) {
+		eventType, reason := corev1.EventTypeNormal, v1.ReasonVerified
+		if test.Result == v1.VerificationFailed {
+			eventType, reason = corev1.EventTypeWarning, v1.ReasonVerificationFailed
+		}
+
+		r.options.Recorder.Eventf(backup, nil, eventType, reason, "Verify", "Dump %s, after %s: %s", test.DumpID, test.Duration, test.Message)
 	}
 
 	if failed := now.LastFailure; failed != nil && (before.LastFailure == nil || *before.LastFailure != *failed) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -35,6 +36,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		"When the newest complete dump of a Backup ended, in seconds since 1970; 0 if there is none.", labels, nil)
 	failure := prometheus.NewDesc("caretaker_dump_last_failure_time_seconds",
 		"When the newest failed dump of a Backup ended, in seconds since 1970; 0 if there is none.", labels, nil)
+	verified := prometheus.NewDesc("caretaker_dump_last_verified_time_seconds",
+		"When a dump of a Backup was last restored to prove it, with success, in seconds since 1970; 0 if none was. Missing where no test restores are asked for.",
+		labels, nil)
+	unverified := prometheus.NewDesc("caretaker_dump_verification_failed",
+		"1 while the test restore of the newest dump of a Backup has failed: its condition Verified is False. Missing where no test restores are asked for.", labels, nil)
 	size := prometheus.NewDesc("caretaker_dump_size_bytes", "Size in the store of the newest complete dump of a Backup; 0 if there is none.", labels, nil)
 
 	for _, backup := range list.Items {
@@ -54,6 +60,16 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		send(success, seconds(last.CompletedAt))
 		send(failure, seconds(failed))
 		send(size, float64(last.StoredBytes))
+
+		if given := backup.Spec.Verification; given != nil && given.TestRestore {
+			failed := 0.0
+			if meta.IsStatusConditionFalse(backup.Status.Conditions, v1.ConditionVerified) {
+				failed = 1
+			}
+
+			send(verified, seconds(backup.Status.LastVerifiedAt))
+			send(unverified, failed)
+		}
 	}
 }
 

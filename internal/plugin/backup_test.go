@@ -7,6 +7,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -284,6 +285,57 @@ func TestRestoreDryRun(t *testing.T) {
 	compare(t, "restore", out.String())
 }
 
+// TestRestoreWithoutTheCluster: what the Backup knows is enough, and what is given counts before it.
+func TestRestoreWithoutTheCluster(t *testing.T) {
+	for name, test := range map[string]struct {
+		origin                *v1.BackupOrigin
+		storage, image        string
+		wantSize, wantImage   string
+		instances, wantNumber int32
+	}{
+		"known": {
+			origin:   &v1.BackupOrigin{Image: "postgres:17.2", Instances: 3, StorageSize: "20Gi", StorageClass: new("fast"), Database: "goods", Owner: "keeper"},
+			wantSize: "20Gi", wantImage: "postgres:17.2", wantNumber: 3,
+		},
+		"given": {
+			origin:  &v1.BackupOrigin{Image: "postgres:17.2", Instances: 3, StorageSize: "20Gi", Database: "goods", Owner: "keeper"},
+			storage: "30Gi", image: "postgres:17.5", instances: 2, wantSize: "30Gi", wantImage: "postgres:17.5", wantNumber: 2,
+		},
+		"of an older release": {storage: "30Gi", image: "postgres:17.5", wantSize: "30Gi", wantImage: "postgres:17.5", wantNumber: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, out := archivingFake(), &strings.Builder{}
+			f.cluster = nil
+			restorable(f, "hourly").Status.Origin = test.origin
+
+			r := f.restoration(out)
+			r.Storage, r.Image, r.Instances = test.storage, test.image, test.instances
+
+			if err := r.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+
+			spec := f.made.Spec
+			if spec.Storage.Size != test.wantSize || spec.ImageName != test.wantImage || spec.Instances != test.wantNumber {
+				t.Errorf("made %+v", spec)
+			}
+
+			if store := spec.Backup.ObjectStore; store == nil || store.DestinationPath != "s3://backups/eu" || store.ServerName != "" || spec.Bootstrap.InitDB != nil {
+				t.Errorf("its archive is %+v, its beginning %+v", store, spec.Bootstrap)
+			}
+
+			recovery := spec.Bootstrap.Recovery
+			if recovery.Backup.Name != "hourly" || test.origin != nil && (recovery.Database != "goods" || recovery.Owner != "keeper") {
+				t.Errorf("it is recovered like %+v", recovery)
+			}
+
+			if !strings.Contains(out.String(), "Cluster shop is gone. What the Backup does not know of it is not set in the new one") {
+				t.Errorf("it said %s", out)
+			}
+		})
+	}
+}
+
 func TestRestoreRefusals(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(f *backups, r *plugin.Restoration, b *v1.Backup)
@@ -299,9 +351,18 @@ func TestRestoreRefusals(t *testing.T) {
 		"expired": {func(_ *backups, _ *plugin.Restoration, b *v1.Backup) {
 			says(b, v1.ConditionRestorable, metav1.ConditionFalse, v1.ReasonBackupExpired, "it is no longer in the store")
 		}, "Backup hourly cannot be restored (Expired): it is no longer in the store"},
-		"no Cluster": {
-			func(f *backups, _ *plugin.Restoration, _ *v1.Backup) { f.cluster = nil },
-			"Cluster shop, which Backup hourly is of, is gone, and its settings with it: write a manifest",
+		"no Cluster, and an old Backup": {
+			func(f *backups, _ *plugin.Restoration, b *v1.Backup) {
+				f.cluster, b.Status.DataBytes = nil, resource.NewQuantity(3<<30, resource.BinarySI)
+			},
+			"Cluster shop, which Backup hourly is of, is gone, and the Backup does not know all that is needed of it: give --image, an image of PostgreSQL 17, " +
+				"and --storage, the size of its volumes, such as 10Gi (the data had 3.0 GiB)",
+		},
+		"no size": {func(_ *backups, r *plugin.Restoration, _ *v1.Backup) { r.Storage = "much" }, `--storage: "much" is not a size such as 10Gi`},
+		"the Cluster is gone, the archive is taken": {
+			func(f *backups, r *plugin.Restoration, b *v1.Backup) {
+				f.cluster, r.Cluster, r.Image, r.Storage = nil, "shop", "postgres:17", "10Gi"
+			}, "would archive into the folder that it is recovered from",
 		},
 		"no time": {func(_ *backups, r *plugin.Restoration, _ *v1.Backup) { r.TargetTime = "yesterday" }, `--target-time: "yesterday" is not a date and time`},
 		"too early": {

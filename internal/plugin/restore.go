@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -43,11 +44,15 @@ type Restoration struct {
 	Cluster string
 	// TargetTime to recover to, UTC where it names no zone; the end of the archive if empty.
 	TargetTime string
+	// Storage is the size of each volume, Instances their number, and Image that of PostgreSQL, where not as the origin had them.
+	Storage   string
+	Instances int32
+	Image     string
 	// DryRun prints the manifest and makes nothing.
 	DryRun bool
 }
 
-// Run makes the Cluster: with the settings of the one that the Backup is of, which must still exist, and an archive of its own.
+// Run makes the Cluster: with the settings of the one that the Backup is of, or what the Backup knows of it, and an archive of its own.
 func (r Restoration) Run(ctx context.Context) error {
 	backup, err := r.API.Backup(ctx, r.Backup)
 	if apierrors.IsNotFound(err) {
@@ -62,7 +67,13 @@ func (r Restoration) Run(ctx context.Context) error {
 		return err
 	}
 
-	origin, err := r.origin(ctx, backup)
+	if r.Storage != "" {
+		if _, err := resource.ParseQuantity(r.Storage); err != nil {
+			return fmt.Errorf("--storage: %q is not a size such as 10Gi", r.Storage)
+		}
+	}
+
+	origin, isGone, err := r.origin(ctx, backup)
 	if err != nil {
 		return err
 	}
@@ -89,25 +100,77 @@ func (r Restoration) Run(ctx context.Context) error {
 		return fmt.Errorf("make Cluster %s: %w", cluster.Name, err)
 	}
 
+	if isGone {
+		err := say(r.Out, "Cluster %s is gone. What the Backup does not know of it is not set in the new one, such as parameters, resources and retention.", origin.Name)
+		if err != nil {
+			return err
+		}
+	}
+
 	return say(r.Out, "Cluster %s is made of Backup %s, recovered to %s. How far it is:\n  kubectl caretaker status %s -n %s",
 		cluster.Name, backup.Name, orElse(target, "the end of the archive"), cluster.Name, cluster.Namespace)
 }
 
-// origin is the Cluster that the Backup is of.
-func (r Restoration) origin(ctx context.Context, backup *v1.Backup) (*v1.Cluster, error) {
+// origin is the Cluster that the Backup is of, or what the Backup knows of it.
+func (r Restoration) origin(ctx context.Context, backup *v1.Backup) (origin *v1.Cluster, isGone bool, err error) {
 	name := backup.Spec.Cluster.Name
 
-	origin, err := r.API.Cluster(ctx, types.NamespacedName{Namespace: backup.Namespace, Name: name})
+	origin, err = r.API.Cluster(ctx, types.NamespacedName{Namespace: backup.Namespace, Name: name})
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("Cluster %s, which Backup %s is of, is gone, and its settings with it: write a manifest of the new Cluster, "+
-			"with spec.bootstrap.recovery.backup.name: %s", name, backup.Name, backup.Name)
+		origin, err = r.remembered(backup)
+
+		return origin, true, err
 	}
 
 	if err != nil {
-		return nil, fmt.Errorf("read Cluster %s, which Backup %s is of: %w", name, backup.Name, err)
+		return nil, false, fmt.Errorf("read Cluster %s, which Backup %s is of: %w", name, backup.Name, err)
 	}
 
-	return origin, nil
+	return origin, false, nil
+}
+
+// remembered is a Cluster as the Backup knows it. Backups that were taken by an older release know the store and the version only.
+func (r Restoration) remembered(backup *v1.Backup) (*v1.Cluster, error) {
+	known := backup.Status.Origin
+	if known == nil {
+		known = &v1.BackupOrigin{}
+	}
+
+	var missing []string
+
+	if known.Image == "" && r.Image == "" {
+		image := "--image, an image of PostgreSQL"
+		if backup.Status.Major != 0 {
+			image += fmt.Sprintf(" %d", backup.Status.Major)
+		}
+
+		missing = append(missing, image)
+	}
+
+	if known.StorageSize == "" && r.Storage == "" {
+		storage := "--storage, the size of its volumes, such as 10Gi"
+		if backup.Status.DataBytes != nil {
+			storage += fmt.Sprintf(" (the data had %s)", size(backup.Status.DataBytes.Value()))
+		}
+
+		missing = append(missing, storage)
+	}
+
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("Cluster %s, which Backup %s is of, is gone, and the Backup does not know all that is needed of it: give %s",
+			backup.Spec.Cluster.Name, backup.Name, strings.Join(missing, ", and "))
+	}
+
+	spec := v1.ClusterSpec{
+		Instances: max(known.Instances, 1), ImageName: known.Image,
+		Storage: v1.StorageConfiguration{Size: known.StorageSize, StorageClass: known.StorageClass},
+		Backup:  &v1.BackupConfiguration{ObjectStore: backup.Status.ObjectStore.DeepCopy(), Volume: backup.Status.Volume.DeepCopy(), ClientEncryption: backup.Status.ClientEncryption.DeepCopy()},
+	}
+	if known.Database != "" || known.Owner != "" {
+		spec.Bootstrap = &v1.BootstrapConfiguration{InitDB: &v1.BootstrapInitDB{Database: known.Database, Owner: known.Owner}}
+	}
+
+	return &v1.Cluster{ObjectMeta: metav1.ObjectMeta{Namespace: backup.Namespace, Name: backup.Spec.Cluster.Name}, Spec: spec}, nil
 }
 
 // target is the moment as PostgreSQL reads it; empty for the end of the archive. What the archive cannot have is refused here; the
@@ -149,24 +212,21 @@ func moment(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05 U
 // cluster is the manifest: the settings of the origin without what can only be the origin's own.
 func (r Restoration) cluster(backup *v1.Backup, origin *v1.Cluster, target string) *v1.Cluster {
 	spec := *origin.Spec.DeepCopy()
-	spec.Bootstrap = &v1.BootstrapConfiguration{Recovery: recoveryLike(origin.Spec.Bootstrap)}
+	spec.Bootstrap = &v1.BootstrapConfiguration{Recovery: build.RecoveryLike(origin.Spec.Bootstrap)}
 	spec.Bootstrap.Recovery.Backup = &v1.LocalObjectReference{Name: backup.Name}
 	spec.ExternalClusters = nil
 	// The operator's default image may be of another major version by now.
-	spec.ImageName = cmp.Or(spec.ImageName, origin.Status.Image)
+	spec.ImageName = cmp.Or(r.Image, spec.ImageName, origin.Status.Image)
 	// Certificates are for the origin's names, and Services beside the default ones have names of their own.
 	spec.Certificates, spec.Managed = nil, nil
+	spec.Instances = cmp.Or(r.Instances, spec.Instances)
 
 	if target != "" {
 		spec.Bootstrap.Recovery.RecoveryTarget = &v1.RecoveryTarget{TargetTime: target}
 	}
 
 	// What autoGrow has added is needed, too.
-	if grown, err := resource.ParseQuantity(origin.Status.StorageSize); err == nil {
-		if size, err := resource.ParseQuantity(spec.Storage.Size); err == nil && grown.Cmp(size) > 0 {
-			spec.Storage.Size = origin.Status.StorageSize
-		}
-	}
+	spec.Storage.Size = cmp.Or(r.Storage, build.GrownSize(origin))
 
 	// Its folder has its own name, as two Clusters must not archive into one.
 	if spec.Backup != nil {
@@ -183,22 +243,6 @@ func (r Restoration) cluster(backup *v1.Backup, origin *v1.Cluster, target strin
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1.GroupVersion.String(), Kind: "Cluster"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: backup.Namespace, Name: r.Cluster},
 		Spec:       spec,
-	}
-}
-
-// recoveryLike has the database, the owner and its Secret as the origin was made with.
-func recoveryLike(given *v1.BootstrapConfiguration) *v1.BootstrapRecovery {
-	switch {
-	case given == nil:
-		return &v1.BootstrapRecovery{}
-	case given.InitDB != nil:
-		return &v1.BootstrapRecovery{Database: given.InitDB.Database, Owner: given.InitDB.Owner, Secret: given.InitDB.Secret}
-	case given.PgBaseBackup != nil:
-		return &v1.BootstrapRecovery{Database: given.PgBaseBackup.Database, Owner: given.PgBaseBackup.Owner, Secret: given.PgBaseBackup.Secret}
-	case given.Recovery != nil:
-		return &v1.BootstrapRecovery{Database: given.Recovery.Database, Owner: given.Recovery.Owner, Secret: given.Recovery.Secret}
-	default:
-		return &v1.BootstrapRecovery{}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,10 +22,11 @@ import (
 	"github.com/caretaker-dev/caretaker/test/internal/kube"
 )
 
-// dumpTimeout of a dump or a restore: a pod's start, and a few rows.
-const dumpTimeout = 2 * time.Minute
+// dumpTimeout of a dump or a restore: a pod's start, and a few rows; and of a throw-away server.
+const dumpTimeout = 4 * time.Minute
 
-// TestDumps takes dumps of a Cluster, on a schedule, and of a MySQL, once, into an S3 store, and restores them with the plugin.
+// TestDumps takes dumps of a Cluster, on a schedule, and of a MySQL, once, into an S3 store, has them restored to prove them, and restores
+// them with the plugin.
 func TestDumps(t *testing.T) {
 	longOnly(t)
 	t.Parallel()
@@ -63,9 +65,35 @@ func (f *fixture) newDump(name string, source backupv1.SourceType) *backupv1.Bac
 			Destination: backupv1.BackupDestination{
 				Bucket: "backups", Prefix: "dumps", Endpoint: fmt.Sprintf("http://%s.%s.svc:%d", s3Name, f.namespace, s3Port), SecretName: "aws-credentials",
 			},
-			Retention: "7",
+			Retention:    "7",
+			Verification: &backupv1.Verification{TestRestore: true, Size: "2Gi"},
 		},
 	}
+}
+
+// waitVerified waits until the test restore of the dump has been told of.
+func (f *fixture) waitVerified(t *testing.T, backup *backupv1.Backup, want metav1.ConditionStatus) *backupv1.VerificationStatus {
+	t.Helper()
+	kube.Eventually(t, dumpTimeout, "a test restore of "+backup.Name, func(ctx context.Context) error {
+		if err := f.Client.Get(ctx, client.ObjectKeyFromObject(backup), backup); err != nil {
+			return err
+		}
+
+		if !meta.IsStatusConditionPresentAndEqual(backup.Status.Conditions, backupv1.ConditionVerified, want) {
+			return fmt.Errorf("status is %+v", backup.Status)
+		}
+
+		return nil
+	})
+
+	test := backup.Status.LastVerification
+	if test == nil || backup.Status.LastDump == nil || test.DumpID != backup.Status.LastDump.ID {
+		t.Fatalf("verified %+v, the dump is %+v", test, backup.Status.LastDump)
+	}
+
+	t.Logf("%s: %+v", backup.Name, *test)
+
+	return test
 }
 
 // waitDumped waits for the first dump.
@@ -120,8 +148,14 @@ func dumpsPostgreSQL(t *testing.T, f *fixture) {
 
 	backup := f.newDump("nightly", backupv1.SourcePostgreSQL)
 	backup.Spec.Schedule, backup.Spec.Immediate = "0 2 * * *", true
+	backup.Spec.Verification.Checks = []backupv1.VerificationCheck{{Name: "ledger", SQL: "SELECT sum(n) = 500500 FROM ledger"}}
 	f.create(t, backup)
 	f.waitDumped(t, backup)
+
+	test := f.waitVerified(t, backup, metav1.ConditionTrue)
+	if test.Tables != 1 || test.Rows != 1000 || fmt.Sprint(test.Checks) != "[ledger]" || backup.Status.LastVerifiedAt == nil {
+		t.Errorf("the test restore is %+v", test)
+	}
 
 	if backup.Status.NextScheduleTime == nil || backup.Status.CronJob != "nightly-cronjob" {
 		t.Errorf("status is %+v", backup.Status)
@@ -145,17 +179,56 @@ func dumpsPostgreSQL(t *testing.T, f *fixture) {
 	if got := f.sql(t, primary, "app", rows); got != "1001 501501" {
 		t.Errorf("after that there is %s", got)
 	}
+
+	dumpNotVerified(t, f)
+}
+
+// dumpNotVerified: a dump whose check is false stays, and its Backup says that it is not what it should be.
+func dumpNotVerified(t *testing.T, f *fixture) {
+	t.Helper()
+
+	backup := f.newDump("doubtful", backupv1.SourcePostgreSQL)
+	backup.Spec.Destination.Prefix = "doubtful"
+	backup.Spec.Verification.Checks = []backupv1.VerificationCheck{
+		{Name: "ledger", SQL: "SELECT count(*) > 0 FROM ledger"}, {Name: "recent", SQL: "SELECT max(n) > 2000 FROM ledger"},
+	}
+	f.create(t, backup)
+
+	test := f.waitVerified(t, backup, metav1.ConditionFalse)
+	if test.Rows != 1001 || !strings.Contains(test.Message, "check recent: it is not true") || fmt.Sprint(test.Checks) != "[ledger]" {
+		t.Errorf("the test restore is %+v", test)
+	}
+
+	stalled := meta.FindStatusCondition(backup.Status.Conditions, backupv1.ConditionStalled)
+	if stalled == nil || stalled.Reason != backupv1.ReasonVerificationFailed || !strings.Contains(stalled.Message, "is in the store, but the test restore failed: check recent") {
+		t.Errorf("conditions are %+v", backup.Status.Conditions)
+	}
+
+	// It is there, and can be restored.
+	f.sql(t, f.primary(t), "postgres", "CREATE DATABASE doubtful OWNER app")
+
+	if err := f.restoreDump(t, backup, build.Restore{Database: "doubtful"}); err != nil {
+		t.Error(err)
+	}
 }
 
 func dumpsMySQL(t *testing.T, f *fixture) {
 	t.Helper()
 
-	f.mysql(t, "CREATE TABLE app.kept (answer INT PRIMARY KEY); INSERT INTO app.kept VALUES (42), (43)")
+	f.mysql(t, "CREATE TABLE app.kept (answer INT PRIMARY KEY); INSERT INTO app.kept VALUES (42), (43); CREATE VIEW app.seen AS SELECT answer FROM app.kept")
 
 	backup := f.newDump("once", backupv1.SourceMySQL)
+	// The view is defined by a user that the throw-away server has not.
+	backup.Spec.Verification.Checks = []backupv1.VerificationCheck{{Name: "seen", SQL: "SELECT COUNT(*) = 2 FROM seen"}}
 	f.create(t, backup)
 	f.waitDumped(t, backup)
-	f.mysql(t, "DROP TABLE app.kept")
+
+	test := f.waitVerified(t, backup, metav1.ConditionTrue)
+	if test.Tables != 1 || test.Rows != 2 || fmt.Sprint(test.Checks) != "[seen]" {
+		t.Errorf("the test restore is %+v", test)
+	}
+
+	f.mysql(t, "DROP VIEW app.seen; DROP TABLE app.kept")
 
 	if err := f.restoreDump(t, backup, build.Restore{}); err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 // +kubebuilder:printcolumn:name="Schedule",type=string,JSONPath=`.spec.schedule`
 // +kubebuilder:printcolumn:name="Last dump",type=date,JSONPath=`.status.lastDump.completedAt`
 // +kubebuilder:printcolumn:name="Size",type=string,JSONPath=`.status.lastDump.size`
+// +kubebuilder:printcolumn:name="Verified",type=string,JSONPath=`.status.conditions[?(@.type=="Verified")].status`
 // +kubebuilder:printcolumn:name="Next",type=string,JSONPath=`.status.nextScheduleTime`
 // +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -41,6 +42,8 @@ type BackupList struct {
 }
 
 // BackupSpec is what to dump, where to, and when.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.source.type) || self.source.type != 'mongodb' || !has(self.verification) || !has(self.verification.checks)",message="spec.verification.checks: are SQL, which a mongodb does not understand; leave them out"
 type BackupSpec struct {
 	// Source is the database to dump.
 	Source BackupSource `json:"source"`
@@ -79,6 +82,10 @@ type BackupSpec struct {
 	// +optional
 	ClientEncryption *ClientEncryption `json:"clientEncryption,omitempty"`
 
+	// Verification proves each dump once it is stored.
+	// +optional
+	Verification *Verification `json:"verification,omitempty"`
+
 	// Resources of the pod that takes a dump. Beside what the dump program needs, it takes up to 100 MiB of memory.
 	// +optional
 	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
@@ -94,6 +101,46 @@ type BackupSpec struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=16
 	ImagePullSecrets []ImagePullSecret `json:"imagePullSecrets,omitempty"`
+}
+
+// Verification says how a dump is proved: a throw-away server beside it takes it from the store, and is checked.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.checks) || has(self.testRestore) && self.testRestore",message="spec.verification.checks: are run after a test restore; set spec.verification.testRestore: true"
+type Verification struct {
+	// TestRestore restores each dump, once it is stored, into a throw-away server from the same image, and counts what came. A
+	// dump that fails it stays; the condition Verified turns False.
+	// +optional
+	TestRestore bool `json:"testRestore,omitempty"`
+
+	// Checks are SQL that must be true there, as the superuser in the restored database.
+	// +optional
+	// +kubebuilder:validation:MaxItems=50
+	// +listType=map
+	// +listMapKey=name
+	Checks []VerificationCheck `json:"checks,omitempty"`
+
+	// Size that the throw-away server may take on the node's disk; 10Gi if empty.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="isQuantity(self) && quantity(self).compareTo(quantity('1Gi')) >= 0",message="spec.verification.size: must be a quantity of at least 1Gi, such as 20Gi"
+	Size string `json:"size,omitempty"`
+
+	// Resources of the throw-away server. PostgreSQL gets along with 128Mi of memory, MySQL needs 700Mi.
+	// +optional
+	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
+}
+
+// VerificationCheck is a query that must return one row whose first column is true.
+type VerificationCheck struct {
+	// Name of the check, for messages.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+
+	// SQL such as SELECT count(*) > 0 FROM orders.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4000
+	SQL string `json:"sql"`
 }
 
 // ImagePullSecret names a Secret in the same namespace.
@@ -297,11 +344,55 @@ type BackupStatus struct {
 	// +optional
 	Dumps int32 `json:"dumps,omitempty"`
 
-	// Conditions: Ready, Reconciling, Stalled.
+	// LastVerification is the newest test restore.
+	// +optional
+	LastVerification *VerificationStatus `json:"lastVerification,omitempty"`
+
+	// LastVerifiedAt is when a test restore last succeeded.
+	// +optional
+	LastVerifiedAt *metav1.Time `json:"lastVerifiedAt,omitempty"`
+
+	// Conditions: Ready, Reconciling, Stalled, and Verified where test restores are asked for.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// VerificationResult is what came of a test restore.
+type VerificationResult string
+
+// The results of a test restore.
+const (
+	VerificationSucceeded VerificationResult = "Succeeded"
+	VerificationFailed    VerificationResult = "Failed"
+)
+
+// VerificationStatus is a test restore.
+type VerificationStatus struct {
+	// DumpID that was restored.
+	DumpID string `json:"dumpID"`
+	// At is when it ended.
+	// +optional
+	At *metav1.Time `json:"at,omitempty"`
+	// Duration of it, such as 4m10s.
+	// +optional
+	Duration string `json:"duration,omitempty"`
+	// Result of it: Succeeded or Failed.
+	Result VerificationResult `json:"result"`
+	// Message says what came, or what failed.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// Tables that came; collections of a mongodb.
+	// +optional
+	Tables int64 `json:"tables,omitempty"`
+	// Rows in all tables; documents of a mongodb.
+	// +optional
+	Rows int64 `json:"rows,omitempty"`
+	// Checks that were true, by name, ten at most.
+	// +optional
+	// +listType=atomic
+	Checks []string `json:"checks,omitempty"`
 }
 
 // DumpStatus is a dump that is complete.

@@ -8,6 +8,9 @@ const (
 	ConditionReconciling = "Reconciling"
 	// ConditionStalled is present, and True, when nothing will happen until the user acts.
 	ConditionStalled = "Stalled"
+	// ConditionVerified is True when the newest dump was restored to prove it, False when that failed, Unknown before the first time.
+	// It is absent where no test restore is asked for.
+	ConditionVerified = "Verified"
 )
 
 // Reasons of the conditions, one word for each cause.
@@ -16,6 +19,9 @@ const (
 	ReasonCompleted          = "Completed"
 	ReasonDumping            = "Dumping"
 	ReasonDumpFailed         = "DumpFailed"
+	ReasonVerified           = "Verified"
+	ReasonVerificationFailed = "VerificationFailed"
+	ReasonNotVerified        = "NotVerified"
 	ReasonSuspended          = "Suspended"
 	ReasonInvalidSchedule    = "InvalidSchedule"
 	ReasonSourceMissing      = "SourceMissing"

@@ -167,6 +167,10 @@ type BackupStatus struct {
 	// +optional
 	ClientEncryption *ClientEncryption `json:"clientEncryption,omitempty"`
 
+	// Origin is what the Cluster was like: so that another can be made of the backup when the Cluster is gone.
+	// +optional
+	Origin *BackupOrigin `json:"origin,omitempty"`
+
 	// InstanceID is the instance that it was taken from.
 	// +optional
 	InstanceID *BackupInstance `json:"instanceID,omitempty"`
@@ -289,6 +293,28 @@ type BackupExpired struct {
 	// FirstRecoverabilityPoint is the earliest moment that one could recover to afterwards.
 	// +optional
 	FirstRecoverabilityPoint *metav1.Time `json:"firstRecoverabilityPoint,omitempty"`
+}
+
+// BackupOrigin is what a Cluster was like when a backup was taken of it.
+type BackupOrigin struct {
+	// Image of PostgreSQL that it ran.
+	// +optional
+	Image string `json:"image,omitempty"`
+	// Instances of it.
+	// +optional
+	Instances int32 `json:"instances,omitempty"`
+	// StorageSize of each volume, such as 10Gi.
+	// +optional
+	StorageSize string `json:"storageSize,omitempty"`
+	// StorageClass of the volumes; the Kubernetes cluster's default if empty.
+	// +optional
+	StorageClass *string `json:"storageClass,omitempty"`
+	// Database of the application.
+	// +optional
+	Database string `json:"database,omitempty"`
+	// Owner of the database.
+	// +optional
+	Owner string `json:"owner,omitempty"`
 }
 
 // BackupInstance is an instance that a backup was taken from.

@@ -144,7 +144,8 @@ func restoreCommand(s server, dumped string) (command, error) {
 			s.Database = dumped
 		}
 
-		return s.mysql("mysql", "--batch", "--default-character-set=utf8mb4", "--database="+s.Database), nil
+		// In binary mode nothing in a dump is taken for a command to the client itself.
+		return s.mysql("mysql", "--batch", "--binary-mode", "--max-allowed-packet=1G", "--default-character-set=utf8mb4", "--database="+s.Database), nil
 	case archiveapi.EngineMongoDB:
 		c := s.mongo("mongorestore", "--archive", "--stopOnError")
 		if dumped != "" && s.Database != "" && s.Database != dumped {

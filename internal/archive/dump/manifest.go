@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/caretaker-dev/caretaker/internal/archive/compress"
+	"github.com/caretaker-dev/caretaker/internal/archive/crypt"
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
 )
 
@@ -61,6 +62,20 @@ type Manifest struct {
 	Seal []byte `json:"seal,omitempty"`
 
 	Chunks []Chunk `json:"chunks"`
+
+	// key is the data key, which whoever takes a dump knows; the store never sees it.
+	key *crypt.Key
+}
+
+// Reload reads the manifest of a dump that was just taken as the store has it now. It can be read without an identity, as the data key is not
+// forgotten yet.
+func Reload(ctx context.Context, store objectstore.Store, taken *Manifest) (*Manifest, error) {
+	m, err := Load(ctx, store, taken.ID)
+	if err == nil {
+		m.key = taken.key
+	}
+
+	return m, err
 }
 
 // Chunk of the stream, in the order of it.

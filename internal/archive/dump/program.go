@@ -75,6 +75,11 @@ func (p Programs) Restore(ctx context.Context, given archiveapi.DumpServer, dump
 
 	c.args = append(c.args, extra...)
 
+	return p.feed(ctx, c, feed)
+}
+
+// feed a program with what feed writes.
+func (p Programs) feed(ctx context.Context, c command, feed func(ctx context.Context, w io.Writer) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 

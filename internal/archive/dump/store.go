@@ -64,6 +64,8 @@ func Take(ctx context.Context, o TakeOptions) (*Manifest, error) {
 		if w.key, m.Key, err = crypt.NewKey(o.Recipients); err != nil {
 			return nil, err
 		}
+
+		m.key = w.key
 	}
 
 	err = o.Produce(ctx, w)
@@ -232,9 +234,9 @@ func (w *writer) finish(ctx context.Context, m *Manifest, clk clock.PassiveClock
 // Read writes a dump as the dump program wrote it. Each chunk is checked before it is passed on, and the whole at the end: after
 // an error what came before is not all. The error is a *DamagedError where an object is not what was stored.
 func Read(ctx context.Context, store objectstore.Store, m *Manifest, identities []age.Identity, w io.Writer) error {
-	var key *crypt.Key
+	key := m.key
 
-	if len(m.Key) > 0 {
+	if key == nil && len(m.Key) > 0 {
 		var err error
 		if key, err = crypt.Unwrap(m.Key, identities); err != nil {
 			return fmt.Errorf("dump %s is encrypted: %w", m.ID, err)

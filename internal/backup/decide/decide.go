@@ -252,6 +252,7 @@ func (p *planner) begin() {
 	status.ServerName = place.Server()
 	status.DestinationPath = place.Archive("", instanceapi.ArchiveVolumeDir).URL
 	status.ObjectStore, status.Volume, status.ClientEncryption = place.Store, place.Volume, place.Encryption
+	status.Origin = build.Origin(p.Cluster)
 	status.Error = ""
 	p.say(conditions.Waiting, v1.ReasonBackupRunning, fmt.Sprintf("Waiting for %s to begin", chosen), time.Millisecond)
 }

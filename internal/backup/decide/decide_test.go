@@ -287,3 +287,16 @@ func TestADrillDecidesWhetherItIsRestorable(t *testing.T) {
 		t.Errorf("after a drill that succeeded: %+v", plan.Restorable)
 	}
 }
+
+// TestOriginIsKept: what another Cluster cannot be made without, in the image that runs and with what volumes have grown by.
+func TestOriginIsKept(t *testing.T) {
+	view := world()
+	view.Cluster.Spec.Instances, view.Cluster.Spec.Storage.Size = 3, "10Gi"
+	view.Cluster.Spec.Bootstrap = &v1.BootstrapConfiguration{InitDB: &v1.BootstrapInitDB{Database: "goods", Owner: "keeper"}}
+	view.Cluster.Status.Image, view.Cluster.Status.StorageSize = "postgres:17.2", "15Gi"
+
+	origin := step(&view).Status.Origin
+	if origin == nil || *origin != (v1.BackupOrigin{Image: "postgres:17.2", Instances: 3, StorageSize: "15Gi", Database: "goods", Owner: "keeper"}) {
+		t.Errorf("it keeps %+v", origin)
+	}
+}

@@ -18,8 +18,12 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/storeconfig"
 )
 
-// Container that takes a dump.
-const Container = "dump"
+const (
+	// Container that takes a dump.
+	Container = "dump"
+	// ScratchContainer beside it runs the throw-away server of a test restore.
+	ScratchContainer = "scratch"
+)
 
 // program is where the init container puts it.
 const program = instanceapi.BinDir + "/caretaker-archive"
@@ -97,6 +101,13 @@ func Config(backup *v1.Backup) archiveapi.Dump {
 
 	if backup.Spec.ClientEncryption != nil {
 		config.Recipients = backup.Spec.ClientEncryption.Recipients
+	}
+
+	if given := backup.Spec.Verification; given != nil && given.TestRestore {
+		config.Verification = &archiveapi.DumpVerification{}
+		for _, check := range given.Checks {
+			config.Verification.Checks = append(config.Verification.Checks, archiveapi.DumpCheck(check))
+		}
 	}
 
 	return config
@@ -196,6 +207,10 @@ func podSpec(in Input) corev1.PodSpec {
 			VolumeMounts:    mounts,
 		}},
 		Volumes: volumes,
+	}
+
+	if spec.Verification != nil && spec.Verification.TestRestore {
+		addScratch(&pod, in)
 	}
 
 	for _, secret := range spec.ImagePullSecrets {

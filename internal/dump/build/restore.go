@@ -41,6 +41,8 @@ func RestoreJob(backup *v1.Backup, template corev1.PodTemplateSpec, restore Rest
 	delete(labels, naming.LabelDump)
 
 	spec := template.Spec.DeepCopy()
+	withoutScratch(spec)
+
 	container := &spec.Containers[0]
 	container.Command = []string{program, "dump-restore", restore.Dump}
 	container.TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
@@ -51,6 +53,7 @@ func RestoreJob(backup *v1.Backup, template corev1.PodTemplateSpec, restore Rest
 	}
 
 	config := Config(backup)
+	config.Verification = nil
 	target := config.Source
 
 	if restore.Secret != "" {

@@ -67,7 +67,15 @@ type Plan struct {
 	Changes []owned.Change
 	Status  v1.BackupStatus
 	Outcome conditions.Outcome
-	After   time.Duration
+	// Verified is the condition of that name; nil for none.
+	Verified *Verified
+	After    time.Duration
+}
+
+// Verified is the condition Verified.
+type Verified struct {
+	Status          metav1.ConditionStatus
+	Reason, Message string
 }
 
 // Decide makes the Plan.
@@ -79,6 +87,7 @@ func Decide(view View) Plan {
 
 	runs := Runs(view.Jobs, view.Pods)
 	plan.remember(runs)
+	plan.Verified = plan.verification(view)
 
 	next, problem := view.next()
 	if problem == nil && !next.IsZero() {
@@ -257,14 +266,39 @@ func (plan *Plan) change(view View, in build.Input) {
 
 func (plan *Plan) isDueAtOnce(view View) bool {
 	spec := view.Backup.Spec
-	if spec.Suspend || spec.Schedule != "" && !spec.Immediate || plan.Status.LastDump != nil {
+	if spec.Suspend || spec.Schedule != "" && !spec.Immediate {
 		return false
 	}
 
 	made := plan.Status.ImmediateJob
 
+	if plan.Status.LastDump != nil {
+		// One that was not to be restored is taken again once the user has deleted its Job; a schedule does so by itself.
+		return spec.Schedule == "" && isFalse(plan.Verified) && plan.Status.LastDump.Job == made
+	}
+
 	return made == "" || plan.Status.LastFailure != nil && plan.Status.LastFailure.Job == made
 }
+
+// verification is what the condition Verified says.
+func (plan *Plan) verification(view View) *Verified {
+	given, test, last := view.Backup.Spec.Verification, plan.Status.LastVerification, plan.Status.LastDump
+
+	switch {
+	case given == nil || !given.TestRestore:
+		return nil
+	case last == nil:
+		return &Verified{metav1.ConditionUnknown, v1.ReasonNotVerified, "there is no dump yet"}
+	case test == nil || test.DumpID != last.ID:
+		return &Verified{metav1.ConditionUnknown, v1.ReasonNotVerified, "dump " + last.ID + " was taken without a test restore; the next one will have one"}
+	case test.Result == v1.VerificationFailed:
+		return &Verified{metav1.ConditionFalse, v1.ReasonVerificationFailed, "dump " + last.ID + " is in the store, but " + test.Message}
+	default:
+		return &Verified{metav1.ConditionTrue, v1.ReasonVerified, "dump " + last.ID + " was " + test.Message}
+	}
+}
+
+func isFalse(v *Verified) bool { return v != nil && v.Status == metav1.ConditionFalse }
 
 // outcome says how the dumps stand.
 func (plan *Plan) outcome(view View, runs []Run) conditions.Outcome {
@@ -292,6 +326,10 @@ func (plan *Plan) outcome(view View, runs []Run) conditions.Outcome {
 	case hasFailed:
 		return *stalled(v1.ReasonDumpFailed, fmt.Sprintf("the dump failed at %s: %s; correct it, and delete the Job %s to have it taken again",
 			failed.Time.UTC().Format(time.RFC3339), failed.Message, failed.Job))
+	case isFalse(plan.Verified) && due != "":
+		return *waiting(v1.ReasonVerificationFailed, plan.Verified.Message+due)
+	case isFalse(plan.Verified):
+		return *stalled(v1.ReasonVerificationFailed, fmt.Sprintf("%s; correct it, and delete the Job %s to have another dump taken", plan.Verified.Message, last.Job))
 	case last == nil && due != "":
 		return conditions.Outcome{Kind: conditions.Done, Reason: v1.ReasonScheduled, Message: "no dump yet" + due}
 	case last == nil:

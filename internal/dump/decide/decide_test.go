@@ -17,6 +17,7 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/apply/owned"
 	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/conditions"
+	"github.com/caretaker-dev/caretaker/internal/dump/build"
 )
 
 var now = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
@@ -298,5 +299,143 @@ func TestVolume(t *testing.T) {
 
 	if plan.Status.DestinationPath != "volume://attic/shop/nightly" || !strings.Contains(spec.Containers[0].Env[0].Value, `"type":"dir","bucket":"/opt/caretaker/dumps"`) {
 		t.Errorf("%s, %s", plan.Status.DestinationPath, spec.Containers[0].Env[0].Value)
+	}
+}
+
+// tested is a dump with a test restore.
+func tested(name string, ended time.Time, condition batchv1.JobConditionType, test archiveapi.DumpTest) func(*View) {
+	return func(v *View) {
+		v.Backup.Spec.Verification = &v1.Verification{TestRestore: true}
+		job(v, name, ended, condition, archiveapi.DumpResult{ID: "id-of-" + name, Started: ended.Add(-time.Minute), Completed: ended, StoredBytes: 1 << 20, Test: &test})
+	}
+}
+
+func TestVerification(t *testing.T) {
+	t.Parallel()
+
+	asked := func(v *View) { v.Backup.Spec.Verification = &v1.Verification{TestRestore: true} }
+	began, over := now.Add(-30*time.Second), now
+	good := archiveapi.DumpTest{Started: began, Completed: over, Server: "postgres 18", Tables: 3, Rows: 7, Checks: []string{"orders"}}
+	bad := archiveapi.DumpTest{Started: began, Completed: over, Error: "check orders: it is not true"}
+	killed := func(v *View) {
+		tested("nightly-immediate", now, batchv1.JobFailed, archiveapi.DumpTest{Started: began, Error: "it did not come to its end"})(v)
+
+		ended := v.Pods[len(v.Pods)-1].Status.ContainerStatuses[0].State.Terminated
+		ended.ExitCode, ended.Reason, ended.FinishedAt = 137, "OOMKilled", metav1.NewTime(now)
+	}
+	// The container of the server ends after the dump's, killed or not.
+	beside := func(v *View) {
+		pod := &v.Pods[len(v.Pods)-1]
+		pod.Status.InitContainerStatuses = []corev1.ContainerStatus{
+			{Name: "scratch", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled"}}},
+		}
+	}
+
+	for _, tc := range []struct {
+		name     string
+		view     View
+		verified string
+		kind     conditions.Kind
+		message  string
+	}{
+		{"not asked for", newView(succeeded("a", now)), "", conditions.Done, "the last dump has 1.5Gi"},
+		{"no dump yet", newView(asked), "Unknown NotVerified there is no dump yet", conditions.Done, "no dump yet"},
+		{"asked for since", newView(asked, succeeded("a", now)), "Unknown NotVerified dump id-of-a was taken without", conditions.Done, "the last dump has 1.5Gi"},
+		{
+			"good", newView(tested("a", now, batchv1.JobComplete, good), beside),
+			"True Verified dump id-of-a was restored into a throw-away server (postgres 18): 3 tables, 7 rows; true: orders", conditions.Done, "the last dump has 1.0Mi; the next",
+		},
+		{
+			"bad", newView(tested("a", now, batchv1.JobComplete, bad)),
+			"False VerificationFailed dump id-of-a is in the store, but the test restore failed: check orders: it is not true",
+			conditions.Waiting, "check orders: it is not true; the next is due at 2026-11-29T02:00:00Z",
+		},
+		{
+			"bad, once", settled(once, tested("nightly-immediate", now, batchv1.JobComplete, bad)),
+			"False VerificationFailed", conditions.Stalled, "correct it, and delete the Job nightly-immediate to have another dump taken",
+		},
+		{
+			"killed meanwhile", settled(once, killed), "False VerificationFailed", conditions.Stalled,
+			"the test restore failed: it did not come to its end: its pod ended meanwhile: OOMKilled; correct it",
+		},
+		{
+			"good after bad", newView(tested("a", now.Add(-time.Hour), batchv1.JobComplete, bad), tested("b", now, batchv1.JobComplete, good)),
+			"True Verified dump id-of-b", conditions.Done, "the last dump has",
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+
+			plan := Decide(tc.view)
+
+			verified := ""
+			if v := plan.Verified; v != nil {
+				verified = fmt.Sprint(v.Status, " ", v.Reason, " ", v.Message)
+			}
+
+			if !strings.HasPrefix(verified, tc.verified) || tc.verified == "" && verified != "" {
+				t.Errorf("verified is %q, want %q", verified, tc.verified)
+			}
+
+			if plan.Outcome.Kind != tc.kind || !strings.Contains(plan.Outcome.Message, tc.message) {
+				t.Errorf("outcome is %+v, want %v %q", plan.Outcome, tc.kind, tc.message)
+			}
+		})
+	}
+
+	// A dump that was taken once, and is not what it should be, is taken again when the user has deleted its Job.
+	v := settled(once, tested("nightly-immediate", now, batchv1.JobComplete, bad))
+	v.Backup.Status = Decide(v).Status
+	v.Jobs, v.Pods = nil, nil
+
+	if got := changesOf(Decide(v)); got != "create Job nightly-immediate" {
+		t.Errorf("after the Job was deleted: %q", got)
+	}
+
+	v.Backup.Status.LastVerification.Result = v1.VerificationSucceeded
+	if got := changesOf(Decide(v)); got != "" {
+		t.Errorf("a good one is taken again: %q", got)
+	}
+}
+
+// TestScratchPods: what a dump may run in the throw-away server sees no Secret and no token, and a restore into a real server has none.
+func TestScratchPods(t *testing.T) {
+	t.Parallel()
+
+	v := newView(func(v *View) {
+		v.Backup.Spec.ServiceAccountName = "dumper"
+		v.Backup.Spec.Verification = &v1.Verification{TestRestore: true, Size: "8Gi", Checks: []v1.VerificationCheck{{Name: "orders", SQL: "SELECT true"}}}
+	})
+	template := Decide(v).Changes[0].(owned.Apply).Object.(*batchv1.CronJob).Spec.JobTemplate.Spec.Template
+	scratch := template.Spec.InitContainers[1]
+
+	if scratch.Image != "postgres:18" || *scratch.RestartPolicy != corev1.ContainerRestartPolicyAlways || !*scratch.SecurityContext.ReadOnlyRootFilesystem ||
+		strings.Join(scratch.Command[1:], " ") != "dump-scratch --engine=postgresql --dir=/opt/caretaker/scratch --max-bytes=8589934592" {
+		t.Errorf("the container is %+v", scratch)
+	}
+
+	mounted := map[string]string{}
+	for _, mount := range scratch.VolumeMounts {
+		mounted[mount.MountPath] = mount.Name
+	}
+
+	if len(mounted) != 3 || mounted["/opt/caretaker/bin"] != "bin" || mounted["/opt/caretaker/scratch"] != "scratch" ||
+		mounted["/var/run/secrets/kubernetes.io/serviceaccount"] != "nothing" || len(scratch.Env) != 0 {
+		t.Errorf("it sees %v, %v", mounted, scratch.Env)
+	}
+
+	for _, volume := range template.Spec.Volumes {
+		if volume.Name == "scratch" && volume.EmptyDir.SizeLimit.String() != "9Gi" {
+			t.Errorf("the volume may grow to %s", volume.EmptyDir.SizeLimit)
+		}
+	}
+
+	if told := template.Spec.Containers[0].Env[0].Value; !strings.Contains(told, `"verification":{"checks":[{"name":"orders","sql":"SELECT true"}]}`) {
+		t.Errorf("it is told %s", told)
+	}
+
+	restore := build.RestoreJob(v.Backup, template, build.Restore{Dump: "latest"}).Spec.Template.Spec
+	if len(restore.InitContainers) != 1 || strings.Contains(fmt.Sprint(restore), "scratch") {
+		t.Errorf("a restore has %+v", restore)
 	}
 }

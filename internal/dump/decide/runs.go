@@ -12,6 +12,7 @@ import (
 
 	v1 "github.com/caretaker-dev/caretaker/api/backup/v1"
 	"github.com/caretaker-dev/caretaker/internal/archiveapi"
+	"github.com/caretaker-dev/caretaker/internal/dump/build"
 )
 
 // State of a Run.
@@ -88,7 +89,11 @@ func runOf(job batchv1.Job, pods []corev1.Pod) Run {
 			run.State, run.Ended, run.Message = Succeeded, condition.LastTransitionTime.Time, ""
 		case condition.Type == batchv1.JobFailed:
 			run.State, run.Ended = Failed, condition.LastTransitionTime.Time
-			run.Message = cmp.Or(run.Message, condition.Message)
+
+			// A pod that ended in the midst of its test restore has left a dump.
+			if run.Result.ID == "" {
+				run.Message = cmp.Or(run.Message, condition.Message)
+			}
 		}
 	}
 
@@ -108,13 +113,19 @@ func lastWords(pod corev1.Pod) (said archiveapi.DumpResult, message string) {
 			return said, "its pod cannot start: " + strings.TrimSpace(w.Reason+": "+w.Message)
 		}
 
+		// The container beside the dump's has nothing to say, and ends when that has.
 		ended := status.State.Terminated
-		if ended == nil || ended.ExitCode == 0 && ended.Message == "" {
+		if ended == nil || ended.ExitCode == 0 && ended.Message == "" || status.Name == build.ScratchContainer {
 			continue
 		}
 
 		if err := json.Unmarshal([]byte(ended.Message), &said); err != nil {
 			said = archiveapi.DumpResult{Error: strings.TrimSpace("its pod ended without a word: " + ended.Reason + " " + ended.Message)}
+		}
+
+		if said.Test != nil && said.Test.Completed.IsZero() && ended.ExitCode != 0 {
+			said.Test.Completed = ended.FinishedAt.Time
+			said.Test.Error = strings.TrimSpace(said.Test.Error + ": its pod ended meanwhile: " + ended.Reason + " " + pod.Status.Message)
 		}
 
 		return said, said.Error
@@ -126,19 +137,42 @@ func lastWords(pod corev1.Pod) (said archiveapi.DumpResult, message string) {
 // remember the newest dump, and the newest failure, beyond the Jobs that told of them.
 func (plan *Plan) remember(runs []Run) {
 	for _, run := range runs {
-		switch last, failed := plan.Status.LastDump, plan.Status.LastFailure; run.State {
-		case Succeeded:
-			if last == nil || last.ID != run.Result.ID && last.CompletedAt.Time.Before(run.Result.Completed) {
-				plan.Status.LastDump = dumpStatus(run)
-				plan.Status.Dumps = int32(min(run.Result.Kept, 1<<30)) //nolint:gosec // bounded
-			}
-		case Failed:
-			if failed == nil || failed.Job != run.Job && failed.Time.Time.Before(run.Ended) {
-				plan.Status.LastFailure = &v1.DumpFailure{Job: run.Job, Time: *moment(run.Ended), Message: run.Message}
-			}
-		case Running:
+		if run.State == Running {
+			continue
+		}
+
+		if last := plan.Status.LastDump; run.Result.ID != "" && (last == nil || last.ID != run.Result.ID && last.CompletedAt.Time.Before(run.Result.Completed)) {
+			plan.Status.LastDump = dumpStatus(run)
+			plan.Status.Dumps = int32(min(run.Result.Kept, 1<<30)) //nolint:gosec // bounded
+			plan.verified(run.Result)
+		}
+
+		failed := plan.Status.LastFailure
+		if run.State == Failed && run.Message != "" && (failed == nil || failed.Job != run.Job && failed.Time.Time.Before(run.Ended)) {
+			plan.Status.LastFailure = &v1.DumpFailure{Job: run.Job, Time: *moment(run.Ended), Message: run.Message}
 		}
 	}
+}
+
+// verified takes over what came of a test restore. A newer dump without one says nothing about an older dump's.
+func (plan *Plan) verified(dump archiveapi.DumpResult) {
+	test := dump.Test
+	if test == nil {
+		return
+	}
+
+	status := &v1.VerificationStatus{
+		DumpID: dump.ID, At: moment(test.Completed), Duration: test.Completed.Sub(test.Started).Round(time.Second).String(),
+		Result: v1.VerificationSucceeded, Message: test.String(), Tables: test.Tables, Rows: test.Rows, Checks: test.Checks,
+	}
+
+	if test.Error == "" {
+		plan.Status.LastVerifiedAt = status.At
+	} else {
+		status.Result = v1.VerificationFailed
+	}
+
+	plan.Status.LastVerification = status
 }
 
 func dumpStatus(run Run) *v1.DumpStatus {
