@@ -36,6 +36,9 @@ type Input struct {
 	// RecoveryBackup is the Backup that bootstrap.recovery names; nil if there is none. Recovering: it is still to be done.
 	RecoveryBackup *v1.Backup
 	Recovering     bool
+	// InPlaceBackup is the Backup that recoverInPlace names; nil if there is none. RecoveringInPlace: it is still to be done.
+	InPlaceBackup     *v1.Backup
+	RecoveringInPlace bool
 	// Certificates are the contents of the TLS secrets and bundles.
 	Certificates Certificates
 }
