@@ -49,25 +49,7 @@ type Restoration struct {
 
 // Run makes the Cluster: with the settings of the one that the Backup is of, which must still exist, and an archive of its own.
 func (r Restoration) Run(ctx context.Context) error {
-	backup, err := r.API.Backup(ctx, r.Backup)
-	if apierrors.IsNotFound(err) {
-		return fmt.Errorf("namespace %s has no Backup %s; kubectl -n %s get backups lists them", r.Backup.Namespace, r.Backup.Name, r.Backup.Namespace)
-	}
-
-	if err != nil {
-		return fmt.Errorf("read Backup %s: %w", r.Backup.Name, err)
-	}
-
-	if err := notRestorable(backup); err != nil {
-		return err
-	}
-
-	origin, err := r.origin(ctx, backup)
-	if err != nil {
-		return err
-	}
-
-	target, err := r.target(backup, origin)
+	backup, origin, target, err := r.source(ctx)
 	if err != nil {
 		return err
 	}
@@ -91,6 +73,32 @@ func (r Restoration) Run(ctx context.Context) error {
 
 	return say(r.Out, "Cluster %s is made of Backup %s, recovered to %s. How far it is:\n  kubectl caretaker status %s -n %s",
 		cluster.Name, backup.Name, orElse(target, "the end of the archive"), cluster.Name, cluster.Namespace)
+}
+
+// source is the Backup, the Cluster that it is of, and the moment to recover to.
+func (r Restoration) source(ctx context.Context) (backup *v1.Backup, origin *v1.Cluster, target string, err error) {
+	backup, err = r.API.Backup(ctx, r.Backup)
+	if apierrors.IsNotFound(err) {
+		err = fmt.Errorf("namespace %s has no Backup %s; kubectl -n %s get backups lists them", r.Backup.Namespace, r.Backup.Name, r.Backup.Namespace)
+
+		return nil, nil, "", err
+	}
+
+	if err != nil {
+		return nil, nil, "", fmt.Errorf("read Backup %s: %w", r.Backup.Name, err)
+	}
+
+	if err := notRestorable(backup); err != nil {
+		return nil, nil, "", err
+	}
+
+	if origin, err = r.origin(ctx, backup); err != nil {
+		return nil, nil, "", err
+	}
+
+	target, err = r.target(backup, origin)
+
+	return backup, origin, target, err
 }
 
 // origin is the Cluster that the Backup is of.
@@ -151,7 +159,7 @@ func (r Restoration) cluster(backup *v1.Backup, origin *v1.Cluster, target strin
 	spec := *origin.Spec.DeepCopy()
 	spec.Bootstrap = &v1.BootstrapConfiguration{Recovery: recoveryLike(origin.Spec.Bootstrap)}
 	spec.Bootstrap.Recovery.Backup = &v1.LocalObjectReference{Name: backup.Name}
-	spec.ExternalClusters = nil
+	spec.ExternalClusters, spec.RecoverInPlace = nil, nil
 	// The operator's default image may be of another major version by now.
 	spec.ImageName = cmp.Or(spec.ImageName, origin.Status.Image)
 	// Certificates are for the origin's names, and Services beside the default ones have names of their own.

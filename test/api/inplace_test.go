@@ -248,7 +248,9 @@ func TestCrashInRecoveryInPlace(t *testing.T) {
 
 			w := archiving(t, func(spec *postgresqlv1.ClusterSpec) { spec.Instances = 2 })
 			w.recoverInPlace(t, postgresqlv1.RecoverInPlace{ID: "one"})
-			w.change(t, func(c *postgresqlv1.Cluster) { c.Spec.RecoverInPlace = &postgresqlv1.RecoverInPlace{ID: "two", SetAside: "one"} })
+			w.change(t, func(c *postgresqlv1.Cluster) {
+				c.Spec.RecoverInPlace = &postgresqlv1.RecoverInPlace{ID: "two", SetAside: "one"}
+			})
 
 			return w
 		},

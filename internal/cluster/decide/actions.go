@@ -184,7 +184,9 @@ func (a DeleteVolume) String() string { return "delete the volume of " + a.Name 
 
 func (a SetVolumeAside) String() string { return fmt.Sprintf("set the volume of %s aside", a.Name) }
 
-func (a TakeVolumeBack) String() string { return fmt.Sprintf("take the volume of %s into use again", a.Name) }
+func (a TakeVolumeBack) String() string {
+	return fmt.Sprintf("take the volume of %s into use again", a.Name)
+}
 
 func (DeleteRecord) String() string { return "delete the term record, to begin anew" }
 
