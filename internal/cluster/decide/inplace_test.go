@@ -16,8 +16,8 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/naming"
 )
 
-// archives gives a Cluster an archive and a Backup.
-func archives(w *world) {
+// keepsBackups gives a Cluster an archive and a Backup.
+func keepsBackups(w *world) {
 	spec(func(s *v1.ClusterSpec) {
 		s.Backup = &v1.BackupConfiguration{ObjectStore: &v1.ObjectStore{DestinationPath: "s3://bucket/path"}}
 	})(w)
@@ -30,7 +30,9 @@ func archives(w *world) {
 	}}
 }
 
-func wish(wish v1.RecoverInPlace) mutation { return spec(func(s *v1.ClusterSpec) { s.RecoverInPlace = &wish }) }
+func wish(wish v1.RecoverInPlace) mutation {
+	return spec(func(s *v1.ClusterSpec) { s.RecoverInPlace = &wish })
+}
 
 // until steps until the last recovery has a phase.
 func (w *world) until(phase v1.InPlacePhase) {
@@ -52,7 +54,7 @@ func (w *world) inUse() []string { return slices.Sorted(maps.Keys(w.view.Volumes
 func TestRecoveryInPlaceAndBack(t *testing.T) {
 	t.Parallel()
 
-	w := newWorld(t, archives, running, spec(func(s *v1.ClusterSpec) { s.DeletionPolicy = v1.DeletionPolicyDelete }))
+	w := newWorld(t, keepsBackups, running, spec(func(s *v1.ClusterSpec) { s.DeletionPolicy = v1.DeletionPolicyDelete }))
 	before := w.view.Record.Spec
 
 	wish(v1.RecoverInPlace{ID: "one", RecoveryTarget: &v1.RecoveryTarget{TargetTime: w.view.Now.UTC().Format("2006-01-02 15:04:05")}})(w)
@@ -118,7 +120,7 @@ func TestRecoveryInPlaceAndBack(t *testing.T) {
 func TestNothingIsHealedWhileVolumesAreSetAside(t *testing.T) {
 	t.Parallel()
 
-	w := newWorld(t, archives, running, wish(v1.RecoverInPlace{ID: "one"}))
+	w := newWorld(t, keepsBackups, running, wish(v1.RecoverInPlace{ID: "one"}))
 	w.until(v1.InPlaceSettingAside)
 	setParameter("max_connections", "many")(w)
 
@@ -131,7 +133,7 @@ func TestNothingIsHealedWhileVolumesAreSetAside(t *testing.T) {
 func TestAnotherWishWaitsForTheExchange(t *testing.T) {
 	t.Parallel()
 
-	w := newWorld(t, archives, running, wish(v1.RecoverInPlace{ID: "one"}))
+	w := newWorld(t, keepsBackups, running, wish(v1.RecoverInPlace{ID: "one"}))
 	w.until(v1.InPlaceSettingAside)
 	wish(v1.RecoverInPlace{ID: "two"})(w)
 	w.until(v1.InPlaceCompleted)
@@ -165,16 +167,16 @@ func TestRecoveryInPlaceIsRefused(t *testing.T) {
 		message   string
 	}{
 		"no archive":     {wish: v1.RecoverInPlace{}, message: "spec.backup names none"},
-		"no backup":      {mutations: []mutation{archives, func(w *world) { w.view.Backups = nil }}, message: "no Backup of this Cluster is complete"},
-		"unknown backup": {mutations: []mutation{archives}, wish: v1.RecoverInPlace{Backup: &v1.LocalObjectReference{Name: "monday"}}, message: `there is no Backup "monday"`},
-		"another's backup": {mutations: []mutation{archives, func(w *world) {
+		"no backup":      {mutations: []mutation{keepsBackups, func(w *world) { w.view.Backups = nil }}, message: "no Backup of this Cluster is complete"},
+		"unknown backup": {mutations: []mutation{keepsBackups}, wish: v1.RecoverInPlace{Backup: &v1.LocalObjectReference{Name: "monday"}}, message: `there is no Backup "monday"`},
+		"another's backup": {mutations: []mutation{keepsBackups, func(w *world) {
 			w.view.InPlaceBackup = w.view.Backups[0].DeepCopy()
 			w.view.InPlaceBackup.Spec.Cluster.Name = "orders"
 		}}, wish: v1.RecoverInPlace{Backup: &v1.LocalObjectReference{Name: "monday"}}, message: `Backup "monday" is of Cluster orders`},
-		"hibernated":  {mutations: []mutation{archives, annotate(naming.AnnotationHibernate, "on")}, message: "the Cluster is hibernated"},
-		"in future":   {mutations: []mutation{archives}, wish: v1.RecoverInPlace{RecoveryTarget: &v1.RecoveryTarget{TargetTime: "2120-01-01"}}, message: "is in the future"},
-		"too early":   {mutations: []mutation{archives}, wish: v1.RecoverInPlace{RecoveryTarget: &v1.RecoveryTarget{TargetTime: "2020-01-01"}}, message: "before the end of the first backup"},
-		"nothing set": {mutations: []mutation{archives}, wish: v1.RecoverInPlace{SetAside: "nobody"}, message: `no volumes were set aside by "nobody"`},
+		"hibernated":  {mutations: []mutation{keepsBackups, annotate(naming.AnnotationHibernate, "on")}, message: "the Cluster is hibernated"},
+		"in future":   {mutations: []mutation{keepsBackups}, wish: v1.RecoverInPlace{RecoveryTarget: &v1.RecoveryTarget{TargetTime: "2120-01-01"}}, message: "is in the future"},
+		"too early":   {mutations: []mutation{keepsBackups}, wish: v1.RecoverInPlace{RecoveryTarget: &v1.RecoveryTarget{TargetTime: "2020-01-01"}}, message: "before the end of the first backup"},
+		"nothing set": {mutations: []mutation{keepsBackups}, wish: v1.RecoverInPlace{SetAside: "nobody"}, message: `no volumes were set aside by "nobody"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -194,7 +196,7 @@ func TestRecoveryInPlaceIsRefused(t *testing.T) {
 func TestANewClusterDoesNotRecoverInPlace(t *testing.T) {
 	t.Parallel()
 
-	w := newWorld(t, archives, wish(v1.RecoverInPlace{ID: "one"}))
+	w := newWorld(t, keepsBackups, wish(v1.RecoverInPlace{ID: "one"}))
 	w.settle(40)
 
 	if is := w.view.Cluster.Status.RecoverInPlace; is == nil || is.Phase != v1.InPlaceCompleted || len(w.view.SetAside) > 0 || !slices.Equal(w.inUse(), []string{"db-0", "db-1", "db-2"}) {
