@@ -96,6 +96,13 @@ func TestRecoveryInPlaceAndBack(t *testing.T) {
 		}
 	}
 
+	goBack(t, w, before)
+}
+
+// goBack takes what recovery "one" set aside into use again.
+func goBack(t *testing.T, w *world, before v1.ClusterTermSpec) {
+	t.Helper()
+
 	after := w.view.Record.Spec
 
 	wish(v1.RecoverInPlace{ID: "two", SetAside: "one"})(w)

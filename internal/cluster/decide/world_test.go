@@ -143,21 +143,8 @@ func (w *world) do(action decide.Action) {
 		}
 	case decide.DeleteVolume:
 		w.volume(a.Name).DeletionTimestamp = &metav1.Time{Time: w.view.Now}
-	case decide.SetVolumeAside:
-		volume := w.volume(a.Name)
-		volume.Labels, volume.Annotations = maps.Clone(volume.Labels), maps.Clone(volume.Annotations)
-		volume.Labels[naming.LabelSetAside], volume.Annotations[naming.AnnotationSetAsideRecord], volume.OwnerReferences = a.ID, a.Record, nil
-		w.view.SetAside = maps.Clone(w.view.SetAside)
-		maps.Copy(w.view.SetAside, map[string]*corev1.PersistentVolumeClaim{a.Name: volume})
-		delete(w.view.Volumes, a.Name)
-	case decide.TakeVolumeBack:
-		volume := w.view.SetAside[a.Name].DeepCopy()
-		delete(volume.Labels, naming.LabelSetAside)
-		w.view.SetAside, w.view.Volumes = maps.Clone(w.view.SetAside), maps.Clone(w.view.Volumes)
-		w.view.Volumes[a.Name] = volume
-		delete(w.view.SetAside, a.Name)
-	case decide.DeleteRecord:
-		w.view.Record = nil
+	case decide.SetVolumeAside, decide.TakeVolumeBack, decide.DeleteRecord:
+		w.exchange(action)
 	case decide.PutConfig:
 		w.report(a.Instance, func(s *instanceapi.Status) {
 			s.ConfigHash, s.PasswordsHash = instanceapi.HashBytes(a.Config), w.passwordsHash(a.Instance, w.config(a.Config))
@@ -178,6 +165,26 @@ func (w *world) do(action decide.Action) {
 		}
 
 		w.handOver(a.Instance, a.TargetName)
+	}
+}
+
+// exchange does what a recovery in place does to volumes and the record.
+func (w *world) exchange(action decide.Action) {
+	w.view.SetAside, w.view.Volumes = maps.Clone(w.view.SetAside), maps.Clone(w.view.Volumes)
+
+	switch a := action.(type) {
+	case decide.SetVolumeAside:
+		volume := w.volume(a.Name)
+		volume.Labels[naming.LabelSetAside], volume.Annotations[naming.AnnotationSetAsideRecord], volume.OwnerReferences = a.ID, a.Record, nil
+		w.view.SetAside[a.Name] = volume
+		delete(w.view.Volumes, a.Name)
+	case decide.TakeVolumeBack:
+		volume := w.view.SetAside[a.Name].DeepCopy()
+		delete(volume.Labels, naming.LabelSetAside)
+		w.view.Volumes[a.Name] = volume
+		delete(w.view.SetAside, a.Name)
+	default:
+		w.view.Record = nil
 	}
 }
 
