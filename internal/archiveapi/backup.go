@@ -39,6 +39,15 @@ type Backup struct {
 // Restored is what PID 1 wants to know of the result of the command restore.
 type Restored struct {
 	Restored RestoredBackup `json:"restored"`
+	Reach    RestoreReach   `json:"reach"`
+}
+
+// RestoreReach is where the recovery goes, and how far the archive's timelines go.
+type RestoreReach struct {
+	// Timeline on which the recovery ends.
+	Timeline postgres.Timeline `json:"timeline"`
+	// Newest timeline that the archive has a history of; 0 if it has none.
+	Newest postgres.Timeline `json:"newestTimeline"`
 }
 
 // RestoredBackup is the backup that the data were made of.

@@ -82,6 +82,8 @@ func (r *Reconciler) do(ctx context.Context, o observation, action decide.Action
 		return r.delete(ctx, pod, a.UID, &a.GraceSeconds)
 	case decide.DeleteVolume:
 		return r.deleteVolume(ctx, o.Cluster, a)
+	case decide.SetVolumeAside, decide.TakeVolumeBack, decide.DeleteRecord:
+		return r.exchange(ctx, o.Cluster, action)
 	case decide.PutConfig:
 		return moment(r.options.Instances.PutConfig(ctx, o.targets[a.Instance], a.Config))
 	case decide.Restart:
@@ -108,7 +110,7 @@ func moment(err error) error {
 // createRecord looks at the API server once more: an operator that trusts a cache that is behind would let an empty
 // volume become the primary.
 func (r *Reconciler) createRecord(ctx context.Context, cluster *v1.Cluster, a decide.CreateRecord) error {
-	volumes, err := listVolumes(ctx, r.live, cluster)
+	volumes, _, err := listVolumes(ctx, r.live, cluster)
 	if err != nil {
 		return err
 	}

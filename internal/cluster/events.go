@@ -68,6 +68,10 @@ func eventOfAction(action decide.Action) (event, bool) {
 		return normal("InstanceStopped", "Stop", note, podReference(a.Name)), true
 	case decide.DeleteVolume:
 		return normal("VolumeDeleted", "ScaleDown", note, volumeReference(a.Name)), true
+	case decide.SetVolumeAside:
+		return normal("VolumeSetAside", "RecoverInPlace", note, volumeReference(a.Name)), true
+	case decide.TakeVolumeBack:
+		return normal("VolumeTakenBack", "RecoverInPlace", note, volumeReference(a.Name)), true
 	case decide.Switchover:
 		return normal("SwitchoverAsked", "Switchover", note, podReference(a.Instance)), true
 	case decide.Restart:

@@ -95,27 +95,34 @@ func (r *Reconciler) observePods(ctx context.Context, o *observation) error {
 	return nil
 }
 
-func (r *Reconciler) observeVolumes(ctx context.Context, o *observation) error {
-	volumes, err := listVolumes(ctx, r.client, o.Cluster)
-	o.Volumes = volumes
+func (r *Reconciler) observeVolumes(ctx context.Context, o *observation) (err error) {
+	o.Volumes, o.SetAside, err = listVolumes(ctx, r.client, o.Cluster)
 
 	return err
 }
 
-func listVolumes(ctx context.Context, reader client.Reader, cluster *v1.Cluster) (map[string]*corev1.PersistentVolumeClaim, error) {
+// listVolumes tells those in use from those that recoveries in place set aside.
+func listVolumes(ctx context.Context, reader client.Reader, cluster *v1.Cluster) (inUse, setAside map[string]*corev1.PersistentVolumeClaim, err error) {
 	list := &corev1.PersistentVolumeClaimList{}
 	if err := reader.List(ctx, list, ofCluster(cluster)...); err != nil {
-		return nil, fmt.Errorf("list persistent volume claims: %w", err)
+		return nil, nil, fmt.Errorf("list persistent volume claims: %w", err)
 	}
 
-	volumes := map[string]*corev1.PersistentVolumeClaim{}
+	inUse, setAside = map[string]*corev1.PersistentVolumeClaim{}, map[string]*corev1.PersistentVolumeClaim{}
+
 	for i := range list.Items {
-		if isInstance(cluster, list.Items[i].Name) {
-			volumes[list.Items[i].Name] = &list.Items[i]
+		volume := &list.Items[i]
+
+		switch {
+		case !isInstance(cluster, volume.Name):
+		case volume.Labels[naming.LabelSetAside] != "":
+			setAside[volume.Name] = volume
+		default:
+			inUse[volume.Name] = volume
 		}
 	}
 
-	return volumes, nil
+	return inUse, setAside, nil
 }
 
 // isInstance tells instances from what a user made with copied labels.
@@ -208,7 +215,7 @@ func (r *Reconciler) observeSecrets(ctx context.Context, o *observation) error {
 	return nil
 }
 
-// observeBackups finds the Cluster's Backups, and the one that it is to be recovered from.
+// observeBackups finds the Cluster's Backups, and the one that it is to be recovered from, in place or anew.
 func (r *Reconciler) observeBackups(ctx context.Context, o *observation) error {
 	list := &v1.BackupList{}
 	if err := r.client.List(ctx, list, client.InNamespace(o.Cluster.Namespace)); err != nil {
@@ -217,19 +224,25 @@ func (r *Reconciler) observeBackups(ctx context.Context, o *observation) error {
 
 	o.Backups = proof.Of(o.Cluster.Name, list.Items)
 
-	bootstrap := o.Cluster.Spec.Bootstrap
-	if bootstrap == nil || bootstrap.Recovery == nil || bootstrap.Recovery.Backup == nil {
+	named := func(reference *v1.LocalObjectReference) *v1.Backup {
+		for i := range list.Items {
+			if reference != nil && list.Items[i].Name == reference.Name {
+				return &list.Items[i]
+			}
+		}
+
 		return nil
 	}
 
-	backup := &v1.Backup{}
-
-	found, err := get(ctx, r.client, o.Cluster.Namespace, bootstrap.Recovery.Backup.Name, backup)
-	if found {
-		o.RecoveryBackup = backup
+	if bootstrap := o.Cluster.Spec.Bootstrap; bootstrap != nil && bootstrap.Recovery != nil {
+		o.RecoveryBackup = named(bootstrap.Recovery.Backup)
 	}
 
-	return err
+	if asked := o.Cluster.Spec.RecoverInPlace; asked != nil {
+		o.InPlaceBackup = named(asked.Backup)
+	}
+
+	return nil
 }
 
 // observeStorageClasses asks whether volumes can grow, where one should.

@@ -85,6 +85,10 @@ func (r *runner) finishBootstrap(ended *job) {
 
 // makeData gives back where they are, and the settings that their first server needs.
 func (b bootstrap) makeData(ctx context.Context) (dir string, settings []string, err error) {
+	if err := b.checkWish(); err != nil {
+		return "", nil, err
+	}
+
 	if in := b.config.Bootstrap.Recovery; in != nil {
 		return b.recover(ctx, *in)
 	}
@@ -101,6 +105,26 @@ func (b bootstrap) makeData(ctx context.Context) (dir string, settings []string,
 	dir, err = b.copyExternal(ctx)
 
 	return dir, nil, err
+}
+
+// checkWish makes sure that the configuration is as new as the record: the data of a recovery in place must not be made as those of
+// the Cluster once were, nor to the target of an earlier one.
+func (b bootstrap) checkWish() error {
+	wanted, has := "", ""
+
+	if first := b.r.term.facts().Spec.Pending; first != nil {
+		wanted = first.Request
+	}
+
+	if in := b.config.Bootstrap.Recovery; in != nil {
+		has = in.InPlace
+	}
+
+	if wanted != has {
+		return fmt.Errorf("the record is of recovery in place %q, the configuration here of %q: the newer one is on its way", wanted, has)
+	}
+
+	return nil
 }
 
 func (b bootstrap) copyExternal(ctx context.Context) (string, error) {

@@ -219,7 +219,17 @@ const byHandWrites = 1000 * byHandGap
 // byHandTimelines is the same for timelines, each of which leaves a file.
 const byHandTimelines = 16
 
-// adopt makes the data on this volume the Cluster's. Those of a new Cluster begin term 1 at once. Others may be
+// firstTerm is the term that a record of term 0 begins with: the one that it has pending, above all that volumes which were set
+// aside know of, or else 1.
+func firstTerm(spec postgresqlv1.ClusterTermSpec) uint64 {
+	if spec.Term == 0 && spec.Pending != nil {
+		return uint64(max(1, spec.Pending.Term)) //nolint:gosec // positive
+	}
+
+	return 1
+}
+
+// adopt makes the data on this volume the Cluster's. Those of a new Cluster begin the first term at once. Others may be
 // a standby's, or of later terms than a record that was made anew: this member then elects itself, in a term and on a
 // timeline that nobody had.
 func (r *runner) adopt(ctx context.Context, facts Facts, timeline int64) error {
@@ -228,10 +238,12 @@ func (r *runner) adopt(ctx context.Context, facts Facts, timeline int64) error {
 		return err
 	}
 
+	first := firstTerm(r.term.facts().Spec)
+
 	isNew := !found && !facts.Data.IsStandby
 	if isNew {
 		// Before the record: a volume that knows less than the record would halt.
-		disk = ha.Disk{Member: ha.MemberID(facts.Member), Pledged: 1, Led: 1, Established: 1, Opened: 1}
+		disk = ha.Disk{Member: ha.MemberID(facts.Member), Pledged: first, Led: first, Established: first, Opened: first}
 		if err := harunner.SaveDisk(r.layout.StateDir, disk); err != nil {
 			return err
 		}
@@ -242,10 +254,11 @@ func (r *runner) adopt(ctx context.Context, facts Facts, timeline int64) error {
 			return false
 		}
 
-		spec.Term, spec.Timeline, spec.SystemID, spec.Established = 1, timeline, facts.Data.SystemID, true
+		spec.Term, spec.Timeline, spec.SystemID, spec.Established = int64(first), timeline, facts.Data.SystemID, true //nolint:gosec // small
+		spec.Pending = nil
 		spec.Primary = &postgresqlv1.TermHolder{MemberID: facts.Member, Name: facts.Instance, PodUID: facts.PodUID}
 
-		isFirst := disk.Led == 1 && disk.Pledged == 1 && disk.Seen == 0 && !facts.Data.IsStandby
+		isFirst := disk.Led == first && disk.Pledged == first && disk.Seen == 0 && !facts.Data.IsStandby
 		if !isNew && !isFirst {
 			spec.Term = int64(max(disk.Pledged, disk.Led)) + byHandGap //nolint:gosec // small
 			spec.Seq = int64(disk.Seen) + byHandWrites                 //nolint:gosec // it counts

@@ -64,10 +64,29 @@ func (b bootstrap) recover(ctx context.Context, in instanceapi.Recovery) (dir st
 		return "", nil, err
 	}
 
+	if target.Timeline, err = b.reserveTimeline(dir, target.Timeline, done.Reach); err != nil {
+		return "", nil, err
+	}
+
 	b.r.view.change(func(s *instanceapi.Status) { s.Recovered = &instanceapi.Recovered{BackupID: done.Restored.Manifest.ID} })
 	b.r.view.say(instanceapi.StateInitializing, "", "replaying WAL up to "+target.String())
 
 	return dir, b.r.recoverySettings(target), nil
+}
+
+// reserveTimeline has the recovery end on a timeline that the archive has nothing of, where the record reserves one: the Cluster goes
+// on archiving into the folder that it recovers from. It gives back the timeline to recover along, which is then a number: a server
+// that looks for the latest one would take what reserves the others for it.
+func (b bootstrap) reserveTimeline(dir, wanted string, reach archiveapi.RestoreReach) (string, error) {
+	first := b.r.term.facts().Spec.Pending
+	if first == nil || reach.Timeline == 0 {
+		return wanted, nil
+	}
+
+	next := max(postgres.Timeline(first.Timeline), reach.Newest+1, reach.Timeline+1) //nolint:gosec // small
+	b.r.log.Info("recovering in place", "along", reach.Timeline, "timeline", next)
+
+	return strconv.FormatUint(uint64(reach.Timeline), 10), reserve(filepath.Join(dir, "pg_wal"), next)
 }
 
 func (b bootstrap) restoreProgress(line string) {

@@ -78,6 +78,8 @@ type Recovery struct {
 	// Database and Owner whose password we manage; empty for none.
 	Database string `json:"database,omitempty"`
 	Owner    string `json:"owner,omitempty"`
+	// InPlace is the ID of the recovery in place that it is for; empty for a new Cluster.
+	InPlace string `json:"inPlace,omitempty"`
 }
 
 // RecoveryTarget is the moment to recover to; none for the end of the archive.

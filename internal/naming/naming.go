@@ -54,6 +54,13 @@ const (
 	// AnnotationBootstrapFrom names the instance whose volume is to be trusted when the term record is missing.
 	AnnotationBootstrapFrom = "caretaker.dev/bootstrap-from"
 
+	// LabelSetAside on a volume claim has the ID of the recovery in place that set it aside: it is none of the Cluster's then.
+	LabelSetAside = "caretaker.dev/set-aside"
+	// AnnotationSetAsideRecord on such a claim is the spec of the term record, as JSON, that its instance stopped under.
+	AnnotationSetAsideRecord = "caretaker.dev/set-aside-record"
+	// AnnotationRecoverInPlace on a term record has the ID of the recovery in place that made it.
+	AnnotationRecoverInPlace = "caretaker.dev/recover-in-place"
+
 	// LabelDrill, with a Cluster's name, is on the throw-away instances that prove its backups.
 	LabelDrill = "caretaker.dev/drill"
 	// AnnotationDrillBackup on one of those is the Backup that it restores.

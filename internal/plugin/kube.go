@@ -124,6 +124,18 @@ func (k *Kube) CreateCluster(ctx context.Context, cluster *v1.Cluster) error {
 	return k.create(ctx, clustersPath(cluster.Namespace), cluster, &v1.Cluster{})
 }
 
+// RecoverInPlace sets spec.recoverInPlace of a Cluster, in place of an earlier wish.
+func (k *Kube) RecoverInPlace(ctx context.Context, key types.NamespacedName, wish v1.RecoverInPlace) error {
+	body, err := json.Marshal([]map[string]any{{"op": "add", "path": "/spec/recoverInPlace", "value": wish}})
+	if err != nil {
+		return fmt.Errorf("encode the wish: %w", err)
+	}
+
+	_, err = k.client.Patch(types.JSONPatchType).AbsPath(clustersPath(key.Namespace) + "/" + key.Name).Body(body).Do(ctx).Raw()
+
+	return err //nolint:wrapcheck // the API server's own words, which the caller completes
+}
+
 // create an object; made is what the API server has made of it.
 func (k *Kube) create(ctx context.Context, path string, object, made any) error {
 	body, err := json.Marshal(object)

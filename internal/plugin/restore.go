@@ -54,39 +54,22 @@ type Restoration struct {
 
 // Run makes the Cluster: with the settings of the one that the Backup is of, or what the Backup knows of it, and an archive of its own.
 func (r Restoration) Run(ctx context.Context) error {
-	backup, err := r.API.Backup(ctx, r.Backup)
-	if apierrors.IsNotFound(err) {
-		return fmt.Errorf("namespace %s has no Backup %s; kubectl -n %s get backups lists them", r.Backup.Namespace, r.Backup.Name, r.Backup.Namespace)
-	}
-
-	if err != nil {
-		return fmt.Errorf("read Backup %s: %w", r.Backup.Name, err)
-	}
-
-	if err := notRestorable(backup); err != nil {
-		return err
-	}
-
 	if r.Storage != "" {
 		if _, err := resource.ParseQuantity(r.Storage); err != nil {
 			return fmt.Errorf("--storage: %q is not a size such as 10Gi", r.Storage)
 		}
 	}
 
-	origin, isGone, err := r.origin(ctx, backup)
+	from, err := r.source(ctx)
 	if err != nil {
 		return err
 	}
 
-	target, err := r.target(backup, origin)
-	if err != nil {
-		return err
-	}
+	backup, target := from.backup, from.target
+	cluster := r.cluster(backup, from.origin, target)
 
-	cluster := r.cluster(backup, origin, target)
-
-	from, _ := build.RecoveryPlace(cluster, backup)
-	if own, archives := build.OwnPlace(cluster); archives && own.IsSame(from) {
+	place, _ := build.RecoveryPlace(cluster, backup)
+	if own, archives := build.OwnPlace(cluster); archives && own.IsSame(place) {
 		return fmt.Errorf("Cluster %s would archive into the folder that it is recovered from; choose another name for --to-cluster", r.Cluster)
 	}
 
@@ -100,8 +83,8 @@ func (r Restoration) Run(ctx context.Context) error {
 		return fmt.Errorf("make Cluster %s: %w", cluster.Name, err)
 	}
 
-	if isGone {
-		err := say(r.Out, "Cluster %s is gone. What the Backup does not know of it is not set in the new one, such as parameters, resources and retention.", origin.Name)
+	if from.isGone {
+		err := say(r.Out, "Cluster %s is gone. What the Backup does not know of it is not set in the new one, such as parameters, resources and retention.", from.origin.Name)
 		if err != nil {
 			return err
 		}
@@ -109,6 +92,39 @@ func (r Restoration) Run(ctx context.Context) error {
 
 	return say(r.Out, "Cluster %s is made of Backup %s, recovered to %s. How far it is:\n  kubectl caretaker status %s -n %s",
 		cluster.Name, backup.Name, orElse(target, "the end of the archive"), cluster.Name, cluster.Namespace)
+}
+
+// source is a Backup to restore from.
+type source struct {
+	backup *v1.Backup
+	// origin is the Cluster that the Backup is of, or what the Backup knows of it if that is gone.
+	origin *v1.Cluster
+	isGone bool
+	// target is the moment to recover to; the end of the archive if empty.
+	target string
+}
+
+func (r Restoration) source(ctx context.Context) (from source, err error) {
+	from.backup, err = r.API.Backup(ctx, r.Backup)
+	if apierrors.IsNotFound(err) {
+		return from, fmt.Errorf("namespace %s has no Backup %s; kubectl -n %s get backups lists them", r.Backup.Namespace, r.Backup.Name, r.Backup.Namespace)
+	}
+
+	if err != nil {
+		return from, fmt.Errorf("read Backup %s: %w", r.Backup.Name, err)
+	}
+
+	if err := notRestorable(from.backup); err != nil {
+		return from, err
+	}
+
+	if from.origin, from.isGone, err = r.origin(ctx, from.backup); err != nil {
+		return from, err
+	}
+
+	from.target, err = r.target(from.backup, from.origin)
+
+	return from, err
 }
 
 // origin is the Cluster that the Backup is of, or what the Backup knows of it.
@@ -214,7 +230,7 @@ func (r Restoration) cluster(backup *v1.Backup, origin *v1.Cluster, target strin
 	spec := *origin.Spec.DeepCopy()
 	spec.Bootstrap = &v1.BootstrapConfiguration{Recovery: build.RecoveryLike(origin.Spec.Bootstrap)}
 	spec.Bootstrap.Recovery.Backup = &v1.LocalObjectReference{Name: backup.Name}
-	spec.ExternalClusters = nil
+	spec.ExternalClusters, spec.RecoverInPlace = nil, nil
 	// The operator's default image may be of another major version by now.
 	spec.ImageName = cmp.Or(r.Image, spec.ImageName, origin.Status.Image)
 	// Certificates are for the origin's names, and Services beside the default ones have names of their own.

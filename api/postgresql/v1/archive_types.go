@@ -276,7 +276,6 @@ type ClientEncryption struct {
 type DrillConfiguration struct {
 	// Schedule in cron's five fields, or six with seconds first.
 	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=200
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|[^ ]+( +[^ ]+){4,5})$')",message="spec.backup.drill.schedule: must have five fields (minute hour day-of-month month day-of-week), or six with seconds first"
 	Schedule string `json:"schedule"`

@@ -148,27 +148,27 @@ type BootstrapRecovery struct {
 
 // RecoveryTarget is the moment to recover to.
 //
-// +kubebuilder:validation:XValidation:rule="[has(self.targetTime), has(self.targetLSN), has(self.targetXID), has(self.targetName), has(self.targetImmediate) && self.targetImmediate].filter(x, x).size() <= 1",message="spec.bootstrap.recovery.recoveryTarget: targetTime, targetLSN, targetXID, targetName and targetImmediate exclude each other; keep one"
+// +kubebuilder:validation:XValidation:rule="[has(self.targetTime), has(self.targetLSN), has(self.targetXID), has(self.targetName), has(self.targetImmediate) && self.targetImmediate].filter(x, x).size() <= 1",message="recoveryTarget: targetTime, targetLSN, targetXID, targetName and targetImmediate exclude each other; keep one"
 type RecoveryTarget struct {
 	// BackupID to start from; the newest one before the target if empty.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	BackupID string `json:"backupID,omitempty"`
 	// TargetTime such as 2024-01-15 14:30:00 or 2024-01-15T14:30:00+01:00; UTC where it names no zone. What was understood
-	// is in status.recovery.target.
+	// is in status.recovery.target, or status.recoverInPlace.target.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?)?( ?(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?))?$')",message="spec.bootstrap.recovery.recoveryTarget.targetTime: must be a date and time, such as 2024-01-15 14:30:00 (UTC) or 2024-01-15 14:30:00+01"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?)?( ?(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?))?$')",message="recoveryTarget.targetTime: must be a date and time, such as 2024-01-15 14:30:00 (UTC) or 2024-01-15 14:30:00+01"
 	TargetTime string `json:"targetTime,omitempty"`
 	// TargetLSN to stop at, such as 16/B374D848.
 	// +optional
 	// +kubebuilder:validation:MaxLength=17
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}$')",message="spec.bootstrap.recovery.recoveryTarget.targetLSN: must be a position in the WAL, such as 16/B374D848"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}$')",message="recoveryTarget.targetLSN: must be a position in the WAL, such as 16/B374D848"
 	TargetLSN string `json:"targetLSN,omitempty"`
 	// TargetXID is the transaction to stop at.
 	// +optional
 	// +kubebuilder:validation:MaxLength=20
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]+$')",message="spec.bootstrap.recovery.recoveryTarget.targetXID: must be a transaction ID, a decimal number"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]+$')",message="recoveryTarget.targetXID: must be a transaction ID, a decimal number"
 	TargetXID string `json:"targetXID,omitempty"`
 	// TargetName is a restore point made with pg_create_restore_point.
 	// +optional
@@ -178,7 +178,7 @@ type RecoveryTarget struct {
 	// TargetTLI is the timeline to follow: a number, latest (the default) or current.
 	// +optional
 	// +kubebuilder:validation:MaxLength=10
-	// +kubebuilder:validation:XValidation:rule="self.matches('^(latest|current|[1-9][0-9]*)$')",message="spec.bootstrap.recovery.recoveryTarget.targetTLI: must be latest, current, or the number of a timeline"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(latest|current|[1-9][0-9]*)$')",message="recoveryTarget.targetTLI: must be latest, current, or the number of a timeline"
 	TargetTLI string `json:"targetTLI,omitempty"`
 	// TargetImmediate stops as soon as the backup is consistent.
 	// +optional

@@ -108,6 +108,10 @@ type ClusterSpec struct {
 	// +optional
 	Backup *BackupConfiguration `json:"backup,omitempty"`
 
+	// RecoverInPlace takes the data of this Cluster back to a moment; the volumes in use are set aside.
+	// +optional
+	RecoverInPlace *RecoverInPlace `json:"recoverInPlace,omitempty"`
+
 	// ReplicationSlots configures the slots that the members keep for each other.
 	// +optional
 	ReplicationSlots *ReplicationSlotsConfiguration `json:"replicationSlots,omitempty"`

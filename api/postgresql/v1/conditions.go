@@ -61,6 +61,8 @@ const (
 	ReasonConfiguring            = "ApplyingConfiguration"
 	ReasonExpandingVolumes       = "ExpandingVolumes"
 	ReasonHibernating            = "Hibernating"
+	ReasonRecoveringInPlace      = "RecoveringInPlace"
+	ReasonInPlaceRefused         = "RecoverInPlaceRefused"
 	ReasonHibernated             = "Hibernated"
 	ReasonWaking                 = "Waking"
 	ReasonPaused                 = "Paused"

@@ -103,6 +103,16 @@ type ClusterStatus struct {
 	// +optional
 	Recovery *RecoveryStatus `json:"recovery,omitempty"`
 
+	// RecoverInPlace is how the last recovery in place went.
+	// +optional
+	RecoverInPlace *RecoverInPlaceStatus `json:"recoverInPlace,omitempty"`
+
+	// SetAside are the volumes that recoveries in place set aside, one entry for each recovery. The operator does not delete them.
+	// +optional
+	// +listType=map
+	// +listMapKey=id
+	SetAside []SetAsideStatus `json:"setAside,omitempty"`
+
 	// StorageSize is what autoGrow has made of spec.storage.size; empty while it has done nothing.
 	// +optional
 	StorageSize string `json:"storageSize,omitempty"`

@@ -79,6 +79,9 @@ func Choose(ctx context.Context, store objectstore.Store, id string, target arch
 	}
 
 	reach, err := CheckReachable(ctx, store, chosen, histories, target)
+	for timeline := range histories {
+		reach.Newest = max(reach.Newest, timeline)
+	}
 
 	return chosen, reach, err
 }

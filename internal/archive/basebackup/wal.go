@@ -148,6 +148,8 @@ type Reach struct {
 	Gap string `json:"gap,omitempty"`
 	// Behind is the first segment behind the gap.
 	Behind string `json:"behind,omitempty"`
+	// Newest timeline that the archive has a history of, also if the recovery does not come by it; 0 if it has none.
+	Newest postgres.Timeline `json:"newestTimeline,omitempty"`
 }
 
 // WALReach follows the WAL from a backup's start on along a history.

@@ -38,6 +38,9 @@ type Input struct {
 	Recovering     bool
 	// Copies are the data of the Secret with the credentials of the stores that are copied to; nil if they need none.
 	Copies map[string][]byte
+	// InPlaceBackup is the Backup that recoverInPlace names; nil if there is none. RecoveringInPlace: it is still to be done.
+	InPlaceBackup     *v1.Backup
+	RecoveringInPlace bool
 	// Certificates are the contents of the TLS secrets and bundles.
 	Certificates Certificates
 }

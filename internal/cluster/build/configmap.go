@@ -95,6 +95,12 @@ func slots(configuration *v1.ReplicationSlotsConfiguration) bool {
 func bootstrap(in Input) instanceapi.Bootstrap {
 	spec := in.Cluster.Spec
 
+	if in.RecoveringInPlace {
+		if recovery := recoverInPlace(in); recovery != nil {
+			return instanceapi.Bootstrap{Recovery: recovery}
+		}
+	}
+
 	if spec.Bootstrap != nil && spec.Bootstrap.Recovery != nil {
 		return instanceapi.Bootstrap{Recovery: recovery(in)}
 	}

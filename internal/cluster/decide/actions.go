@@ -73,6 +73,27 @@ type DeleteVolume struct {
 	UID  types.UID
 }
 
+// SetVolumeAside takes a volume out of the Cluster, for a recovery in place. It stays, whatever the deletion policy.
+type SetVolumeAside struct {
+	Name string
+	UID  types.UID
+	// ID of the recovery.
+	ID string
+	// Record that its instance stopped under, encoded.
+	Record string
+}
+
+// TakeVolumeBack takes a volume that was set aside into use again.
+type TakeVolumeBack struct {
+	Name string
+	UID  types.UID
+}
+
+// DeleteRecord deletes the term record of a Cluster that is stopped for a recovery in place, so that it can begin anew.
+type DeleteRecord struct {
+	Record *v1.ClusterTerm
+}
+
 // PutConfig gives an instance its configuration.
 type PutConfig struct {
 	Instance string
@@ -118,6 +139,15 @@ func (DeletePod) IsIrreversible() bool { return false }
 // IsIrreversible is true.
 func (DeleteVolume) IsIrreversible() bool { return true }
 
+// IsIrreversible is false: it is only a label.
+func (SetVolumeAside) IsIrreversible() bool { return false }
+
+// IsIrreversible is false.
+func (TakeVolumeBack) IsIrreversible() bool { return false }
+
+// IsIrreversible is true.
+func (DeleteRecord) IsIrreversible() bool { return true }
+
 // IsIrreversible is false.
 func (PutConfig) IsIrreversible() bool { return false }
 
@@ -151,6 +181,14 @@ func (a Delete) String() string { return "delete " + describe(a.Object) }
 func (a DeletePod) String() string { return fmt.Sprintf("stop %s: %s", a.Name, a.Why) }
 
 func (a DeleteVolume) String() string { return "delete the volume of " + a.Name }
+
+func (a SetVolumeAside) String() string { return fmt.Sprintf("set the volume of %s aside", a.Name) }
+
+func (a TakeVolumeBack) String() string {
+	return fmt.Sprintf("take the volume of %s into use again", a.Name)
+}
+
+func (DeleteRecord) String() string { return "delete the term record, to begin anew" }
 
 func (a PutConfig) String() string { return "configure " + a.Instance }
 

@@ -315,7 +315,7 @@ func targetWords(given *v1.RecoveryTarget) string {
 // be the one that the new Cluster archives to.
 func (f *facts) checkRecovery() *problem {
 	bootstrap := f.Cluster.Spec.Bootstrap
-	if bootstrap == nil || bootstrap.Recovery == nil || f.established {
+	if bootstrap == nil || bootstrap.Recovery == nil || !f.isNew() {
 		return nil
 	}
 

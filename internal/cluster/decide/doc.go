@@ -1,7 +1,7 @@
 // Package decide is what the Cluster controller thinks: from a View of a Cluster to a Plan. It is pure and total: no
 // context, client, clock, randomness or error.
 //
-// Plan runs the steps in their order, one file each: record, objects, volumes, hibernate, pods, scale, rollout,
+// Plan runs the steps in their order, one file each: inplace, record, objects, volumes, hibernate, pods, scale, rollout,
 // configure, passwords, restart. A step adds actions and may say what is waited for; the first to say so is heard. Members, status
 // and outcome describe what is seen. Rules that all steps keep:
 //

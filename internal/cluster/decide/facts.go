@@ -21,7 +21,8 @@ import (
 //	too few   → the lowest free ordinals are added
 //	too many  → the highest are surplus, once there is a primary; one that leads is a member until it has handed over
 //
-// An ordinal counts as long as anything of it is left, so that a new member never meets its predecessor's leftovers.
+// An ordinal counts as long as anything of it is left, so that a new member never meets its predecessor's leftovers. One whose
+// volume was set aside is not used.
 
 // facts are what follows from a View without a decision.
 type facts struct {
@@ -31,6 +32,8 @@ type facts struct {
 	primary string
 	// established: the primary of the record has committed in its term.
 	established bool
+	// recoversInPlace: the record was made for a recovery in place, and nothing has been recovered yet.
+	recoversInPlace bool
 	// members shall exist, in order; surplus shall go, the first first.
 	members []string
 	surplus []string
@@ -58,6 +61,7 @@ func newFacts(view View) facts {
 
 	if view.Record != nil {
 		f.established = view.Record.Spec.Established
+		f.recoversInPlace = !f.established && view.Record.Annotations[naming.AnnotationRecoverInPlace] != ""
 		f.primary = view.Record.Spec.Bootstrap
 
 		if view.Record.Spec.Primary != nil {
@@ -71,7 +75,8 @@ func newFacts(view View) facts {
 	f.major = f.chooseMajor()
 	f.input = build.Input{
 		Cluster: view.Cluster, Image: f.image, Major: f.major, Operator: view.Operator, Members: f.members,
-		RecoveryBackup: view.RecoveryBackup, Recovering: !f.established,
+		RecoveryBackup: view.RecoveryBackup, Recovering: f.isNew(),
+		InPlaceBackup: view.InPlaceBackup, RecoveringInPlace: f.recoversInPlace,
 		Smallest: f.smallestVolume(), App: f.appCredentials(), Superuser: f.superuserCredentials(), Certificates: view.Certificates.Certificates,
 		Copies: build.CopiesSecret(view.Cluster, view.Secrets),
 	}
@@ -85,6 +90,13 @@ func newFacts(view View) facts {
 	}
 
 	return f
+}
+
+// isNew: where the data come from is as spec.bootstrap says, and they are still to be made.
+func (f *facts) isNew() bool {
+	last := f.Cluster.Status.RecoverInPlace
+
+	return !f.established && !f.recoversInPlace && (last == nil || last.Phase == v1.InPlaceCompleted)
 }
 
 // smallestVolume is what the smallest volume asks for; zero if there is none.
@@ -120,7 +132,9 @@ func (f *facts) chooseMembers() {
 
 	wanted := int(f.Cluster.Spec.Instances)
 	for n := 0; len(ordinals) < wanted; n++ {
-		ordinals[n] = true
+		if f.SetAside[naming.Instance(f.Cluster.Name, n)] == nil {
+			ordinals[n] = true
+		}
 	}
 
 	for _, n := range slices.Sorted(maps.Keys(ordinals)) {

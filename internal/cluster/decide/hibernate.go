@@ -23,14 +23,18 @@ func (p *planner) hibernate() {
 		return
 	}
 
+	p.stopAll("hibernation")
+	p.end(conditions.Waiting, v1.ReasonHibernating, fmt.Sprintf("Hibernating: %d more to be stopped", len(p.Pods)), afterMoving)
+}
+
+// stopAll stops the replicas, and the primary once they are gone.
+func (p *planner) stopAll(why string) {
 	p.taken = true
 
 	for _, name := range sortedKeys(p.Pods) {
 		isLast := name != p.primary || len(p.Pods) == 1
 		if isLast && p.Pods[name].DeletionTimestamp == nil {
-			p.stop(name, "hibernation")
+			p.stop(name, why)
 		}
 	}
-
-	p.end(conditions.Waiting, v1.ReasonHibernating, fmt.Sprintf("Hibernating: %d more to be stopped", len(p.Pods)), afterMoving)
 }

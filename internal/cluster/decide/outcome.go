@@ -93,6 +93,10 @@ func (p *planner) primaryMessage(waking bool) {
 }
 
 func (p *planner) bootstrapMethod() string {
+	if p.recoversInPlace {
+		return "restoring a backup of this Cluster"
+	}
+
 	if p.input.Cluster.Spec.Bootstrap != nil && p.input.Cluster.Spec.Bootstrap.PgBaseBackup != nil {
 		return "copying the external server (pg_basebackup)"
 	}

@@ -62,6 +62,8 @@ type planner struct {
 	switched *v1.SwitchoverStatus
 	// takedowns of primaries so far.
 	takedowns *v1.TakedownsStatus
+	// inPlace is how the last recovery in place is going.
+	inPlace *v1.RecoverInPlaceStatus
 	// ended: the remaining steps are not for this pass.
 	ended bool
 }
@@ -70,6 +72,7 @@ type planner struct {
 func Decide(view View) Plan {
 	p := &planner{facts: newFacts(view)}
 	p.switched, p.takedowns = view.Cluster.Status.LastSwitchover, view.Cluster.Status.Takedowns
+	p.inPlace = view.Cluster.Status.RecoverInPlace.DeepCopy()
 
 	switch problem := p.validate(); {
 	case p.Cluster.DeletionTimestamp != nil:
@@ -92,6 +95,7 @@ func Decide(view View) Plan {
 	p.act(p.late...)
 	p.summarize()
 	p.forgetTakedowns()
+	p.tellInPlace()
 	p.plan.Status = p.status()
 	p.plan.Features = p.features()
 
@@ -100,6 +104,7 @@ func Decide(view View) Plan {
 
 func (p *planner) run() {
 	steps := []func(*planner){
+		(*planner).recoverInPlace,
 		(*planner).record,
 		(*planner).objects,
 		(*planner).volumes,

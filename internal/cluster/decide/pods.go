@@ -66,7 +66,7 @@ func (p *planner) stop(name, why string) {
 // heal is all that is done while the spec is invalid: a lost pod of an established Cluster comes back with what was
 // valid last. Everything it mounts is there already.
 func (p *planner) heal() {
-	if !p.established || p.hibernating() || p.Cluster.Status.Image == "" {
+	if !p.established || p.hibernating() || p.isStoppedInPlace() || p.Cluster.Status.Image == "" {
 		return
 	}
 

@@ -38,6 +38,12 @@ func (p *planner) record() {
 		}
 	}
 
+	if p.inPlace != nil && p.inPlace.Phase == v1.InPlaceRecovering {
+		p.writeRecord(p.newRecord())
+
+		return
+	}
+
 	p.writeRecord(build.ClusterTerm(p.Cluster, p.bootstrapInstance()))
 }
 
@@ -96,7 +102,7 @@ func (p *planner) keepRecord() {
 func (p *planner) bootstrapInstance() string {
 	switch names := slices.Sorted(maps.Keys(p.Volumes)); len(names) {
 	case 0:
-		return naming.Instance(p.Cluster.Name, 0)
+		return p.members[0]
 	case 1:
 		return names[0]
 	default:

@@ -40,6 +40,8 @@ func (p *planner) status() v1.ClusterStatus {
 		Archiving:          p.archivingStatus(),
 		Backups:            p.backupsStatus(),
 		Recovery:           p.recoveryStatus(),
+		RecoverInPlace:     p.inPlace,
+		SetAside:           p.setAside(),
 	}
 
 	if len(status.FailoverHistory) > 0 {

@@ -216,7 +216,7 @@ func (f *facts) secretReferences() []secretReference {
 	if spec.Bootstrap.Recovery != nil {
 		add("spec.bootstrap.recovery.secret", spec.Bootstrap.Recovery.Secret, build.RecoveryOwner(*spec.Bootstrap.Recovery).User)
 
-		if !f.established {
+		if f.isNew() {
 			references = append(references, f.recoveryReferences()...)
 		}
 	}
@@ -224,7 +224,7 @@ func (f *facts) secretReferences() []secretReference {
 	if spec.Bootstrap.PgBaseBackup != nil {
 		add("spec.bootstrap.pg_basebackup.secret", spec.Bootstrap.PgBaseBackup.Secret, spec.Bootstrap.PgBaseBackup.Owner)
 
-		if !f.established {
+		if f.isNew() {
 			references = append(references, externalReferences(spec)...)
 		}
 	}
@@ -246,6 +246,7 @@ func (f *facts) copyReferences() []secretReference {
 func UserSecrets(cluster *v1.Cluster, record *v1.ClusterTerm, recovery *v1.Backup) []string {
 	f := facts{View: View{Cluster: cluster, Record: record, RecoveryBackup: recovery}}
 	f.established = record != nil && record.Spec.Established
+	f.recoversInPlace = !f.established && record != nil && record.Annotations[naming.AnnotationRecoverInPlace] != ""
 
 	var names []string
 	for _, reference := range append(f.secretReferences(), f.copyReferences()...) {

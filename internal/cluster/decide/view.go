@@ -23,6 +23,8 @@ type View struct {
 	// Pods and Volumes of the Cluster by name.
 	Pods    map[string]*corev1.Pod
 	Volumes map[string]*corev1.PersistentVolumeClaim
+	// SetAside are volumes that recoveries in place set aside, by name: none of the Cluster's.
+	SetAside map[string]*corev1.PersistentVolumeClaim
 	// Reports are the answers of the instances that were asked, by pod name.
 	Reports map[string]Report
 	// Owned are the other objects that belong to the Cluster.
@@ -31,6 +33,8 @@ type View struct {
 	Secrets map[string]map[string][]byte
 	// RecoveryBackup is the Backup that spec.bootstrap.recovery names, as long as it is needed; nil if there is none.
 	RecoveryBackup *v1.Backup
+	// InPlaceBackup is the Backup that spec.recoverInPlace names; nil if there is none.
+	InPlaceBackup *v1.Backup
 	// Backups of the Cluster.
 	Backups []v1.Backup
 	// Certificates as they should be.

@@ -54,6 +54,7 @@ func newWorld(t *testing.T, mutations ...mutation) *world {
 		Operator:    build.Operator{Image: "caretaker.example/caretaker:1"},
 		Pods:        map[string]*corev1.Pod{},
 		Volumes:     map[string]*corev1.PersistentVolumeClaim{},
+		SetAside:    map[string]*corev1.PersistentVolumeClaim{},
 		Reports:     map[string]decide.Report{},
 		Owned:       map[decide.Key]build.Object{},
 		Secrets:     map[string]map[string][]byte{},
@@ -142,6 +143,8 @@ func (w *world) do(action decide.Action) {
 		}
 	case decide.DeleteVolume:
 		w.volume(a.Name).DeletionTimestamp = &metav1.Time{Time: w.view.Now}
+	case decide.SetVolumeAside, decide.TakeVolumeBack, decide.DeleteRecord:
+		w.exchange(action)
 	case decide.PutConfig:
 		w.report(a.Instance, func(s *instanceapi.Status) {
 			s.ConfigHash, s.PasswordsHash = instanceapi.HashBytes(a.Config), w.passwordsHash(a.Instance, w.config(a.Config))
@@ -162,6 +165,26 @@ func (w *world) do(action decide.Action) {
 		}
 
 		w.handOver(a.Instance, a.TargetName)
+	}
+}
+
+// exchange does what a recovery in place does to volumes and the record.
+func (w *world) exchange(action decide.Action) {
+	w.view.SetAside, w.view.Volumes = maps.Clone(w.view.SetAside), maps.Clone(w.view.Volumes)
+
+	switch a := action.(type) {
+	case decide.SetVolumeAside:
+		volume := w.volume(a.Name)
+		volume.Labels[naming.LabelSetAside], volume.Annotations[naming.AnnotationSetAsideRecord], volume.OwnerReferences = a.ID, a.Record, nil
+		w.view.SetAside[a.Name] = volume
+		delete(w.view.Volumes, a.Name)
+	case decide.TakeVolumeBack:
+		volume := w.view.SetAside[a.Name].DeepCopy()
+		delete(volume.Labels, naming.LabelSetAside)
+		w.view.Volumes[a.Name] = volume
+		delete(w.view.SetAside, a.Name)
+	default:
+		w.view.Record = nil
 	}
 }
 
@@ -367,6 +390,15 @@ func (w *world) live(name string) {
 			Term: 1, Bootstrap: record.Bootstrap, Established: true, SystemID: "42", Timeline: 1,
 			Primary: &v1.TermHolder{MemberID: memberID(volume), Name: name, PodUID: string(pod.UID)},
 		}
+		if first := record.Pending; first != nil {
+			w.view.Record.Spec.Term, w.view.Record.Spec.Timeline, w.view.Record.Spec.Seq = first.Term, first.Timeline, record.Seq
+		}
+	}
+
+	// A term that was asked for: whoever led is elected again.
+	if asked := w.view.Record.Spec.Pending; leads && asked != nil {
+		w.view.Record = w.view.Record.DeepCopy()
+		w.view.Record.Spec.Term, w.view.Record.Spec.Timeline, w.view.Record.Spec.Pending = asked.Term, asked.Timeline, nil
 	}
 
 	role := instanceapi.RoleReplica

@@ -33,6 +33,8 @@ type instance struct {
 	fresh  bool
 	serves bool
 	record postgresqlv1.ClusterTermSpec
+	// failed says why it cannot make its data.
+	failed string
 	// configured is what it was asked to run with, running what its PostgreSQL was started with.
 	hash                string
 	configured, running instanceapi.Config
@@ -115,6 +117,10 @@ func (m *Machine) Status(_ context.Context, target instanceclient.Target) (insta
 		State: instanceapi.StateWaiting, Message: "waits for a primary to clone from", ConfigHash: i.hash,
 		Version: fmt.Sprintf("%d.%d", i.version.Major, i.version.Minor), Major: i.version.Major,
 	}
+	if i.failed != "" {
+		status.State, status.Message = instanceapi.StateFailed, i.failed
+	}
+
 	if !i.serves {
 		return status, nil
 	}

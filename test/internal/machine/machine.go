@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/naming"
 )
 
@@ -40,6 +41,9 @@ type Machine struct {
 	handOver map[string]string
 	// restarts in their order.
 	restarts []string
+	// recovered is what instances made their data from, failRecovery whether they fail to.
+	recovered    map[string]instanceapi.Recovery
+	failRecovery bool
 }
 
 // New makes a Machine for a namespace.
@@ -48,7 +52,24 @@ func New(c client.Client, namespace string, clk clock.PassiveClock) *Machine {
 		client: c, namespace: namespace, clock: clk,
 		instances: map[string]*instance{}, members: map[types.UID]string{}, volumes: map[string]int{},
 		missing: map[string]bool{}, down: map[string]bool{}, handOver: map[string]string{},
+		recovered: map[string]instanceapi.Recovery{},
 	}
+}
+
+// FailRecovery has recoveries fail, or end again.
+func (m *Machine) FailRecovery(fail bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	m.failRecovery = fail
+}
+
+// Recovered is what an instance was asked to recover when it made its data.
+func (m *Machine) Recovered(name string) instanceapi.Recovery {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	return m.recovered[name]
 }
 
 // LoseImage makes an image one that cannot be pulled.
@@ -360,12 +381,29 @@ func (m *Machine) writeRecord(ctx context.Context, record *postgresqlv1.ClusterT
 	switch leader := m.instances[leaderOf(record)]; {
 	case leader == nil:
 		return false, nil
+	case spec.Term == 0 && m.failRecovery:
+		moved := leader.failed == ""
+		leader.failed = "the recovery did not reach its target"
+
+		return moved, nil
 	case spec.Term == 0:
+		if asked := leader.configured.Bootstrap.Recovery; asked != nil {
+			m.recovered[leader.name] = *asked
+		}
+
 		spec.Term, spec.Timeline, spec.Established, spec.SystemID = 1, 1, true, SystemID
+		if first := spec.Pending; first != nil {
+			spec.Term, spec.Timeline, spec.Pending = first.Term, first.Timeline, nil
+		}
+
 		spec.Primary = &postgresqlv1.TermHolder{MemberID: leader.member, Name: leader.name, PodUID: string(leader.podUID)}
 		leader.fresh = false
 	case spec.Primary.MemberID != leader.member:
 		return false, nil
+	case spec.Pending != nil:
+		// A term was asked for: whoever led is elected again.
+		spec.Term, spec.Timeline, spec.Pending = spec.Pending.Term, spec.Pending.Timeline, nil
+		spec.Primary.PodUID = string(leader.podUID)
 	case m.handsOver(spec, leader):
 	case spec.Primary.PodUID != string(leader.podUID) || !slices.Equal(spec.Voters, m.voters(leader)):
 		spec.Primary.PodUID, spec.Voters = string(leader.podUID), m.voters(leader)
