@@ -170,7 +170,7 @@ func TestCopiesNeedNoRestart(t *testing.T) {
 
 	for _, action := range plan.Actions {
 		if apply, is := action.(decide.Apply); is && apply.Object.GetName() == naming.SecretCopies("db") {
-			for key, value := range apply.Object.(*corev1.Secret).Data { //nolint:forcetypeassert // it must be
+			for key, value := range apply.Object.(*corev1.Secret).Data {
 				secret += key + "=" + string(value) + " "
 			}
 		}
