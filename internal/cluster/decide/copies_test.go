@@ -254,11 +254,15 @@ func TestCopiesAtOnePlace(t *testing.T) {
 		{"another bucket", v1.ObjectStore{DestinationPath: "s3://far"}, v1.ObjectStore{DestinationPath: "s3://near"}, ""},
 		{"another endpoint", v1.ObjectStore{DestinationPath: "s3://bucket/path", EndpointURL: "https://far"}, v1.ObjectStore{DestinationPath: "s3://near"}, ""},
 		{
-			"the archive's", v1.ObjectStore{DestinationPath: "s3://bucket/path/"}, v1.ObjectStore{DestinationPath: "s3://near"},
+			"the archive's",
+			v1.ObjectStore{DestinationPath: "s3://bucket/path/"},
+			v1.ObjectStore{DestinationPath: "s3://near"},
 			"spec.backup.copies[far].objectStore: is the same place as spec.backup.objectStore (folder db); name another bucket or path",
 		},
 		{
-			"another copy's", v1.ObjectStore{DestinationPath: "s3://near/", ServerName: "db"}, v1.ObjectStore{DestinationPath: "s3://near"},
+			"another copy's",
+			v1.ObjectStore{DestinationPath: "s3://near/", ServerName: "db"},
+			v1.ObjectStore{DestinationPath: "s3://near"},
 			"spec.backup.copies[near].objectStore: is the same place as spec.backup.copies[far].objectStore (folder db)",
 		},
 	} {
