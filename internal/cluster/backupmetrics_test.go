@@ -32,7 +32,8 @@ func TestBackupMetrics(t *testing.T) {
 	proved.Status.Backups = &v1.BackupsStatus{LastSuccessfulBackup: at(1000), LastFailedBackup: at(900), LastVerified: at(1100), EstimatedRecoverySeconds: 320}
 	proved.Status.Backups.Copies = []v1.ArchiveCopyStatus{{Name: "far", CopiedUntil: at(1200)}, {Name: "new"}}
 	proved.Status.Conditions = []metav1.Condition{
-		{Type: v1.ConditionBackupVerified, Status: metav1.ConditionTrue}, {Type: v1.ConditionContinuousArchiving, Status: metav1.ConditionTrue},
+		{Type: v1.ConditionBackupVerified, Status: metav1.ConditionTrue},
+		{Type: v1.ConditionContinuousArchiving, Status: metav1.ConditionTrue},
 		{Type: v1.ConditionBackupsCopied, Status: metav1.ConditionFalse},
 	}
 

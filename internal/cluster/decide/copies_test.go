@@ -170,7 +170,7 @@ func TestCopiesNeedNoRestart(t *testing.T) {
 
 	for _, action := range plan.Actions {
 		if apply, is := action.(decide.Apply); is && apply.Object.GetName() == naming.SecretCopies("db") {
-			for key, value := range apply.Object.(*corev1.Secret).Data { //nolint:forcetypeassert // it must be
+			for key, value := range apply.Object.(*corev1.Secret).Data {
 				secret += key + "=" + string(value) + " "
 			}
 		}
@@ -254,11 +254,15 @@ func TestCopiesAtOnePlace(t *testing.T) {
 		{"another bucket", v1.ObjectStore{DestinationPath: "s3://far"}, v1.ObjectStore{DestinationPath: "s3://near"}, ""},
 		{"another endpoint", v1.ObjectStore{DestinationPath: "s3://bucket/path", EndpointURL: "https://far"}, v1.ObjectStore{DestinationPath: "s3://near"}, ""},
 		{
-			"the archive's", v1.ObjectStore{DestinationPath: "s3://bucket/path/"}, v1.ObjectStore{DestinationPath: "s3://near"},
+			"the archive's",
+			v1.ObjectStore{DestinationPath: "s3://bucket/path/"},
+			v1.ObjectStore{DestinationPath: "s3://near"},
 			"spec.backup.copies[far].objectStore: is the same place as spec.backup.objectStore (folder db); name another bucket or path",
 		},
 		{
-			"another copy's", v1.ObjectStore{DestinationPath: "s3://near/", ServerName: "db"}, v1.ObjectStore{DestinationPath: "s3://near"},
+			"another copy's",
+			v1.ObjectStore{DestinationPath: "s3://near/", ServerName: "db"},
+			v1.ObjectStore{DestinationPath: "s3://near"},
 			"spec.backup.copies[near].objectStore: is the same place as spec.backup.copies[far].objectStore (folder db)",
 		},
 	} {
