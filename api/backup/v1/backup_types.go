@@ -125,7 +125,7 @@ type Verification struct {
 	// +kubebuilder:validation:XValidation:rule="isQuantity(self) && quantity(self).compareTo(quantity('1Gi')) >= 0",message="spec.verification.size: must be a quantity of at least 1Gi, such as 20Gi"
 	Size string `json:"size,omitempty"`
 
-	// Resources of the throw-away server. PostgreSQL gets along with 128Mi of memory, MySQL needs 700Mi.
+	// Resources of the throw-away server.
 	// +optional
 	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
 }
