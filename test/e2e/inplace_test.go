@@ -36,6 +36,7 @@ func TestRecoverInPlace(t *testing.T) {
 		t.Helper()
 
 		b.write(t, "CREATE TABLE ledger (n int)")
+		b.write(t, "GRANT SELECT ON ledger TO app")
 		b.write(t, "INSERT INTO ledger SELECT generate_series(1, 100)")
 		b.waitArchiving(t, metav1.ConditionTrue, "s3://backups/financial-db")
 		b.takeBackup(t, "before")

@@ -313,6 +313,12 @@ func (a *Archive) compare(ctx context.Context, key string, file File, sum string
 		}
 	}
 
+	// An empty history only keeps PostgreSQL from picking that timeline ID. A real one, as of a recovery in place that was taken back,
+	// does the same.
+	if _, err := postgres.ParseHistoryName(file.Name); err == nil && len(file.Content) == 0 {
+		return true, nil
+	}
+
 	return false, fmt.Errorf("%s in %s: %w: it has SHA-256 %.12s…, ours has %.12s…. Two servers have archived to one place, or this one "+
 		"was restored and went on without a new timeline. Nothing was overwritten", file.Name, a, ErrDifferent, header.SHA256, sum)
 }

@@ -369,6 +369,26 @@ func TestNotThereNeedsAnArchive(t *testing.T) {
 	}
 }
 
+// TestAnEmptyHistoryGivesWay: it only keeps a timeline ID from being taken, which the real history does, too.
+func TestAnEmptyHistoryGivesWay(t *testing.T) {
+	r := newRig(t)
+	archive := must(Open(t.Context(), *r.config().Archive))
+	history := File{Name: "00000002.history", Content: []byte("1\t0/3000000\tno recovery target specified\n")}
+
+	if _, err := archive.Push(t.Context(), history); err != nil {
+		t.Fatal(err)
+	}
+
+	if pushed, err := archive.Push(t.Context(), File{Name: history.Name}); err != nil || !pushed.WasThere {
+		t.Errorf("a placeholder is not let go: %+v, %v", pushed, err)
+	}
+
+	history.Content = []byte("1\t0/4000000\tno recovery target specified\n")
+	if _, err := archive.Push(t.Context(), history); !errors.Is(err, ErrDifferent) {
+		t.Errorf("another history of the same timeline: %v", err)
+	}
+}
+
 func TestAStandbyLeavesArchivingToThePrimary(t *testing.T) {
 	r := newRig(t, func(c *archiveapi.Config) { c.StandbyGrace = archiveapi.Duration(2 * time.Second) })
 
