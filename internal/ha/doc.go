@@ -30,6 +30,6 @@
 // is a new member.
 //
 // Files: record and tip (the data), event, action, message (the interface), state, step (the machine), recordview,
-// authority, promise, pledge, election, promote, membership, degraded, switchover, rejoin (one concept each), guards
-// (what tests take away). The page docs/concepts/ha-protocol.md has the table of phases and what the runner owes.
+// authority, promise, pledge, election, promote, overdue, membership, degraded, switchover, rejoin, dying (one concept each),
+// guards (what tests take away). The page docs/concepts/ha-protocol.md has the table of phases and what the runner owes.
 package ha

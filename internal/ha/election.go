@@ -197,7 +197,7 @@ func (m *machine) best(r *Record, set []Report) (Report, bool) {
 			p.MinLSN != 0 && x.From.ID == r.Primary.Member && m.Now-m.View.SameSince < spareOld:
 			continue
 		}
-		if best.From.ID == "" || m.preferred(x, best, p.Target) {
+		if best.From.ID == "" || m.preferred(x, best, r) {
 			best = x
 		}
 	}
@@ -220,7 +220,7 @@ func (m *machine) best(r *Record, set []Report) (Report, bool) {
 	return best, m.Settings.Preferred && (!old || m.Now-m.Pledge.At > freedTime)
 }
 
-func (m *machine) preferred(a, b Report, target MemberID) bool {
+func (m *machine) preferred(a, b Report, r *Record) bool {
 	switch {
 	case m.without(gBest):
 		return a.From.ID == m.Self.ID
@@ -233,8 +233,11 @@ func (m *machine) preferred(a, b Report, target MemberID) bool {
 	case b.Tip.better(a.Tip):
 		return false
 	}
-	if (a.From.ID == target) != (b.From.ID == target) {
+	if target := r.Pending.Target; (a.From.ID == target) != (b.From.ID == target) {
 		return a.From.ID == target
+	}
+	if old := r.Primary.Member; IsOwnRequest(r.Pending.Request) && (a.From.ID == old) != (b.From.ID == old) {
+		return b.From.ID == old // it has its reasons
 	}
 
 	return a.From.Name < b.From.Name

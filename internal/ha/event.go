@@ -92,6 +92,8 @@ type Observed struct {
 	Senders []Sender
 	// CheckpointerGen is the newest ConfigureSync that the checkpointer has loaded: it switches waiting on and off.
 	CheckpointerGen uint64
+	// Copied: somebody copies this primary, or catches up behind it under no name.
+	Copied bool
 	// Receiving: a walreceiver is connected.
 	Receiving bool
 }
@@ -99,8 +101,11 @@ type Observed struct {
 // ClientsGone says that a PostgreSQL which StopFast stops has no client's backend left. It takes no more clients.
 type ClientsGone struct{ Op uint64 }
 
-// Exited says that PostgreSQL ended without being asked to, with all its processes.
-type Exited struct{}
+// Exited says that PostgreSQL ended without the protocol having asked for it, with all its processes.
+type Exited struct {
+	// Ordered: a restart in place was asked for.
+	Ordered bool
+}
 
 // Ended says that no process of that run of a member's PID 1 is left, which stays true for ever: the kubelet reported the
 // container terminated that this very run was in. It says nothing of a later run on the same volume. The runner repeats

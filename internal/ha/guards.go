@@ -40,6 +40,10 @@ const (
 	gClientsGone   // a primary that stops keeps its authority until its last client is gone
 	gClosedForGood // a run that told that it serves nobody leads no more in its term
 	gPrefix        // a candidate needs W others that can follow it without a rewind
+	gOverdue       // who is well, closed and without enough replicas gives up after a while
+	gAside         // who gave up lets others go first
+	gDying         // a primary whose PostgreSQL dies again and again hands over
+	gOnce          // and who took over from it does not
 )
 
 func (s *State) without(g guard) bool { return s.Settings.off&g != 0 }

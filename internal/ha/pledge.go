@@ -34,6 +34,9 @@ func (m *machine) pledge() bool {
 }
 
 func (m *machine) mayPledge(r *Record) bool {
+	if m.isAside(r) {
+		return false
+	}
 	if p := m.member(r.Primary.Member); r.Pending.OldStopped || p != nil && p.Report.Term == r.Pending.Term && p.Report.Stopped {
 		return true // nobody is left that a promise could protect
 	}

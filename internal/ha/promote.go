@@ -1,6 +1,7 @@
 package ha
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -22,14 +23,32 @@ func (m *machine) promote() {
 	if m.Leader.ID == r.Primary.Member {
 		m.Took.Heard = m.Leader.Heard
 	}
+	m.Deaths, m.Stays = nil, false
+	if p.Request == RequestDying && r.Primary.Member != m.Self.ID {
+		m.Disk.TookDying = p.Term
+	}
 	m.clearPeers()
 	m.enter(Promoting)
 	m.WaitSave = m.save()
 }
 
-// whyNamed is what the record and this instance know of the primary before.
+// whyNamed is what the record and this instance know of the primary before, and of candidates since.
 func (m *machine) whyNamed(r *Record) string {
+	why := m.whyReplaced(r)
+	switch n := r.Pending.Term - r.Term - 1; n {
+	case 0:
+		return why
+	case 1:
+		return why + "; one candidate before did not come about"
+	default:
+		return why + fmt.Sprintf("; %d candidates before did not come about", n)
+	}
+}
+
+func (m *machine) whyReplaced(r *Record) string {
 	switch p := r.Pending; {
+	case IsOwnRequest(p.Request) && p.Request != RequestShutdown:
+		return "it handed over: " + p.Request
 	case p.Request != "" && p.OldStopped:
 		return "it handed over"
 	case p.OldStopped:
@@ -146,6 +165,9 @@ func (m *machine) establishing() {
 		m.open()
 		return
 	}
+	if m.giveUpCandidacy() {
+		return
+	}
 	r := m.View.Record
 	if m.Lead.TermLSN == 0 && m.Op.Kind == opNone {
 		m.do(CommitTermMessage{Op: m.begin(opTermMessage), Term: m.Disk.Led}) // it failed: again
@@ -259,7 +281,7 @@ func (m *machine) open() {
 	lead, obs, at := m.Lead, m.Obs, m.ObsAt
 	m.enter(Primary)
 	m.Lead, m.Obs, m.ObsAt = lead, obs, at
-	m.Lead.Failures = 0
+	m.Lead.Failures, m.Stays = 0, m.isDying()
 	m.Disk.Opened = m.Disk.Led
 	m.save()
 	m.do(AdmitClients{Term: m.Disk.Led, Took: m.Took})
@@ -277,6 +299,7 @@ func (m *machine) primary() {
 	if !m.keepAuthority() {
 		return
 	}
+	m.calmed()
 	switch {
 	case m.Request == nil:
 		m.membership()

@@ -108,6 +108,9 @@ func (r *Record) nextPending() *Pending {
 	if r.Pending != nil {
 		p.Timeline = max(p.Timeline, r.Pending.Timeline+1)
 		p.OldStopped = r.Pending.OldStopped // it stopped for good in the recorded term, which is the same
+		if IsOwnRequest(r.Pending.Request) {
+			p.Request = r.Pending.Request // why that primary gave up
+		}
 	}
 
 	return p

@@ -26,7 +26,9 @@ func (m *machine) idle() {
 		m.clone()
 		return
 	case m.mayLead() && (r == nil || m.leads() && r.Pending == nil):
-		m.prove()
+		if !m.handOverDead() {
+			m.prove()
+		}
 		return
 	}
 	m.do(StartStandby{Op: m.begin(opStartStandby)})
@@ -95,20 +97,20 @@ func (m *machine) restarting() {
 		m.stepDown("a later term is asked for")
 		return
 	}
-	if m.Now-m.Entered > m.Settings.Timing.StopTimeout && m.othersCanLead() {
-		m.onHandOver(HandOver{Reason: "recovery takes long"})
+	if m.Now-m.Entered > m.Settings.Timing.StopTimeout && m.othersCanLead(m.Settings.Timing.missed()) {
+		m.onHandOver(HandOver{Reason: RequestRecovery})
 	}
 }
 
-// othersCanLead tells whether so many voters have answered lately that they can elect and establish one of them without
-// this instance.
-func (m *machine) othersCanLead() bool {
+// othersCanLead tells whether so many voters have answered within that time that they can elect and establish one of them
+// without this instance.
+func (m *machine) othersCanLead(within time.Duration) bool {
 	if !m.leads() || m.View.Record.Pending != nil || m.Swap != nil || !m.fresh(1500*time.Millisecond) {
 		return false
 	}
 	r, n := m.View.Record, 0
 	for _, v := range r.Voters {
-		if p := m.member(v); p != nil && p.Answered != 0 && m.Now-p.Answered <= m.Settings.Timing.missed() {
+		if p := m.member(v); p != nil && p.Answered != 0 && m.Now-p.Answered <= within {
 			n++
 		}
 	}
@@ -145,7 +147,14 @@ func (m *machine) gated() {
 	}
 	if m.flushed(m.Lead.GateLSN) || m.without(gGate) {
 		m.establishedNow()
-		m.open()
+		if !m.handOverClosed() {
+			m.open()
+		}
+		return
+	}
+	if m.overdue(0) && m.othersCanLead(m.Settings.Timing.missed()) {
+		m.standAside(m.View.Record)
+		m.onHandOver(HandOver{Reason: RequestClosed})
 		return
 	}
 	m.membership()

@@ -92,7 +92,7 @@ func (n *node) pledgedTo(t uint64) bool {
 }
 
 func scenarios() []scenario {
-	return slices.Concat(pledgeScenarios(), restartScenarios(), ruleScenarios(), timeScenarios(), promiseScenarios())
+	return slices.Concat(pledgeScenarios(), restartScenarios(), ruleScenarios(), timeScenarios(), promiseScenarios(), boundScenarios())
 }
 
 func pledgeScenarios() []scenario {

@@ -29,6 +29,11 @@ func (w *world) victim() *node {
 
 func (w *world) fault() {
 	n := w.victim()
+	if w.o.refuse && w.rnd.IntN(6) == 0 {
+		n.refuses = w.now + w.between(0, 10*time.Second)
+		w.tracef("%s lets no standby connect", n.name)
+		return
+	}
 	switch w.rnd.IntN(21) {
 	case 0, 1, 2:
 		n.crash("crashes")
@@ -114,13 +119,17 @@ func (w *world) postgresDies(n *node) {
 	if n.mode != pgPrimary && n.mode != pgStandby || !n.alive {
 		return
 	}
+	w.dies(n)
+	if w.rnd.IntN(3) == 0 {
+		n.pgBroken = w.now + w.between(0, 6*time.Second)
+	}
+}
+
+func (w *world) dies(n *node) {
 	w.tracef("%s postgres dies", n.name)
 	n.kill()
 	if !n.st.Phase.is(Fencing, Stopping) { // who ends it on purpose is told how it ended
 		n.lastOp = 0
-	}
-	if w.rnd.IntN(3) == 0 {
-		n.pgBroken = w.now + w.between(0, 6*time.Second)
 	}
 	n.whenThawed(n.inc(), func() { n.event(Exited{}) })
 }
@@ -240,7 +249,7 @@ func (w *world) heal() {
 	}
 	w.mend()
 	for _, n := range w.nodes {
-		n.pgBroken = 0
+		n.pgBroken, n.refuses = 0, 0
 		if n.frozen > w.now || n.pidStop > w.now {
 			n.crash("is restarted")
 		}

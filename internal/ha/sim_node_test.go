@@ -20,29 +20,34 @@ type node struct {
 	// promise of the settings that reached it last
 	promise time.Duration
 	// PID 1
-	alive     bool // the container runs
-	st        State
-	systemID  string // of the data, as far as PID 1 knows
-	starts    int
-	saved     time.Duration // when the last save will be done
-	lastOp    uint64
-	frozen    time.Duration // the whole node, until
-	pidStop   time.Duration // PID 1 alone, until
-	pgStop    time.Duration // PostgreSQL alone, until
-	thawed    time.Duration
-	killBy    time.Duration // watchdog, on this node's clock
-	halted    bool
-	removed   bool // from the spec
-	gone      bool
-	pgBroken  time.Duration // starts fail until
-	primary   bool          // label
-	silent    bool          // the node is gone: no kubelet tells of it
-	told      bool          // the kubelet always tells
-	stopFails bool          // an orderly stop
-	recovery  time.Duration // how much longer a start as primary takes
+	alive      bool // the container runs
+	st         State
+	systemID   string // of the data, as far as PID 1 knows
+	starts     int
+	saved      time.Duration // when the last save will be done
+	lastOp     uint64
+	frozen     time.Duration // the whole node, until
+	pidStop    time.Duration // PID 1 alone, until
+	pgStop     time.Duration // PostgreSQL alone, until
+	thawed     time.Duration
+	killBy     time.Duration // watchdog, on this node's clock
+	halted     bool
+	removed    bool // from the spec
+	gone       bool
+	pgBroken   time.Duration // starts fail until
+	primary    bool          // label
+	silent     bool          // the node is gone: no kubelet tells of it
+	told       bool          // the kubelet always tells
+	stopFails  bool          // an orderly stop
+	recovery   time.Duration // how much longer a start as primary takes
+	refuses    time.Duration // no standby can connect until
+	hung       bool          // nor to this run of PostgreSQL
+	diesClosed bool          // before it opens
+	copies     int           // from which node
+	dies       time.Duration // PostgreSQL dies so long after each opening; 0 if it does not
 	// delays of directed scenarios
-	ckptDelay, senderDelay, rewindDelay, promoteDelay, leaveDelay time.Duration
-	stopped                                                       func()
+	ckptDelay, senderDelay, rewindDelay, promoteDelay, leaveDelay, copyDelay time.Duration
+	stopped                                                                  func()
 }
 
 func (n *node) memberID() MemberID { return MemberID(fmt.Sprintf("%s%d", n.name, n.volGen)) }
@@ -70,6 +75,12 @@ func (n *node) whenThawed(inc int, f func()) {
 func (n *node) settings() Settings {
 	s := Settings{Acks: n.w.acks, Preferred: n.w.o.preferred, SystemID: n.systemID, Timing: DefaultTiming(), off: n.w.o.off}
 	s.Timing.Promise = n.promise
+	if n.w.o.establish != 0 {
+		s.Timing.Establish = n.w.o.establish
+	}
+	if n.w.o.deaths != 0 {
+		s.Timing.Deaths = n.w.o.deaths
+	}
 	for _, p := range n.w.nodes {
 		if p != n && !p.removed {
 			s.Peers = append(s.Peers, p.name)
@@ -197,6 +208,7 @@ func (n *node) observe(inc int) {
 	o := Observed{Asked: n.clock(), Tip: n.w.tipOf(n.flushed), CheckpointerGen: n.ckptGen, Receiving: n.upstream >= 0}
 	if n.mode == pgPrimary {
 		o.Senders = n.statReplication()
+		o.Copied = n.copied()
 	} else if o.Receiving && n.w.nodes[n.upstream].tip.b == n.tip.b {
 		o.Tip.LSN++ // the beginning of a record whose end is still to come
 	}
@@ -206,6 +218,16 @@ func (n *node) observe(inc int) {
 			n.whenThawed(inc, func() { n.event(o) })
 		}
 	})
+}
+
+func (n *node) copied() bool {
+	for _, m := range n.w.nodes {
+		if m.alive && m.st.Op.Kind == opReclone && m.copies == n.id {
+			return true
+		}
+	}
+
+	return false
 }
 
 // statReplication is what pg_stat_replication shows: also walsenders whose standby is long gone, which may still have an
@@ -238,7 +260,11 @@ func (n *node) event(in Input) {
 		return
 	}
 	before := n.st.Phase
+	aside := n.st.Aside
 	acts := n.st.step(Event{At: n.clock(), Input: in})
+	if n.st.Aside != aside {
+		n.w.stats.gaveUp++
+	}
 	if n.w.o.trace && n.st.Phase != before {
 		n.w.tracef("%s %v -> %v", n.name, before, n.st.Phase)
 	}
@@ -296,6 +322,13 @@ func (n *node) act(a Action) {
 			n.admitted, n.term, n.visible = true, a.Term, n.tip
 			w.expose(n, n.tip)
 			w.opened(n)
+			if inc := n.pgInc; n.dies > 0 {
+				w.at(n.dies, func() {
+					if n.pgInc == inc {
+						w.dies(n)
+					}
+				})
+			}
 		}
 	case SetLabel:
 		n.primary = a.Primary
@@ -405,6 +438,13 @@ func (n *node) startPrimary(a StartPrimary) Done {
 	n.flushed = n.tip
 	n.visible = n.tip
 	n.w.stats.inPlace++
+	if inc := n.pgInc; n.diesClosed {
+		n.w.at(100*ms, func() {
+			if n.pgInc == inc {
+				n.w.dies(n)
+			}
+		})
+	}
 	if !a.Closed {
 		n.w.expose(n, n.tip)
 	}
@@ -504,7 +544,8 @@ func (n *node) reclone(a Reclone) {
 	n.w.copies()
 	u := n.w.find(a.From.Name)
 	inc := u.pgInc
-	n.op(a.Op, 1*time.Second, 4*time.Second, func() Done {
+	n.copies = u.id
+	n.op(a.Op, 1*time.Second+n.copyDelay, 4*time.Second+n.copyDelay, func() Done {
 		if u.mode != pgPrimary || u.pgInc != inc || !n.w.link[u.id][n.id] || u.frozen > n.w.now {
 			return Done{Failed: "lost the source"}
 		}

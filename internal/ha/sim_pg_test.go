@@ -127,7 +127,7 @@ func (n *node) kill() {
 	n.mode, n.admitted = pgOff, false
 	n.pgStop = 0
 	n.pgInc++
-	n.upstream, n.follow = -1, -1
+	n.upstream, n.follow, n.hung = -1, -1, false
 	n.senders = [8]walsender{}
 	for _, v := range n.w.nodes {
 		if v.upstream == n.id && n.w.link[n.id][v.id] {
@@ -199,7 +199,7 @@ func (n *node) insert() {
 func (n *node) connect() {
 	w := n.w
 	u := w.nodes[n.follow]
-	if u.mode != pgPrimary || u.frozen > w.now || !w.link[n.id][u.id] || !w.link[u.id][n.id] {
+	if u.mode != pgPrimary || u.frozen > w.now || u.hung || u.refuses > w.now || !w.link[n.id][u.id] || !w.link[u.id][n.id] {
 		return
 	}
 	mine, theirs := w.tipOf(n.tip), w.tipOf(u.flushed)

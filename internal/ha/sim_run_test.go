@@ -35,11 +35,26 @@ func configs() []opt {
 		mk("2-async-vary-promise", func(o *opt) {
 			o.n, o.acks, o.promises = 2, 0, []time.Duration{2 * time.Second, 3 * time.Second, 5 * time.Second}
 		}),
+		mk("3-impatient", impatient),
+		mk("5-w2-impatient-loss-freeze", func(o *opt) {
+			o.n, o.acks, o.loss, o.freeze = 5, 2, true, true
+			impatient(o)
+		}),
+		mk("2-preferred-impatient", func(o *opt) {
+			o.n, o.preferred = 2, true
+			impatient(o)
+		}),
 		mk("3-missing", func(o *opt) { o.missing = true }),
 		mk("1", func(o *opt) { o.n, o.freeze = 1, true }),
 		mk("2-async", func(o *opt) { o.n, o.acks = 2, 0 }),
 		mk("3-async", func(o *opt) { o.acks = 0 }),
 	}
+}
+
+// impatient: what takes minutes takes seconds, and so happens while other things do.
+func impatient(o *opt) {
+	o.establish, o.deaths, o.refuse = 2*time.Second, 2, true
+	o.writable, o.heal = 60*time.Second, 90*time.Second
 }
 
 func (s *stats) add(o stats) {
@@ -55,6 +70,8 @@ func (s *stats) add(o stats) {
 	s.frozen += o.frozen
 	s.unrecoverable += o.unrecoverable
 	s.acks += o.acks
+	s.gaveUp += o.gaveUp
+	s.dying += o.dying
 }
 
 func envNumber(t *testing.T, name string, def uint64) uint64 {

@@ -30,8 +30,11 @@ type opt struct {
 	off       guard
 	directed  bool // no random faults, delays or losses
 	trace     bool
-	noLive    bool // do not check liveness
-	voters    int  // so many in the first rule; 0 for all, -1 for none
+	noLive    bool          // do not check liveness
+	voters    int           // so many in the first rule; 0 for all, -1 for none
+	establish time.Duration // other bounds than the product's
+	deaths    int
+	refuse    bool // now and then no standby can connect
 }
 
 type item struct {
@@ -61,7 +64,7 @@ func (q *queue) Pop() any {
 
 type stats struct {
 	opened, switchovers, degraded, changes, inPlace, rewinds, clones, fences, lost, frozen, unrecoverable int
-	acks                                                                                                  int
+	acks, gaveUp, dying                                                                                   int
 }
 
 type world struct {
@@ -420,6 +423,9 @@ func (w *world) write(n *node, a CompareAndSwap) {
 		}
 		if a.Record.Term == w.rec.Term && a.Record.Pending == nil {
 			w.stats.changes++
+		}
+		if p := a.Record.Pending; p != nil && p.Request == RequestDying && w.rec.Pending == nil {
+			w.stats.dying++
 		}
 		if a.Record.Pending != nil && a.Record.Pending.MinLSN > 0 && a.Record.Pending.Candidate.ID == "" {
 			w.stats.switchovers++

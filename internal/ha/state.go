@@ -81,6 +81,10 @@ type Timing struct {
 	DegradeAfter time.Duration
 	// StopTimeout of the fast shutdown of a switchover.
 	StopTimeout time.Duration
+	// Establish is how long a server may wait, closed, for voters whose logs do not grow; the first candidate, that is.
+	Establish time.Duration
+	// Deaths of PostgreSQL within ten minutes after which a primary hands over; 0 for never.
+	Deaths int
 }
 
 // DefaultTiming is the product's.
@@ -88,6 +92,7 @@ func DefaultTiming() Timing {
 	return Timing{
 		Heartbeat: 500 * time.Millisecond, Promise: 3 * time.Second, APIFresh: 2 * time.Second, Missed: 3,
 		RemoveAfter: 10 * time.Second, DegradeAfter: 4500 * time.Millisecond, StopTimeout: 5 * time.Second,
+		Establish: time.Minute, Deaths: 5,
 	}
 }
 
@@ -114,6 +119,8 @@ type Disk struct {
 	// Led is the highest term it was promoted in; Established that it saw established, Opened that it opened in,
 	// Resigned that it will never serve in again.
 	Led, Established, Opened, Resigned uint64
+	// TookDying is the term in which it took over from a primary whose PostgreSQL died again and again; 0 for none.
+	TookDying uint64
 	// Seen is the highest Seq of the record that it has seen.
 	Seen uint64
 	// Promised is the longest promise that may hold since it was given; 0 on a volume from before this was kept.
@@ -266,6 +273,9 @@ type Lead struct {
 	ShortSince  time.Duration
 	ChooseAt    time.Duration
 	Failures    int
+	// Flushed is the most that the voters had together while it is closed, MovedAt since when.
+	Flushed uint64
+	MovedAt time.Duration
 }
 
 // State of one instance. It is plain data: copy it with Clone, print it with %+v.
@@ -322,6 +332,14 @@ type State struct {
 	// GiveUp: resign once the fence is over.
 	GiveUp bool
 	Force  bool
+	// Deaths are when PostgreSQL ended by itself while this instance led: the last ones, as many as are too many.
+	Deaths []time.Duration
+	// DiedClosed: the last time before clients were let in.
+	DiedClosed bool
+	// Stays: it was started, or opened, once more although PostgreSQL dies again and again.
+	Stays bool
+	// Aside is the recorded term over which this instance gave up, though it was well: others go first.
+	Aside uint64
 	// Broken is the term of the leader that no longer has the WAL that this data needs.
 	Broken uint64
 	// Took is why this instance was named.
@@ -375,6 +393,7 @@ func (s *State) Clone() State {
 		c.Took = &t
 	}
 	c.Obs.Senders = slices.Clone(s.Obs.Senders)
+	c.Deaths = slices.Clone(s.Deaths)
 	if s.Request != nil {
 		r := *s.Request
 		c.Request = &r

@@ -61,7 +61,7 @@ func (m *machine) input(in Input) {
 	case ClientsGone:
 		m.onClientsGone(in)
 	case Exited:
-		m.onExited()
+		m.onExited(in)
 	case Ended:
 		m.onEnded(in)
 	case Switchover:
@@ -241,11 +241,14 @@ func (m *machine) onDone(in Done) {
 }
 
 // onExited: PostgreSQL ended by itself.
-func (m *machine) onExited() {
+func (m *machine) onExited(in Exited) {
 	switch m.Phase {
 	case Standby, Starting, Promoting, Establishing, Restarting, Gated, Primary:
 		m.note("postgres exited while " + m.Phase.String())
 		m.Op = Op{}
+		if !in.Ordered {
+			m.died()
+		}
 		m.toIdle()
 	case Idle, Stopping, Resigned, Fencing, Rewinding, Cloning, Halted, Gone:
 	}

@@ -303,3 +303,21 @@ func TestStopKeepsAuthority(t *testing.T) {
 		t.Errorf("with no voters killed at %v, want the end of the stop, %v", by, alone.KillAt)
 	}
 }
+
+// TestTieGoesToAnother: of logs that are the same, that of a primary which gave up by itself is the last choice.
+func TestTieGoesToAnother(t *testing.T) {
+	s := voter()
+	m := machine{State: &s}
+	old := Report{From: Instance{ID: "A", Name: "a"}, PledgeReport: PledgeReport{Tip: Tip{Timeline: 3, LSN: 50}}}
+	other := Report{From: Instance{ID: "B", Name: "b"}, PledgeReport: PledgeReport{Tip: Tip{Timeline: 3, LSN: 50}}}
+	for request, first := range map[string]bool{"": true, "user": true, RequestDying: false, RequestShutdown: false} {
+		r := rec(&Pending{Term: 4, Timeline: 4, Request: request})
+		if m.preferred(old, other, r) != first || m.preferred(other, old, r) == first {
+			t.Errorf("request %q: the old primary is preferred: %v, want %v", request, !first, first)
+		}
+	}
+	other.Tip.LSN--
+	if r := rec(&Pending{Term: 4, Timeline: 4, Request: RequestDying}); m.preferred(other, old, r) {
+		t.Error("a shorter log is preferred")
+	}
+}

@@ -30,8 +30,22 @@ func (m *machine) onHandOver(in HandOver) {
 	}
 }
 
-// RequestShutdown is the request of a primary whose pod is stopped in order.
-const RequestShutdown = "shutdown"
+// Requests that a primary makes by itself, in words for people. A change of primary for one of them is a failover.
+const (
+	// RequestShutdown: its pod is stopped in order.
+	RequestShutdown = "shutdown"
+	// RequestRecovery: PostgreSQL died, and its recovery takes long.
+	RequestRecovery = "recovery takes long"
+	// RequestDying: PostgreSQL dies again and again.
+	RequestDying = "PostgreSQL died again and again"
+	// RequestClosed: after a restart in place too few replicas came, so that it did not open.
+	RequestClosed = "too few replicas came back after a restart"
+)
+
+// IsOwnRequest tells whether a primary made a request by itself.
+func IsOwnRequest(request string) bool {
+	return slices.Contains([]string{RequestShutdown, RequestRecovery, RequestDying, RequestClosed}, request)
+}
 
 func (m *machine) onShutdown() {
 	m.Leaving = true

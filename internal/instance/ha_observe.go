@@ -178,6 +178,13 @@ func (p *protocol) observePrimary(ctx context.Context, conn *pgx.Conn, seen *ha.
 		seen.Senders = append(seen.Senders, ha.Sender{Member: ha.MemberID(row.name), Flush: uint64(lsn), Gen: gen})
 	}
 
+	if p.isClosed() {
+		err := conn.QueryRow(ctx, "SELECT count(*) > 0 FROM pg_catalog.pg_stat_replication WHERE application_name = $1", copyName).Scan(&seen.Copied)
+		if err != nil {
+			return err
+		}
+	}
+
 	seen.CheckpointerGen = gens.checkpointer
 	seen.Tip, err = p.askPrimaryTip(ctx, conn)
 

@@ -386,12 +386,13 @@ func (p *protocol) watchEnd() *atomic.Bool {
 		exit, _, _ := p.r.server.TakeEnd()
 		p.r.monitor.Forget()
 
-		if !p.ordered.Swap(false) {
+		wasOrdered := p.ordered.Swap(false)
+		if !wasOrdered {
 			p.r.tellCrash(exit)
 			p.r.log.Warn("PostgreSQL ended by itself", "how", exit.String(), "said", p.r.server.LastWords())
 		}
 
-		p.driver.MustPost(p.life, ha.Exited{})
+		p.driver.MustPost(p.life, ha.Exited{Ordered: wasOrdered})
 	}()
 
 	return claim

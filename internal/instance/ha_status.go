@@ -112,6 +112,29 @@ func (r *runner) protocolStarting(s harunner.Snapshot) (instanceapi.State, strin
 
 // protocolState is the state in words; empty if an operation says it.
 func (r *runner) protocolState(ctx context.Context, s harunner.Snapshot) (instanceapi.State, string, string) {
+	state, reason, message := r.phaseState(ctx, s)
+	if s.Dying.Deaths > 0 && state != instanceapi.StateFailed {
+		return state, "KeepsDying", dyingMessage(s)
+	}
+
+	return state, reason, message
+}
+
+// dyingMessage is the same in all phases that such an instance goes through.
+func dyingMessage(s harunner.Snapshot) string {
+	why := "no other instance can lead without it"
+
+	switch {
+	case s.Dying.Inherited:
+		why = "the primary before was given up for the same, so that it comes from the data or from clients"
+	case s.Acks == 0:
+		why = "no replica has all that was committed"
+	}
+
+	return fmt.Sprintf("PostgreSQL ended by itself %d times within ten minutes and is started again here, since %s; look at its log", s.Dying.Deaths, why)
+}
+
+func (r *runner) phaseState(ctx context.Context, s harunner.Snapshot) (instanceapi.State, string, string) {
 	switch s.Phase {
 	case ha.Primary, ha.Standby:
 		if _, err := r.monitor.Health(ctx); err != nil {
@@ -197,8 +220,8 @@ func (p *protocol) tookOver(a ha.AdmitClients) {
 		Term: int64(a.Term), TimelineID: int64(took.Tip.Timeline), From: took.From, Reason: took.Why, OpenedAt: now.UTC(), //nolint:gosec // small
 	}
 
-	// A pod that is stopped in order hands over too, and nobody asked for that.
-	if took.Request != ha.RequestShutdown {
+	// A pod that is stopped in order hands over too, as does a primary that is out of order, and nobody asked for that.
+	if !ha.IsOwnRequest(took.Request) {
 		seen.Request = took.Request
 	}
 

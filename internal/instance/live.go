@@ -20,6 +20,7 @@ func (r *runner) protocolStatus() *instanceapi.Protocol {
 	status := &instanceapi.Protocol{
 		Phase: seen.Phase.String(), Acks: seen.Acks, Authority: seen.Authority.Held,
 		PromisesHeld: seen.Authority.Promises, PromisesNeeded: seen.Authority.Needed,
+		Deaths: seen.Dying.Deaths,
 	}
 	names := r.applicationNames()
 	names[string(seen.Self.ID)] = r.opts.Instance

@@ -46,4 +46,7 @@ type Protocol struct {
 	Acks   int      `json:"acks,omitempty"`
 	// SyncWaiters are backends that wait for an acknowledgement.
 	SyncWaiters int `json:"syncWaiters,omitempty"`
+	// Deaths is how often PostgreSQL ended by itself within ten minutes while this instance leads; 0 unless that is so often
+	// that starting it again is no remedy, and no other instance takes over.
+	Deaths int `json:"deaths,omitempty"`
 }

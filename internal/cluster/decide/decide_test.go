@@ -252,6 +252,14 @@ func TestOneThingHappens(t *testing.T) {
 			kind: conditions.Stalled, says: "db-1: the disk is full; expand the volume (2 of 3 instances ready)",
 		},
 		{
+			name: "PostgreSQL of the primary dies again and again, and serves in between", happens: []mutation{func(w *world) {
+				w.report("db-0", func(s *instanceapi.Status) {
+					s.Message, s.Protocol = "PostgreSQL ended by itself 5 times; look at its log", &instanceapi.Protocol{Deaths: 5}
+				})
+			}},
+			kind: conditions.Stalled, says: "db-0: PostgreSQL ended by itself 5 times; look at its log (3 of 3 instances ready)",
+		},
+		{
 			name: "a single missed call", happens: []mutation{silent(2*time.Second, "db-1")},
 			kind: conditions.Done, says: "3 of 3 instances ready",
 		},

@@ -102,13 +102,18 @@ func (f *facts) podState(name string, pod *corev1.Pod) memberState {
 	s.ready = s.ready && s.report.Ready
 
 	switch {
-	case s.report.State == instanceapi.StateFailed:
+	case hasGivenUp(s.report):
 		s.reason = v1.ReasonInstanceUnhealthy
 	case s.report.State == instanceapi.StateRunning && !s.ready && s.message == "":
 		s.message = "PostgreSQL runs, but is not ready yet"
 	}
 
 	return s
+}
+
+// hasGivenUp: PID 1 says that it cannot go on by itself, or that what it does is no remedy.
+func hasGivenUp(report *instanceapi.Status) bool {
+	return report != nil && (report.State == instanceapi.StateFailed || report.Protocol != nil && report.Protocol.Deaths > 0)
 }
 
 // silent is an instance whose pod runs and that does not answer. Unknown is not missing: what the kubelet says holds.

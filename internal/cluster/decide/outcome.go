@@ -62,7 +62,7 @@ func (p *planner) trouble(name string) {
 	state := p.states[name]
 	message := fmt.Sprintf("%s: %s (%s)", name, state.message, p.readiness())
 
-	if state.report != nil && state.report.State == instanceapi.StateFailed {
+	if hasGivenUp(state.report) {
 		reason := state.reason
 		if name == p.primary && !p.established {
 			reason = v1.ReasonBootstrapFailed

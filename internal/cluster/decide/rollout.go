@@ -9,7 +9,6 @@ import (
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/cluster/build"
 	"github.com/caretaker-dev/caretaker/internal/conditions"
-	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/naming"
 )
 
@@ -135,7 +134,7 @@ func (p *planner) isBroken(name string) bool {
 		return true
 	}
 
-	return !state.running || state.report != nil && state.report.State == instanceapi.StateFailed
+	return !state.running || hasGivenUp(state.report)
 }
 
 // unready is a member that does not serve; empty if all do.

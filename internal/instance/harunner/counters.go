@@ -30,7 +30,7 @@ func (d *Driver) countActions(actions []ha.Action) {
 		case ha.AdmitClients:
 			switch {
 			case a.Took == nil:
-			case a.Took.Request != "" && a.Took.Request != ha.RequestShutdown:
+			case a.Took.Request != "" && !ha.IsOwnRequest(a.Took.Request):
 				d.counters.Switchovers++
 			default:
 				d.counters.Failovers++

@@ -85,6 +85,8 @@ type Snapshot struct {
 	Tip ha.Tip
 	// Diverged: the log went on beyond where the leader took over.
 	Diverged bool
+	// Dying: PostgreSQL ends by itself again and again.
+	Dying ha.Dying
 }
 
 // Driver owns the protocol's state.
@@ -183,7 +185,7 @@ func (d *Driver) publish() {
 	v := Snapshot{
 		Self: s.Self, Phase: s.Phase, Since: s.Entered, Halted: s.Halted, Led: s.Disk.Led, Leader: s.Leader,
 		Names: map[ha.MemberID]string{}, Contacts: d.contacts(), Counters: d.counters, Authority: s.Authority(), Word: s.Word(),
-		Heartbeat: s.Settings.Timing.Heartbeat, Tip: s.Obs.Tip, Diverged: s.HasDiverged(),
+		Heartbeat: s.Settings.Timing.Heartbeat, Tip: s.Obs.Tip, Diverged: s.HasDiverged(), Dying: s.Dying(),
 	}
 
 	if r := s.View.Record; r != nil {
