@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -51,27 +50,6 @@ func TestRecoverInPlace(t *testing.T) {
 		b.takeBackup(t, "after")
 	})
 	step(t, b, "that is taken back", takesItBack)
-}
-
-// takeBackup waits until it can be restored.
-func (b *backupTest) takeBackup(t *testing.T, name string) {
-	t.Helper()
-
-	backup := &postgresqlv1.Backup{ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: name}}
-	backup.Spec.Cluster.Name = b.name
-	b.create(t, backup)
-
-	kube.Eventually(t, readyTimeout, "the backup "+name+" can be restored", func(ctx context.Context) error {
-		if err := b.Client.Get(ctx, client.ObjectKeyFromObject(backup), backup); err != nil {
-			return err
-		}
-
-		if !meta.IsStatusConditionTrue(backup.Status.Conditions, postgresqlv1.ConditionRestorable) {
-			return fmt.Errorf("%s: %+v", backup.Status.Phase, backup.Status.Conditions)
-		}
-
-		return nil
-	})
 }
 
 func goesBack(t *testing.T, b *backupTest) {
