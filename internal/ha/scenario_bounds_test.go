@@ -7,7 +7,6 @@ import (
 
 // boundScenarios: an instance that is well and heard, and of no use, makes room.
 func boundScenarios() []scenario {
-
 	return []scenario{
 		{"a candidate that is heard never comes about", gOverdue, directed(3, 1), func(t *testing.T, w *world) {
 			t.Helper()

@@ -424,12 +424,12 @@ func (w *world) write(n *node, a CompareAndSwap) {
 		if a.Record.Term == w.rec.Term && a.Record.Pending == nil {
 			w.stats.changes++
 		}
-		if p := a.Record.Pending; p != nil && p.Request == RequestDying && w.rec.Pending == nil {
-			w.stats.dying++
-		}
 		if a.Record.Pending != nil && a.Record.Pending.MinLSN > 0 && a.Record.Pending.Candidate.ID == "" {
 			w.stats.switchovers++
 		}
+	}
+	if p := a.Record.Pending; p != nil && p.Request == RequestDying && w.rec != nil && w.rec.Pending == nil {
+		w.stats.dying++
 	}
 	w.rec = a.Record.Clone()
 	w.version++
