@@ -59,6 +59,13 @@ func newRestoreCommand(c *connection) *cobra.Command {
 	flags.BoolVar(&undo, "undo", false, "take the volumes that a recovery in place of this Cluster set aside into use again")
 	flags.StringVar(&setAside, "set-aside", "", "with --undo: the `ID` of the recovery whose volumes to take; those of the last one if empty")
 	flags.BoolVar(&isSure, "yes", false, "with --in-place and --undo: do not ask")
+	excludeFlags(cmd)
+
+	return cmd
+}
+
+// excludeFlags: of the three ways to restore, each has flags that mean nothing to the others.
+func excludeFlags(cmd *cobra.Command) {
 	cmd.MarkFlagsOneRequired("to-cluster", "in-place", "undo")
 	cmd.MarkFlagsMutuallyExclusive("to-cluster", "in-place", "undo")
 
@@ -70,6 +77,4 @@ func newRestoreCommand(c *connection) *cobra.Command {
 	cmd.MarkFlagsMutuallyExclusive("undo", "target-time")
 	cmd.MarkFlagsMutuallyExclusive("set-aside", "in-place")
 	cmd.MarkFlagsMutuallyExclusive("set-aside", "to-cluster")
-
-	return cmd
 }

@@ -109,22 +109,7 @@ func (c backupCollector) Collect(out chan<- prometheus.Metric) {
 		return
 	}
 
-	copied := prometheus.NewDesc(copiedUntilMetric, copiedUntilHelp, copiedUntilLabels(), nil)
-
-	for _, cluster := range list.Items {
-		if cluster.Status.Backups == nil {
-			continue
-		}
-
-		for _, status := range cluster.Status.Backups.Copies {
-			until := 0.0
-			if status.CopiedUntil != nil {
-				until = float64(status.CopiedUntil.Unix())
-			}
-
-			out <- prometheus.MustNewConstMetric(copied, prometheus.GaugeValue, until, cluster.Namespace, cluster.Name, status.Name)
-		}
-	}
+	collectCopies(list.Items, out)
 
 	for _, metric := range backupMetrics() {
 		desc := prometheus.NewDesc(metric.name, metric.help, []string{"namespace", "cluster"}, nil)
@@ -142,6 +127,25 @@ func (c backupCollector) Collect(out chan<- prometheus.Metric) {
 			if value, ok := metric.value(cluster.Status, backups); ok {
 				out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, cluster.Namespace, cluster.Name)
 			}
+		}
+	}
+}
+
+func collectCopies(clusters []v1.Cluster, out chan<- prometheus.Metric) {
+	copied := prometheus.NewDesc(copiedUntilMetric, copiedUntilHelp, copiedUntilLabels(), nil)
+
+	for _, cluster := range clusters {
+		if cluster.Status.Backups == nil {
+			continue
+		}
+
+		for _, status := range cluster.Status.Backups.Copies {
+			until := 0.0
+			if status.CopiedUntil != nil {
+				until = float64(status.CopiedUntil.Unix())
+			}
+
+			out <- prometheus.MustNewConstMetric(copied, prometheus.GaugeValue, until, cluster.Namespace, cluster.Name, status.Name)
 		}
 	}
 }

@@ -223,7 +223,7 @@ const byHandTimelines = 16
 // aside know of, or else 1.
 func firstTerm(spec postgresqlv1.ClusterTermSpec) uint64 {
 	if spec.Term == 0 && spec.Pending != nil {
-		return uint64(max(1, spec.Pending.Term)) //nolint:gosec // positive
+		return uint64(max(1, spec.Pending.Term))
 	}
 
 	return 1

@@ -217,7 +217,9 @@ func TestBackupThatEndsBadly(t *testing.T) {
 }
 
 // restorable is a Backup that ended an hour ago.
-func restorable(f *backups, name string) *v1.Backup {
+func restorable(f *backups) *v1.Backup {
+	const name = "hourly"
+
 	backup := &v1.Backup{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: name}}
 	backup.Spec.Cluster.Name = key.Name
 	backup.Status = v1.BackupStatus{
@@ -239,7 +241,7 @@ func (f *backups) restoration(out *strings.Builder) plugin.Restoration {
 
 func TestRestore(t *testing.T) {
 	f, out := archivingFake(), &strings.Builder{}
-	restorable(f, "hourly")
+	restorable(f)
 
 	r := f.restoration(out)
 	r.TargetTime = "2026-11-20 12:30+01"
@@ -273,7 +275,7 @@ func TestRestore(t *testing.T) {
 func TestRestoreDryRun(t *testing.T) {
 	f, out := archivingFake(), &strings.Builder{}
 	f.cluster.Status.StorageSize = "40Gi"
-	restorable(f, "hourly")
+	restorable(f)
 
 	r := f.restoration(out)
 	r.DryRun = true
@@ -306,7 +308,7 @@ func TestRestoreWithoutTheCluster(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f, out := archivingFake(), &strings.Builder{}
 			f.cluster = nil
-			restorable(f, "hourly").Status.Origin = test.origin
+			restorable(f).Status.Origin = test.origin
 
 			r := f.restoration(out)
 			r.Storage, r.Image, r.Instances = test.storage, test.image, test.instances
@@ -383,7 +385,7 @@ func TestRestoreRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f, out := archivingFake(), &strings.Builder{}
 			r := f.restoration(out)
-			test.change(f, &r, restorable(f, "hourly"))
+			test.change(f, &r, restorable(f))
 
 			if err := r.Run(t.Context()); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)

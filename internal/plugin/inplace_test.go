@@ -35,7 +35,7 @@ func TestRestoreInPlaceAsksFirst(t *testing.T) {
 
 	for answer, goesOn := range map[string]bool{"yes\n": true, "y\n": false, "": false} {
 		f, out := &wishes{backups: archivingFake()}, &strings.Builder{}
-		restorable(f.backups, "hourly")
+		restorable(f.backups)
 
 		err := f.inPlace(answer, out).Recover(t.Context(), backup, "2026-11-20 12:30+01")
 		if (err == nil) != goesOn || (f.asked != nil) != goesOn {

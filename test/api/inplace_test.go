@@ -229,7 +229,9 @@ func TestRecoverInPlaceRefused(t *testing.T) {
 	w.settle(t)
 	w.wantReady(t)
 
-	w.change(t, func(c *postgresqlv1.Cluster) { metav1.SetMetaDataAnnotation(&c.ObjectMeta, naming.AnnotationHibernate, "on") })
+	w.change(t, func(c *postgresqlv1.Cluster) {
+		metav1.SetMetaDataAnnotation(&c.ObjectMeta, naming.AnnotationHibernate, "on")
+	})
 	w.settle(t)
 	w.recoverInPlace(t, postgresqlv1.RecoverInPlace{ID: "asleep"})
 	w.wantStalled(t, postgresqlv1.ReasonInPlaceRefused, "the Cluster is hibernated")

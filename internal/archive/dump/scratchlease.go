@@ -74,7 +74,9 @@ func (s Scratch) serveOne(ctx context.Context, conn net.Conn, log io.Writer) err
 		_, _ = io.Copy(io.Discard, conn) // ends when the other side hangs up
 	}()
 
-	say := func(w word) { _ = json.NewEncoder(conn).Encode(w) } // whoever has gone needs to hear nothing
+	say := func(w word) {
+		_ = json.NewEncoder(conn).Encode(w) //nolint:errchkjson // whoever has gone needs to hear nothing
+	}
 
 	// What an earlier run of this container has left.
 	if err := s.wipe(); err != nil {

@@ -24,7 +24,7 @@ func notAsRoot(t *testing.T, bin string) (path, dir string) {
 	t.Helper()
 
 	// Short, as paths of sockets must be.
-	dir, err := os.MkdirTemp("", "scratch-")
+	dir, err := os.MkdirTemp("", "scratch-") //nolint:usetesting // t.TempDir's are too long
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,12 +45,7 @@ func notAsRoot(t *testing.T, bin string) (path, dir string) {
 		t.Fatal(err)
 	}
 
-	scripts, err := os.MkdirTemp("", "scripts-")
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	t.Cleanup(func() { _ = os.RemoveAll(scripts) })
+	scripts := t.TempDir()
 
 	for _, program := range []string{"initdb", "postgres"} {
 		script := fmt.Sprintf("#!/bin/sh\nexec setpriv --reuid=%d --clear-groups %s/%s \"$@\"\n", uid, bin, program)
