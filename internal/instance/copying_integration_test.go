@@ -48,7 +48,7 @@ func TestCopies(t *testing.T) {
 
 		segment := primary.mustQuery("SELECT pg_walfile_name(pg_switch_wal())")
 		w.eventually(segment+" is in "+dir, func() error {
-			if found, _ := filepath.Glob(filepath.Join(dir, "demo/wal/*/"+segment+"*")); len(found) == 0 {
+			if found, _ := filepath.Glob(filepath.Join(dir, "demo/wal/*/*/"+segment+"*")); len(found) == 0 {
 				return errors.New("it is not")
 			}
 
