@@ -321,3 +321,25 @@ func TestTieGoesToAnother(t *testing.T) {
 		t.Error("a shorter log is preferred")
 	}
 }
+
+// TestWhoArchivesWhatIsLeft: a server that stops leaves it to others only if there are any, or they follow for themselves.
+func TestWhoArchivesWhatIsLeft(t *testing.T) {
+	for name, test := range map[string]struct {
+		phase   Phase
+		senders []Sender
+		leaves  bool
+	}{
+		"a primary with a replica":                      {Primary, []Sender{{Member: "C"}}, true},
+		"a primary whose replicas were stopped as well": {Primary, nil, false},
+		"a replica": {Standby, nil, true},
+	} {
+		s := voter()
+		s.Phase, s.View.Record, s.Obs.Senders = test.phase, rec(nil), test.senders
+		m := machine{State: &s}
+		m.stopFast()
+
+		if stop, ok := find[StopFast](m.out); !ok || stop.SkipArchiving != test.leaves {
+			t.Errorf("%s: %+v, want SkipArchiving %v", name, stop, test.leaves)
+		}
+	}
+}

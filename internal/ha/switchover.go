@@ -101,9 +101,11 @@ func (m *machine) targetJoins(r *Record) bool {
 func (m *machine) stopFast() {
 	t := m.Settings.Timing.StopTimeout
 	r := m.View.Record
+	// Voters that are stopped, too, as for hibernation or a recovery in place, do not archive what is left.
+	others := r != nil && len(r.Voters) > 0 && len(m.Obs.Senders) > 0
 	m.do(StopFast{
 		Op: m.begin(opStop), CutSenders: m.Now + t*2/5, CutAll: m.Now + t*4/5, Deadline: m.Now + t,
-		SkipArchiving: m.Phase == Standby || r != nil && len(r.Voters) > 0,
+		SkipArchiving: m.Phase == Standby || others,
 	})
 	m.enter(Stopping)
 	m.KillAt, m.ClientsGone = m.Now+t, false
