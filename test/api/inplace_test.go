@@ -171,8 +171,10 @@ func TestRecoverInPlaceAgain(t *testing.T) {
 		t.Errorf("the failure is not told: %+v", got)
 	}
 
-	w.machine.FailRecovery(false)
+	// It is let go only after the first attempt was set aside: until then it would succeed after all.
 	w.recoverInPlace(t, postgresqlv1.RecoverInPlace{ID: "two"})
+	w.machine.FailRecovery(false)
+	w.settle(t)
 	w.wantReady(t)
 
 	sets := w.cluster(t).Status.SetAside
