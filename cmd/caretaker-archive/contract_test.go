@@ -36,7 +36,9 @@ func TestBackupIsReadFromAManifest(t *testing.T) {
 
 	t.Run("restore", func(t *testing.T) {
 		var out bytes.Buffer
-		if err := (&workFlags{asJSON: true}).result(&out, restoreResult(&basebackup.Restored{Manifest: &manifest}, archiveapi.RecoveryTarget{}, basebackup.Reach{}), ""); err != nil {
+
+		reach := basebackup.Reach{Timeline: 5, Newest: 7, Named: 5}
+		if err := (&workFlags{asJSON: true}).result(&out, restoreResult(&basebackup.Restored{Manifest: &manifest}, archiveapi.RecoveryTarget{}, reach), ""); err != nil {
 			t.Fatal(err)
 		}
 
@@ -46,6 +48,10 @@ func TestBackupIsReadFromAManifest(t *testing.T) {
 		}
 
 		checkBackup(t, got.Result.Restored.Manifest, manifest)
+
+		if want := (archiveapi.RestoreReach{Timeline: 5, Newest: 7, Named: 5}); got.Result.Reach != want {
+			t.Errorf("the reach is %+v, want %+v", got.Result.Reach, want)
+		}
 	})
 }
 

@@ -120,6 +120,7 @@ func (f *restoreFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 
+	target = target.Along(reach.Named)
 	if err := f.recovery(target); err != nil {
 		return err
 	}

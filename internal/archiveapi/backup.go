@@ -48,6 +48,8 @@ type RestoreReach struct {
 	Timeline postgres.Timeline `json:"timeline"`
 	// Newest timeline that the archive has a history of; 0 if it has none.
 	Newest postgres.Timeline `json:"newestTimeline"`
+	// Named is Timeline where PostgreSQL would not find it by itself; else 0.
+	Named postgres.Timeline `json:"namedTimeline"`
 }
 
 // RestoredBackup is the backup that the data were made of.

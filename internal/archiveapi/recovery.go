@@ -114,6 +114,16 @@ func (t RecoveryTarget) String() string {
 	}
 }
 
+// Along is the target with its timeline by number, where that is not 0 and none was asked for: PostgreSQL looks for the latest one by
+// the next number until there is none, and would stop at a gap.
+func (t RecoveryTarget) Along(named postgres.Timeline) RecoveryTarget {
+	if named != 0 && (t.Timeline == "" || t.Timeline == "latest") {
+		t.Timeline = strconv.FormatUint(uint64(named), 10)
+	}
+
+	return t
+}
+
 // RecoverySettings are what the restored server must be started with, beside recovery.signal in its data directory.
 //
 // PostgreSQL promotes at the target, and stops with an error if the WAL ends before it: nothing is promoted short of a target.

@@ -56,7 +56,7 @@ func (r *Reconciler) confirmStopped(ctx context.Context, cluster *v1.Cluster) er
 	}
 
 	seen, is := cluster.Status.RecoverInPlace, live.Status.RecoverInPlace
-	if live.UID != cluster.UID || seen == nil || is == nil || seen.ID != is.ID || seen.Phase != is.Phase {
+	if live.UID != cluster.UID || seen == nil || is == nil || seen.ID != is.ID || seen.Step != is.Step {
 		return stale(nil, "the recovery in place has gone on")
 	}
 

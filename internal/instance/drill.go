@@ -92,6 +92,8 @@ type drill struct {
 	in     instanceapi.Drill
 	log    *slog.Logger
 	result v1.DrillStatus
+	// along is the timeline to recover along by number; 0 if PostgreSQL finds it by itself.
+	along postgres.Timeline
 	// programs and child of PostgreSQL.
 	programs *pgbin.Programs
 	child    *process.Child
@@ -151,6 +153,7 @@ func (d *drill) restore(ctx context.Context) error {
 		return err
 	}
 
+	d.along = done.Reach.Named
 	d.result.BackupID, d.result.RestoredBytes = done.Restored.Manifest.ID, done.Restored.Manifest.DataBytes
 
 	if err := provision.Disown(d.r.layout.DataDir); err != nil {
@@ -219,6 +222,7 @@ func (d *drill) start() error {
 		return err
 	}
 
+	target = target.Along(d.along)
 	args := []string{
 		"-D", l.DataDir, "-c", "config_file=" + l.ConfFile(), "-c", "hba_file=" + hba, "-c", "ident_file=" + l.IdentFile(),
 		"-c", "listen_addresses=", "-c", "unix_socket_directories=" + l.OwnSocketDir(), "-c", "port=" + strconv.Itoa(l.PostgresPort),

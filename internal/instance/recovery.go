@@ -64,6 +64,7 @@ func (b bootstrap) recover(ctx context.Context, in instanceapi.Recovery) (dir st
 		return "", nil, err
 	}
 
+	target = target.Along(done.Reach.Named)
 	if target.Timeline, err = b.reserveTimeline(dir, target.Timeline, done.Reach); err != nil {
 		return "", nil, err
 	}

@@ -107,7 +107,7 @@ func TestRecoverInPlace(t *testing.T) {
 	}
 
 	status := w.cluster(t).Status
-	if got := status.RecoverInPlace; got.Phase != postgresqlv1.InPlaceCompleted || got.CompletedAt == nil || !strings.Contains(got.Target, at) {
+	if got := status.RecoverInPlace; got.Step != postgresqlv1.InPlaceCompleted || got.CompletedAt == nil || !strings.Contains(got.Target, at) {
 		t.Errorf("status.recoverInPlace: %+v", got)
 	}
 
@@ -167,7 +167,7 @@ func TestRecoverInPlaceAgain(t *testing.T) {
 	w.machine.FailRecovery(true)
 	w.recoverInPlace(t, postgresqlv1.RecoverInPlace{ID: "one"})
 
-	if got := w.cluster(t).Status.RecoverInPlace; got.Phase != postgresqlv1.InPlaceRecovering || !strings.Contains(got.Message, "did not reach its target") {
+	if got := w.cluster(t).Status.RecoverInPlace; got.Step != postgresqlv1.InPlaceRecovering || !strings.Contains(got.Message, "did not reach its target") {
 		t.Errorf("the failure is not told: %+v", got)
 	}
 

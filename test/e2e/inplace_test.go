@@ -141,7 +141,7 @@ func (b *backupTest) recoverInPlace(t *testing.T, wish postgresqlv1.RecoverInPla
 			return err
 		}
 
-		if is := cluster.Status.RecoverInPlace; is == nil || is.ID != wish.ID || is.Phase != postgresqlv1.InPlaceCompleted {
+		if is := cluster.Status.RecoverInPlace; is == nil || is.ID != wish.ID || is.Step != postgresqlv1.InPlaceCompleted {
 			return fmt.Errorf("it is %+v", is)
 		}
 

@@ -32,29 +32,29 @@ type RecoverInPlace struct {
 	SetAside string `json:"setAside,omitempty"`
 }
 
-// InPlacePhase is how far a recovery in place is.
-type InPlacePhase string
+// InPlaceStep is how far a recovery in place is.
+type InPlaceStep string
 
-// The phases, in their order.
+// The steps, in their order.
 const (
 	// InPlaceStopping: the instances are stopped in order.
-	InPlaceStopping InPlacePhase = "Stopping"
+	InPlaceStopping InPlaceStep = "Stopping"
 	// InPlaceSettingAside: their volumes are set aside.
-	InPlaceSettingAside InPlacePhase = "SettingAside"
+	InPlaceSettingAside InPlaceStep = "SettingAside"
 	// InPlaceStartingAnew: the term record is made anew, above all that the volumes know of.
-	InPlaceStartingAnew InPlacePhase = "StartingAnew"
+	InPlaceStartingAnew InPlaceStep = "StartingAnew"
 	// InPlaceRecovering: the first instance recovers, or the volumes that were set aside come up.
-	InPlaceRecovering InPlacePhase = "Recovering"
+	InPlaceRecovering InPlaceStep = "Recovering"
 	// InPlaceCompleted: a primary serves. Replicas may still be cloned.
-	InPlaceCompleted InPlacePhase = "Completed"
+	InPlaceCompleted InPlaceStep = "Completed"
 )
 
 // RecoverInPlaceStatus is how the last recovery in place went.
 type RecoverInPlaceStatus struct {
 	// ID of spec.recoverInPlace.
 	ID string `json:"id"`
-	// Phase is Stopping, SettingAside, StartingAnew, Recovering or Completed.
-	Phase InPlacePhase `json:"phase"`
+	// Step is Stopping, SettingAside, StartingAnew, Recovering or Completed.
+	Step InPlaceStep `json:"step"`
 	// Message says what is going on, or what keeps it from going on.
 	// +optional
 	Message string `json:"message,omitempty"`

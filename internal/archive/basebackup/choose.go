@@ -79,6 +79,8 @@ func Choose(ctx context.Context, store objectstore.Store, id string, target arch
 	}
 
 	reach, err := CheckReachable(ctx, store, chosen, histories, target)
+	reach.Named = named(histories, chosen.Timeline, history.Timeline)
+
 	for timeline := range histories {
 		reach.Newest = max(reach.Newest, timeline)
 	}

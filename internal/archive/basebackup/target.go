@@ -96,6 +96,36 @@ func isXIDBefore(next, target uint64) bool {
 	return int32(uint32(target)-uint32(next&math.MaxUint32)) >= 0
 }
 
+// newestHistory is that of the highest timeline. PostgreSQL looks for the next one's until there is none; but a candidate that
+// never came to write anything leaves a gap in the numbers, and a recovery that stops there would end on a branch that was left
+// long ago. What has no entries only keeps a number taken.
+func newestHistory(histories map[postgres.Timeline]postgres.History, own postgres.History) postgres.History {
+	newest := own
+
+	for timeline, h := range histories {
+		if timeline > newest.Timeline && len(h.Entries) > 0 {
+			newest = h
+		}
+	}
+
+	return newest
+}
+
+// named is the timeline that a recovery ends on, if PostgreSQL does not get there from the backup's own by itself; else 0.
+func named(histories map[postgres.Timeline]postgres.History, own, last postgres.Timeline) postgres.Timeline {
+	if _, ok := histories[last]; !ok && last != 1 {
+		return 0 // PostgreSQL refuses a number that it finds no history of
+	}
+
+	for next := own + 1; next <= last+1; next++ {
+		if _, ok := histories[next]; ok == (next > last) {
+			return last
+		}
+	}
+
+	return 0
+}
+
 // targetHistory is the history of the timeline on which the recovery ends.
 func targetHistory(histories map[postgres.Timeline]postgres.History, t archiveapi.RecoveryTarget, m *Manifest) (postgres.History, error) {
 	own, err := m.TimelineHistory()
@@ -108,16 +138,7 @@ func targetHistory(histories map[postgres.Timeline]postgres.History, t archiveap
 	}
 
 	if t.Timeline == "" || t.Timeline == "latest" {
-		// As PostgreSQL does: the next timeline's history is looked for until there is none.
-		newest := own
-		for next := newest.Timeline + 1; ; next++ {
-			h, ok := histories[next]
-			if !ok {
-				return newest, nil
-			}
-
-			newest = h
-		}
+		return newestHistory(histories, own), nil
 	}
 
 	n, err := strconv.ParseUint(t.Timeline, 10, 32)

@@ -212,3 +212,38 @@ func TestListSkipsPacks(t *testing.T) {
 }
 
 var _ objectstore.Store = (*memory)(nil)
+
+// A candidate that never came to write anything leaves a gap in the numbers, and what only keeps a number taken is no timeline.
+func TestLatestTimelineIsBehindGaps(t *testing.T) {
+	backups, histories := threeTimelines(t)
+	fifth := "1\t0/5000000\tx\n2\t0/8000000\tx\n"
+	histories[5], histories[6] = mustHistory(t, 5, fifth), mustHistory(t, 6, "")
+	delete(histories, 3)
+	delete(histories, 4)
+
+	newest := backups[5].Manifest
+	newest.Timeline, newest.StartTimeline, newest.History = 5, 5, fifth
+
+	m, err := Select(backups, histories, archiveapi.RecoveryTarget{})
+	if err != nil || m.ID != "four" {
+		t.Fatalf("%v is chosen: %v", m, err)
+	}
+
+	// This one ended on what was left of timeline 2.
+	if m, err = Select(backups[:5], histories, archiveapi.RecoveryTarget{}); err != nil || m.ID != "three" {
+		t.Errorf("%v is chosen of those before: %v", m, err)
+	}
+
+	for _, c := range []struct{ own, last, want postgres.Timeline }{
+		{2, 5, 5}, // 3 is missing
+		{5, 5, 5}, // 6 is none
+		{1, 2, 0},
+		{2, 2, 0},
+		{1, 1, 1}, // 2 was left
+		{9, 9, 0}, // and has no history
+	} {
+		if got := named(histories, c.own, c.last); got != c.want {
+			t.Errorf("from %d to %d: %d is named, want %d", c.own, c.last, got, c.want)
+		}
+	}
+}

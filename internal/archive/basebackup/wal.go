@@ -150,6 +150,8 @@ type Reach struct {
 	Behind string `json:"behind,omitempty"`
 	// Newest timeline that the archive has a history of, also if the recovery does not come by it; 0 if it has none.
 	Newest postgres.Timeline `json:"newestTimeline,omitempty"`
+	// Named is Timeline where PostgreSQL would not find it by itself, since a number before it is missing; else 0.
+	Named postgres.Timeline `json:"namedTimeline,omitempty"`
 }
 
 // WALReach follows the WAL from a backup's start on along a history.

@@ -96,7 +96,7 @@ func newFacts(view View) facts {
 func (f *facts) isNew() bool {
 	last := f.Cluster.Status.RecoverInPlace
 
-	return !f.established && !f.recoversInPlace && (last == nil || last.Phase == v1.InPlaceCompleted)
+	return !f.established && !f.recoversInPlace && (last == nil || last.Step == v1.InPlaceCompleted)
 }
 
 // smallestVolume is what the smallest volume asks for; zero if there is none.

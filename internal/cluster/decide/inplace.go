@@ -18,7 +18,7 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
 
-// A recovery in place goes through its phases in this order. Each is in the status before anything is done in it, so that an
+// A recovery in place goes through its steps in this order. Each is in the status before anything is done in it, so that an
 // operator that dies goes on where it was; what is done twice does no harm.
 //
 //	Stopping       all instances, as for hibernation
@@ -45,7 +45,7 @@ func (p *planner) recoverInPlace() {
 		return
 	}
 
-	switch p.inPlace.Phase {
+	switch p.inPlace.Step {
 	case v1.InPlaceStopping:
 		if len(p.Pods) == 0 {
 			p.enterInPlace(v1.InPlaceSettingAside)
@@ -74,12 +74,12 @@ func (p *planner) beginInPlace() {
 	asked, last := p.Cluster.Spec.RecoverInPlace, p.inPlace
 
 	switch {
-	case asked == nil, last != nil && last.ID == asked.ID, p.isStoppedInPlace() && (last.Phase != v1.InPlaceStartingAnew || len(p.Volumes) > 0):
+	case asked == nil, last != nil && last.ID == asked.ID, p.isStoppedInPlace() && (last.Step != v1.InPlaceStartingAnew || len(p.Volumes) > 0):
 		// Nothing new, or the one before is in the middle of what must not be left half done.
 		return
 	case p.Cluster.Status.ObservedGeneration == 0:
 		p.inPlace = &v1.RecoverInPlaceStatus{
-			ID: asked.ID, Phase: v1.InPlaceCompleted, Message: "nothing was recovered: the Cluster was created with this wish; give it another id to recover",
+			ID: asked.ID, Step: v1.InPlaceCompleted, Message: "nothing was recovered: the Cluster was created with this wish; give it another id to recover",
 		}
 
 		return
@@ -101,19 +101,19 @@ func (p *planner) beginInPlace() {
 	p.enterInPlace(v1.InPlaceStopping)
 }
 
-// enterInPlace goes on to a phase. What it does begins with the next pass, when the phase is in the status.
-func (p *planner) enterInPlace(phase v1.InPlacePhase) {
-	p.inPlace.Phase = phase
+// enterInPlace goes on to a step. What it does begins with the next pass, when the step is in the status.
+func (p *planner) enterInPlace(step v1.InPlaceStep) {
+	p.inPlace.Step = step
 	p.waitInPlace("to " + p.inPlace.Target)
 }
 
 func (p *planner) waitInPlace(what string) {
-	p.end(conditions.Waiting, v1.ReasonRecoveringInPlace, fmt.Sprintf("Recovering in place (%s): %s", p.inPlace.Phase, what), afterMoving)
+	p.end(conditions.Waiting, v1.ReasonRecoveringInPlace, fmt.Sprintf("Recovering in place (%s): %s", p.inPlace.Step, what), afterMoving)
 }
 
 // isStoppedInPlace: no instance is to run, since the volumes are being exchanged.
 func (p *planner) isStoppedInPlace() bool {
-	return p.inPlace != nil && slices.Contains([]v1.InPlacePhase{v1.InPlaceStopping, v1.InPlaceSettingAside, v1.InPlaceStartingAnew}, p.inPlace.Phase)
+	return p.inPlace != nil && slices.Contains([]v1.InPlaceStep{v1.InPlaceStopping, v1.InPlaceSettingAside, v1.InPlaceStartingAnew}, p.inPlace.Step)
 }
 
 func (p *planner) setVolumesAside() {
@@ -397,13 +397,13 @@ func (p *planner) setAside() []v1.SetAsideStatus {
 
 // tellInPlace brings the status up to date: a recovery is over when a primary serves.
 func (p *planner) tellInPlace() {
-	if p.inPlace == nil || p.inPlace.Phase == v1.InPlaceCompleted {
+	if p.inPlace == nil || p.inPlace.Step == v1.InPlaceCompleted {
 		return
 	}
 
 	p.inPlace.Message = p.plan.Outcome.Message
 
-	if p.inPlace.Phase != v1.InPlaceRecovering || p.ended {
+	if p.inPlace.Step != v1.InPlaceRecovering || p.ended {
 		return
 	}
 
@@ -414,6 +414,6 @@ func (p *planner) tellInPlace() {
 
 	if p.established && p.Record.Spec.Pending == nil && state.ready {
 		now := metav1.NewTime(p.Now.Truncate(time.Second))
-		p.inPlace.Phase, p.inPlace.Message, p.inPlace.CompletedAt = v1.InPlaceCompleted, "", &now
+		p.inPlace.Step, p.inPlace.Message, p.inPlace.CompletedAt = v1.InPlaceCompleted, "", &now
 	}
 }

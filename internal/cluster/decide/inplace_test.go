@@ -34,19 +34,19 @@ func wish(wish v1.RecoverInPlace) mutation {
 	return spec(func(s *v1.ClusterSpec) { s.RecoverInPlace = &wish })
 }
 
-// until steps until the last recovery has a phase.
-func (w *world) until(phase v1.InPlacePhase) {
+// until steps until the last recovery is at a step.
+func (w *world) until(step v1.InPlaceStep) {
 	w.t.Helper()
 
 	for range 60 {
-		if is := w.view.Cluster.Status.RecoverInPlace; is != nil && is.ID == w.view.Cluster.Spec.RecoverInPlace.ID && is.Phase == phase {
+		if is := w.view.Cluster.Status.RecoverInPlace; is != nil && is.ID == w.view.Cluster.Spec.RecoverInPlace.ID && is.Step == step {
 			return
 		}
 
 		w.step()
 	}
 
-	w.t.Fatalf("%s never came: %+v; %s", phase, w.view.Cluster.Status.RecoverInPlace, w.plan().Outcome.Message)
+	w.t.Fatalf("%s never came: %+v; %s", step, w.view.Cluster.Status.RecoverInPlace, w.plan().Outcome.Message)
 }
 
 func (w *world) inUse() []string { return slices.Sorted(maps.Keys(w.view.Volumes)) }
@@ -60,7 +60,7 @@ func TestRecoveryInPlaceAndBack(t *testing.T) {
 	wish(v1.RecoverInPlace{ID: "one", RecoveryTarget: &v1.RecoveryTarget{TargetTime: w.view.Now.UTC().Format("2006-01-02 15:04:05")}})(w)
 
 	// The first pass only says what is to be done.
-	if plan := w.step(); len(plan.Actions) > 0 || plan.Status.RecoverInPlace.Phase != v1.InPlaceStopping {
+	if plan := w.step(); len(plan.Actions) > 0 || plan.Status.RecoverInPlace.Step != v1.InPlaceStopping {
 		t.Fatalf("the first pass does %v; %+v", printed(plan), plan.Status.RecoverInPlace)
 	}
 
@@ -206,7 +206,7 @@ func TestANewClusterDoesNotRecoverInPlace(t *testing.T) {
 	w := newWorld(t, keepsBackups, wish(v1.RecoverInPlace{ID: "one"}))
 	w.settle(40)
 
-	if is := w.view.Cluster.Status.RecoverInPlace; is == nil || is.Phase != v1.InPlaceCompleted || len(w.view.SetAside) > 0 || !slices.Equal(w.inUse(), []string{"db-0", "db-1", "db-2"}) {
+	if is := w.view.Cluster.Status.RecoverInPlace; is == nil || is.Step != v1.InPlaceCompleted || len(w.view.SetAside) > 0 || !slices.Equal(w.inUse(), []string{"db-0", "db-1", "db-2"}) {
 		t.Errorf("%+v; in use %v", is, w.inUse())
 	}
 }

@@ -38,7 +38,7 @@ func (p *planner) record() {
 		}
 	}
 
-	if p.inPlace != nil && p.inPlace.Phase == v1.InPlaceRecovering {
+	if p.inPlace != nil && p.inPlace.Step == v1.InPlaceRecovering {
 		p.writeRecord(p.newRecord())
 
 		return
