@@ -31,7 +31,7 @@
 - apiGroups: [postgresql.caretaker.dev]
   resources: [clusters/finalizers]
   verbs: [update]
-# The operator makes term records and does not update them. But it grants update to instances, and nobody may grant what
+# The operator makes term records, deletes one for a recovery in place, and updates none. But it grants update to instances, and nobody may grant what
 # he does not have.
 - apiGroups: [postgresql.caretaker.dev]
   resources: [clusterterms]
