@@ -98,13 +98,14 @@ type Fence struct {
 // StopFast is a fast shutdown: clients go, the shutdown checkpoint is written and sent. At CutSenders, if a standby has
 // all of it, the walsenders that are still behind are terminated, so that one stuck standby cannot hold it up; while none
 // has, they are waited for until CutAll, since nobody else could lead. Past Deadline: Done with Failed, and PostgreSQL
-// killed. With SkipArchiving what is not in the archive yet is left to the other instances; else it is tried until CutAll.
+// killed. Before all that, Target, who is wanted as the next primary, gets a moment to connect. With SkipArchiving what is not in the archive yet is left to the other instances; else it is tried until CutAll.
 type StopFast struct {
 	Op         uint64
 	CutSenders time.Duration
 	CutAll     time.Duration
 	Deadline   time.Duration
 
+	Target        MemberID
 	SkipArchiving bool
 }
 

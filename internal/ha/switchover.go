@@ -103,9 +103,13 @@ func (m *machine) stopFast() {
 	r := m.View.Record
 	// Voters that are stopped, too, as for hibernation or a recovery in place, do not archive what is left.
 	others := r != nil && len(r.Voters) > 0 && len(m.Obs.Senders) > 0
+	var target MemberID
+	if m.Request != nil {
+		target = m.Request.Target
+	}
 	m.do(StopFast{
 		Op: m.begin(opStop), CutSenders: m.Now + t*2/5, CutAll: m.Now + t*4/5, Deadline: m.Now + t,
-		SkipArchiving: m.Phase == Standby || others,
+		Target: target, SkipArchiving: m.Phase == Standby || others,
 	})
 	m.enter(Stopping)
 	m.KillAt, m.ClientsGone = m.Now+t, false

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -461,7 +462,7 @@ func (p *protocol) stopFast(ctx context.Context, a ha.StopFast) (ha.Done, error)
 		return ha.Done{}, errors.New("PostgreSQL does not run")
 	}
 
-	p.awaitSender(ctx)
+	p.awaitSenders(ctx, string(a.Target))
 	p.claimEnd()
 
 	began := len(senders(p.processes()))
@@ -535,31 +536,38 @@ func (p *protocol) awaitStop(ctx context.Context, a ha.StopFast, ended <-chan st
 	}
 }
 
-// awaitSender waits a moment until as many voters stream as a commit waits for: PostgreSQL sends its last record to those
-// that are connected only, and a new setting has just had them connect anew.
-func (p *protocol) awaitSender(ctx context.Context) {
+// awaitSenders waits a moment until as many voters stream as a commit waits for, and the one that is to lead next: PostgreSQL sends
+// its last record to those that are connected only, and a new setting has just had them connect anew. Who lacks that record is
+// not named.
+func (p *protocol) awaitSenders(ctx context.Context, target string) {
 	ctx, cancel := context.WithTimeout(ctx, senderPatience)
 	defer cancel()
 
-	if !p.getGens().wantsWaiting {
+	isSync := p.getGens().wantsWaiting
+	if !isSync && target == "" {
 		return
 	}
 
 	err := p.poll(ctx, func(ctx context.Context) (bool, error) {
-		var enough bool
+		var (
+			enough bool
+			stream []string
+		)
 
-		err := p.query(ctx, votersStream, &enough)
+		err := p.query(ctx, whoStreams, &enough, &stream)
 
-		return enough, err
+		return (enough || !isSync) && (target == "" || slices.Contains(stream, target)), err
 	})
 	if err != nil {
 		p.r.log.Warn("too few replicas stream while PostgreSQL is stopped", "error", err)
 	}
 }
 
-// votersStream: PostgreSQL itself knows whom it counts, and how many it waits for.
-const votersStream = `SELECT count(*) >= COALESCE(substring(pg_catalog.current_setting('synchronous_standby_names') FROM 'ANY (\d+)')::int, 1)
-  FROM pg_catalog.pg_stat_replication WHERE state = 'streaming' AND sync_state <> 'async'`
+// whoStreams: whether enough voters do, since PostgreSQL itself knows whom it counts, and how many it waits for; and all that do.
+const whoStreams = `SELECT count(*) FILTER (WHERE sync_state <> 'async') >=
+    COALESCE(substring(pg_catalog.current_setting('synchronous_standby_names') FROM 'ANY (\d+)')::int, 1),
+    COALESCE(array_agg(application_name::text), '{}')
+  FROM pg_catalog.pg_stat_replication WHERE state = 'streaming'`
 
 // awaitClients waits until no client is connected. The pod's Services lead no new ones here any more.
 func (p *protocol) awaitClients(ctx context.Context, limit time.Duration) {

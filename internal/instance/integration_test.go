@@ -277,9 +277,17 @@ func TestLife(t *testing.T) {
 		primary.awaitQuery("SELECT count(*) FROM pg_replication_slots", "0")
 		primary.awaitQuery("SHOW synchronous_standby_names", "")
 
-		for range 3 {
+		// What is not archived yet is kept.
+		segment := primary.mustQuery("SELECT pg_walfile_name(pg_current_wal_lsn())")
+		w.eventually("the log that the replica needs is gone", func() error {
 			primary.mustQuery("CREATE TABLE more AS SELECT 1; DROP TABLE more; SELECT pg_switch_wal(); CHECKPOINT")
-		}
+
+			if left := primary.mustQuery("SELECT count(*) FROM pg_ls_waldir() WHERE name <= '" + segment + "' AND name ~ '^[0-9A-F]{24}$'"); left != "0" {
+				return errors.New(left + " segments are left")
+			}
+
+			return nil
+		})
 
 		must(t, primary.put(func(c *instanceapi.Config) { c.Members = []string{"demo-0", "demo-1"} }))
 
