@@ -247,7 +247,7 @@ func TestCrashInRecoveryInPlace(t *testing.T) {
 		"recover": func(t *testing.T) *world {
 			t.Helper()
 
-			w := archiving(t)
+			w := archiving(t, func(spec *postgresqlv1.ClusterSpec) { spec.Instances = 2 })
 			w.change(t, func(c *postgresqlv1.Cluster) { c.Spec.RecoverInPlace = &postgresqlv1.RecoverInPlace{ID: "one"} })
 
 			return w
