@@ -13,6 +13,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"filippo.io/age"
 	"github.com/spf13/cobra"
 
 	"github.com/caretaker-dev/caretaker/internal/archive/crypt"
@@ -83,13 +84,41 @@ func (f *dumpStoreFlags) open(ctx context.Context) (archiveapi.Dump, objectstore
 	return in, store, err
 }
 
+// storedDump is a dump in its store, and what opens it.
+type storedDump struct {
+	in         archiveapi.Dump
+	store      objectstore.Store
+	manifest   *dump.Manifest
+	identities []age.Identity
+}
+
 // find a dump by its ID, or the latest.
-func findDump(ctx context.Context, store objectstore.Store, name, id string) (*dump.Manifest, error) {
-	if id == latest {
-		return dump.Latest(ctx, store, name)
+func (f *dumpStoreFlags) find(ctx context.Context, id string) (d storedDump, err error) {
+	if d.in, d.store, err = f.open(ctx); err != nil {
+		return d, err
 	}
 
-	return dump.Load(ctx, store, id)
+	if id == latest {
+		d.manifest, err = dump.Latest(ctx, d.store, d.in.Name)
+	} else {
+		d.manifest, err = dump.Load(ctx, d.store, id)
+	}
+
+	if err != nil {
+		return d, err
+	}
+
+	d.identities, err = readIdentities(f.identities)
+
+	return d, err
+}
+
+func (d storedDump) verify(ctx context.Context) error {
+	return dump.Verify(ctx, d.store, d.manifest, d.identities)
+}
+
+func (d storedDump) read(ctx context.Context, w io.Writer) error {
+	return dump.Read(ctx, d.store, d.manifest, d.identities, w)
 }
 
 func (f *dumpStoreFlags) result(out io.Writer, value any, text string) error {
@@ -352,24 +381,16 @@ func newDumpsVerifyCommand() *cobra.Command {
 		Short: "Read a dump back, and check every checksum; nothing is restored",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in, store, err := where.open(cmd.Context())
+			stored, err := where.find(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
 
-			m, err := findDump(cmd.Context(), store, in.Name, args[0])
-			if err != nil {
+			if err := stored.verify(cmd.Context()); err != nil {
 				return err
 			}
 
-			identities, err := readIdentities(where.identities)
-			if err != nil {
-				return err
-			}
-
-			if err := dump.Verify(cmd.Context(), store, m, identities); err != nil {
-				return err
-			}
+			m := stored.manifest
 
 			return where.result(cmd.OutOrStdout(), map[string]string{"verified": m.ID}, "dump "+m.ID+" is whole: "+archiveapi.Size(m.DataBytes)+" read back")
 		},
@@ -393,32 +414,20 @@ func newDumpRestoreCommand() *cobra.Command {
 			"and PostgreSQL then undoes all of it. Arguments after -- go to the program, such as --no-owner for pg_restore.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in, store, err := where.open(cmd.Context())
+			stored, err := where.find(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
 
-			m, err := findDump(cmd.Context(), store, in.Name, args[0])
-			if err != nil {
-				return err
-			}
-
-			identities, err := readIdentities(where.identities)
-			if err != nil {
-				return err
-			}
-
-			target := restoreTarget(in, which.DumpServer, m)
+			m := stored.manifest
+			target := restoreTarget(stored.in, which.DumpServer, m)
 
 			// What is damaged is not begun with: not every database can undo half a restore.
-			if err := dump.Verify(cmd.Context(), store, m, identities); err != nil {
+			if err := stored.verify(cmd.Context()); err != nil {
 				return err
 			}
 
-			err = programs(cmd).Restore(cmd.Context(), target, m.Database, args[1:], func(ctx context.Context, w io.Writer) error {
-				return dump.Read(ctx, store, m, identities, w)
-			})
-			if err != nil {
+			if err := programs(cmd).Restore(cmd.Context(), target, m.Database, args[1:], stored.read); err != nil {
 				return err
 			}
 

@@ -85,25 +85,14 @@ func newDumpsTestRestoreCommand() *cobra.Command {
 			"(postgres, mysqld or mongod) must be installed, of the dump's major version or a newer one; it listens on a Unix socket only.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in, store, err := where.open(cmd.Context())
+			stored, err := where.find(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
 
-			m, err := findDump(cmd.Context(), store, in.Name, args[0])
-			if err != nil {
-				return err
-			}
+			m := stored.manifest
+			o := dump.TestOptions{Database: m.Database, Feed: stored.read}
 
-			identities, err := readIdentities(where.identities)
-			if err != nil {
-				return err
-			}
-
-			o := dump.TestOptions{
-				Database: m.Database,
-				Feed:     func(ctx context.Context, w io.Writer) error { return dump.Read(ctx, store, m, identities, w) },
-			}
 			for _, sql := range checks {
 				o.Checks = append(o.Checks, archiveapi.DumpCheck{Name: strings.Join(strings.Fields(sql), " "), SQL: sql})
 			}

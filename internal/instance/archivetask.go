@@ -202,11 +202,9 @@ func (a *archiving) command(ctx context.Context, file string, result any, args .
 }
 
 func (a *archiving) commandWith(ctx context.Context, file string, result any, each func(string), args ...string) error {
-	out, err := a.r.table.Output(ctx, process.Command{
-		Path: a.r.opts.ArchiveProgram, Args: append(args, "--config", file, "--json"), Env: a.r.opts.Env, Group: true,
-	}, each)
+	out, err := a.output(ctx, file, each, nil, args...)
 	if err != nil {
-		return tidy(err)
+		return err
 	}
 
 	if result == nil {
@@ -218,6 +216,18 @@ func (a *archiving) commandWith(ctx context.Context, file string, result any, ea
 	}
 
 	return nil
+}
+
+// output is what a command has printed, also if it failed; its environment is ours and env.
+func (a *archiving) output(ctx context.Context, file string, each func(string), env []string, args ...string) (string, error) {
+	out, err := a.r.table.Output(ctx, process.Command{
+		Path: a.r.opts.ArchiveProgram, Args: append(args, "--config", file, "--json"), Env: append(slices.Clone(a.r.opts.Env), env...), Group: true,
+	}, each)
+	if err != nil {
+		return out, tidy(err)
+	}
+
+	return out, nil
 }
 
 // readResult reads what a command has printed as its result.

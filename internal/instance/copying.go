@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/caretaker-dev/caretaker/internal/archiveapi"
-	"github.com/caretaker-dev/caretaker/internal/instance/process"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 )
 
@@ -315,15 +314,7 @@ func (c *copying) expire(ctx context.Context, job copyJob, copied archiveapi.Cop
 
 // command runs one of caretaker-archive's to its end, and gives what it printed.
 func (c *copying) command(ctx context.Context, file string, args ...string) (string, error) {
-	out, err := c.r.table.Output(ctx, process.Command{
-		Path: c.r.opts.ArchiveProgram, Args: append(args, "--config", file, "--json"),
-		Env: append(slices.Clone(c.r.opts.Env), archiverMemory), Group: true,
-	}, nil)
-	if err != nil {
-		return out, tidy(err)
-	}
-
-	return out, nil
+	return c.r.archiving.output(ctx, file, nil, []string{archiverMemory}, args...)
 }
 
 // targetFile has an archive in the form that the commands read. Each loop has files of its own.

@@ -117,17 +117,14 @@ func (p *planner) isStoppedInPlace() bool {
 }
 
 func (p *planner) setVolumesAside() {
-	if len(p.Pods) > 0 {
+	switch {
+	case len(p.Pods) > 0:
 		p.stopAll("recovery in place")
-	}
-
-	if len(p.Pods) == 0 && len(p.Volumes) == 0 {
+	case len(p.Volumes) == 0:
 		p.enterInPlace(v1.InPlaceStartingAnew)
 
 		return
-	}
-
-	if len(p.Pods) == 0 {
+	default:
 		for _, name := range sortedKeys(p.Volumes) {
 			p.act(SetVolumeAside{Name: name, UID: p.Volumes[name].UID, ID: p.inPlace.ID, Record: build.EncodeRecord(p.Record)})
 		}
