@@ -117,13 +117,16 @@ func TestWebAppsOfTheDocuments(t *testing.T) {
 
 	terminal := f.terminal(t)
 
-	// Our kind has another group than the document's, and its Deployment is there a moment after it.
+	// Our kind has another group than the document's, and its Deployment is there a moment after it. One is waited for at a time:
+	// kubectl wait --for=create of several gives up at once if more than one is missing.
 	terminal.run(t, `
 		kubectl get crd webapps.apps.caretaker.dev
 		kubectl api-resources | grep webapp
 		kubectl get webapps
 		kubectl describe webapp my-webapp
-		kubectl wait --for=create deployment/my-webapp deployment/test-app deployment/test-webapp --timeout=60s`)
+		kubectl wait --for=create deployment/my-webapp --timeout=60s
+		kubectl wait --for=create deployment/test-app --timeout=60s
+		kubectl wait --for=create deployment/test-webapp --timeout=60s`)
 
 	// The document's integration test.
 	terminal.run(t, `
