@@ -97,6 +97,10 @@ bench-wal: ## Measure how fast WAL goes to an S3 store on this machine and comes
 bench-apply: ## Measure the time from apply to three ready instances
 	@hack/bench-apply.sh
 
+.PHONY: bench-memory
+bench-memory: ## Measure the operator's memory with many Clusters (COUNTS="1 100 1000")
+	@hack/bench-memory.sh
+
 .PHONY: bench-backup
 bench-backup: bin/caretaker-archive ## Measure backups beside pgBackRest and pg_basebackup (SIZE=4096 MiB, RUNS=5, BIN=PostgreSQL's programs)
 	@go run ./test/bench/backup -archive bin/caretaker-archive -size $${SIZE:-4096} -runs $${RUNS:-5} -bin $${BIN:-/usr/lib/postgresql/15/bin}

@@ -26,7 +26,8 @@ POSTGRES_VARIANTS=(17-b 17-official 17-cnpg)
 # What applications on top of a database are tested with.
 APPLICATION_IMAGES=(valkey nginx shop)
 
-helm() { go tool -modfile="$ROOT/go.tools.mod" helm "$@"; }
+# go run and not go tool, which knows nothing of GOFLAGS: it would compile all of Kubernetes' libraries once more.
+helm() { go run -modfile="$ROOT/go.tools.mod" helm.sh/helm/v4/cmd/helm "$@"; }
 
 need_go() {
   command -v go >/dev/null || {

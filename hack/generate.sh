@@ -3,11 +3,11 @@
 set -euo pipefail
 # shellcheck source=hack/cluster.sh
 source "$(dirname "$0")/cluster.sh"
-tool() { go tool -modfile="$ROOT/go.tools.mod" "$@"; }
+tool() { go run -modfile="$ROOT/go.tools.mod" "$@"; }
 
-tool controller-gen object paths=./api/...
-tool controller-gen crd paths=./api/... output:crd:dir=config/crd
-tool crd-ref-docs --source-path=api --config=hack/crd-ref-docs/config.yaml --renderer=markdown --output-path=docs/reference/api.md --max-depth=20 >/dev/null
+tool sigs.k8s.io/controller-tools/cmd/controller-gen object paths=./api/...
+tool sigs.k8s.io/controller-tools/cmd/controller-gen crd paths=./api/... output:crd:dir=config/crd
+tool github.com/elastic/crd-ref-docs --source-path=api --config=hack/crd-ref-docs/config.yaml --renderer=markdown --output-path=docs/reference/api.md --max-depth=20 >/dev/null
 
 # The chart ships the CRDs, and its values page follows values.yaml.
 mkdir -p charts/caretaker/files/crds

@@ -62,7 +62,7 @@ func setupMySQL(manager ctrl.Manager, o operator.Options, clk clock.Clock) error
 	return mysql.SetupWithManager(manager, mysql.Options{
 		Defaults: mysql.Defaults{
 			Version: o.Databases.MySQLVersion, Images: o.Databases.MySQLImages, StorageClass: o.Databases.StorageClass,
-			OperatorImage: o.OperatorImage, PullPolicy: o.OperatorImagePullPolicy,
+			Destination: o.Databases.Destination, OperatorImage: o.OperatorImage, PullPolicy: o.OperatorImagePullPolicy,
 		},
 		Clock:                   clk,
 		Recorder:                manager.GetEventRecorder(recorder),

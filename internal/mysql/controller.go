@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
+	backupv1 "github.com/caretaker-dev/caretaker/api/backup/v1"
 	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
 	"github.com/caretaker-dev/caretaker/internal/application"
 	"github.com/caretaker-dev/caretaker/internal/conditions"
@@ -85,7 +86,7 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		For(&databasev1.MySQL{}, builder.WithPredicates(changed)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: options.MaxConcurrentReconciles, RateLimiter: reconcile.NewRateLimiter()})
 
-	for _, object := range append(lists(), &corev1.Pod{}, &corev1.PersistentVolumeClaim{}) {
+	for _, object := range append(lists(), &corev1.Pod{}, &corev1.PersistentVolumeClaim{}, &backupv1.Backup{}) {
 		b = b.Watches(object, reconcile.ByLabel(naming.LabelMySQL))
 	}
 
@@ -128,23 +129,32 @@ func (r *Reconciler) pass(ctx context.Context, object *databasev1.MySQL) (reconc
 		failure = r.begin(ctx, view, *plan.Begin)
 	}
 
-	status := statusOf(view, plan, failure)
+	dumps, refused := r.writer.Do(ctx, view.owner(), plan.Backup.Changes)
+	done = append(done, dumps...)
+	status := statusOf(view, plan, failure, refused)
 
 	written := r.report(ctx, view.Object, status)
 	if written == nil {
 		application.Events(r.options.Recorder, object, object.Status.Conditions, status.Conditions, done)
 	}
 
-	if err := errors.Join(failure, written); err != nil && !application.IsUsersToSolve(err) {
-		return reconcile.Outcome{}, err
+	if written != nil || toRetry(failure) || toRetry(refused) {
+		return reconcile.Outcome{}, errors.Join(failure, refused, written)
 	}
 
-	return reconcile.Outcome{
+	outcome := reconcile.Outcome{
 		Waiting: plan.Outcome.Kind == conditions.Waiting,
 		Stalled: plan.Outcome.Kind == conditions.Stalled || failure != nil,
 		After:   plan.After,
-	}, nil
+	}
+	if failure != nil || refused != nil {
+		outcome.After = application.PollUsers
+	}
+
+	return outcome, nil
 }
+
+func toRetry(failure error) bool { return failure != nil && !application.IsUsersToSolve(failure) }
 
 // begin orders a member to begin the group, after a last look past the cache: all members must be as they were seen.
 func (r *Reconciler) begin(ctx context.Context, view View, order Begin) error {
@@ -218,6 +228,17 @@ func (r *Reconciler) observe(ctx context.Context, object *databasev1.MySQL) (Vie
 		}
 	}
 
+	dumps := &backupv1.Backup{}
+
+	found, err := application.Get(ctx, r.client, object.Namespace, object.Name, dumps)
+	if err != nil {
+		return view, fmt.Errorf("observe: %w", err)
+	}
+
+	if found && view.owner().IsOurs(dumps) {
+		view.Dumps = dumps
+	}
+
 	volumes := &corev1.PersistentVolumeClaimList{}
 	if err := r.client.List(ctx, volumes, of...); err != nil {
 		return view, fmt.Errorf("observe: list volumes: %w", err)
@@ -241,19 +262,27 @@ func (r *Reconciler) report(ctx context.Context, object *databasev1.MySQL, statu
 	return application.WriteStatus(ctx, r.client, updated)
 }
 
-// statusOf is the whole status after a pass. It is pure.
-func statusOf(view View, plan Plan, failure error) databasev1.MySQLStatus {
+// statusOf is the whole status after a pass: failure is of the database's changes, refused of its Backup's. It is pure.
+func statusOf(view View, plan Plan, failure, refused error) databasev1.MySQLStatus {
 	status := *plan.Status.DeepCopy()
 	status.Conditions = view.Object.Status.DeepCopy().Conditions
 
 	writer := conditions.Writer{Conditions: &status.Conditions, Generation: view.Object.Generation, Now: view.Now}
 	writer.Summarize(application.Outcome(plan.Outcome, failure))
 
-	if plan.Backup == nil {
+	if plan.Backup.Condition == nil {
 		writer.Remove(databasev1.ConditionBackup)
-	} else {
-		writer.Set(databasev1.ConditionBackup, plan.Backup.Status, plan.Backup.Reason, plan.Backup.Message)
+
+		return status
 	}
+
+	told := *plan.Backup.Condition
+	if refused != nil {
+		outcome := application.Outcome(conditions.Outcome{Reason: told.Reason, Message: told.Message}, refused)
+		told = *notScheduled(outcome.Reason, outcome.Message)
+	}
+
+	writer.Set(databasev1.ConditionBackup, told.Status, told.Reason, told.Message)
 
 	return status
 }

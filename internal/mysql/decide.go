@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	backupv1 "github.com/caretaker-dev/caretaker/api/backup/v1"
 	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
 	"github.com/caretaker-dev/caretaker/internal/apply/owned"
 	"github.com/caretaker-dev/caretaker/internal/conditions"
@@ -37,6 +38,8 @@ type Defaults struct {
 	Images  map[string]string
 	// StorageClass for those that name none; the Kubernetes cluster's own default if empty.
 	StorageClass string
+	// Destination of the dumps of those that name none; nil if there is none. Each database has a prefix of its own below it.
+	Destination *databasev1.BackupDestination
 	// OperatorImage holds PID 1's binary; PullPolicy of it.
 	OperatorImage, PullPolicy string
 }
@@ -51,6 +54,8 @@ type View struct {
 	// Pods and Volumes by name.
 	Pods    map[string]*corev1.Pod
 	Volumes map[string]*corev1.PersistentVolumeClaim
+	// Dumps is the Backup of the same name, if it is ours; nil if not.
+	Dumps *backupv1.Backup
 	// NewPassword gives a fresh one.
 	NewPassword func() string
 }
@@ -66,9 +71,10 @@ type Plan struct {
 	// Begin is nil if no member is to begin the group.
 	Begin   *Begin
 	Outcome conditions.Outcome
-	Backup  *metav1.Condition
-	Status  databasev1.MySQLStatus
-	After   time.Duration
+	// Backup is what becomes of spec.backup.
+	Backup Backup
+	Status databasev1.MySQLStatus
+	After  time.Duration
 }
 
 func (v View) owner() owned.Owner {
@@ -94,17 +100,19 @@ func (v View) statefulSet() *appsv1.StatefulSet {
 
 // Decide is pure and total. What cannot be is refused before anything changes.
 func Decide(v View) Plan {
-	plan := Plan{Status: v.status(), Backup: v.backup()}
+	plan := Plan{Status: v.status()}
 
 	in, problem := v.input()
 	if problem != nil {
 		plan.Outcome = *problem
+		plan.Backup = v.backup(plan.Outcome)
 
 		return plan
 	}
 
 	plan.Changes = v.changes(in)
 	plan.Begin, plan.Outcome = v.group()
+	plan.Backup = v.backup(plan.Outcome)
 
 	switch plan.Outcome.Kind {
 	case conditions.Waiting:
@@ -429,16 +437,4 @@ func (v View) status() databasev1.MySQLStatus {
 	}
 
 	return status
-}
-
-// backup says what becomes of spec.backup.
-func (v View) backup() *metav1.Condition {
-	if wanted := v.Object.Spec.Backup; wanted == nil || !wanted.Enabled {
-		return nil
-	}
-
-	return &metav1.Condition{
-		Status: metav1.ConditionFalse, Reason: databasev1.ReasonFeatureNotAvailable,
-		Message: "spec.backup: no dumps are made from here yet; make a Backup of backup.caretaker.dev with type mysql and clusterRef " + v.Object.Name,
-	}
 }

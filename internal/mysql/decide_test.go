@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	backupv1 "github.com/caretaker-dev/caretaker/api/backup/v1"
 	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
 	"github.com/caretaker-dev/caretaker/internal/apply/owned"
 	"github.com/caretaker-dev/caretaker/internal/conditions"
@@ -204,6 +205,85 @@ func TestDecide(t *testing.T) {
 
 			if got := strings.Join(changes, ", "); got != tc.changes || plan.Outcome.Reason != tc.reason {
 				t.Errorf("changes: %q, outcome %+v\nwant %q and %s", got, plan.Outcome, tc.changes, tc.reason)
+			}
+		})
+	}
+}
+
+// TestBackup: what becomes of spec.backup.
+func TestBackup(t *testing.T) {
+	t.Parallel()
+
+	isThere := func(v *View) {
+		v.Dumps, _ = Decide(*v).Backup.Changes[0].(owned.Apply).Object.(*backupv1.Backup)
+	}
+
+	for name, tc := range map[string]struct {
+		members []mysqld.Member
+		change  func(*View)
+		changes string
+		reason  string
+		message string
+	}{
+		"not yet ready":       {members: []mysqld.Member{waitingWith("")}, reason: databasev1.ReasonWaitingForDatabase, message: "waits for the database"},
+		"ready":               {changes: "create Backup shop-db", reason: databasev1.ReasonScheduled, message: "0 2 * * *, to s3://backups/prod/shop/shop-db"},
+		"as it should be":     {change: isThere, reason: databasev1.ReasonScheduled},
+		"not ready for now":   {change: func(v *View) { isThere(v); v.Pods = nil }, reason: databasev1.ReasonScheduled},
+		"another version":     {change: func(v *View) { isThere(v); v.Object.Spec.Version = "8.4" }, reason: databasev1.ReasonScheduled},
+		"another schedule":    {change: func(v *View) { isThere(v); v.Object.Spec.Backup.Schedule = "@daily" }, changes: "update Backup shop-db", reason: databasev1.ReasonScheduled},
+		"switched off":        {change: func(v *View) { isThere(v); v.Object.Spec.Backup.Enabled = false }, changes: "delete Backup shop-db"},
+		"never asked for":     {change: func(v *View) { v.Object.Spec.Backup = nil }},
+		"nowhere to put them": {change: func(v *View) { v.Defaults.Destination = nil }, reason: databasev1.ReasonDestinationMissing, message: "database.backup.destination"},
+		"a destination of its own": {
+			change:  func(v *View) { v.Object.Spec.Backup.Destination = &databasev1.BackupDestination{Bucket: "mine"} },
+			changes: "create Backup shop-db", reason: databasev1.ReasonScheduled, message: "s3://mine/shop/shop-db",
+		},
+		"the Backup is stalled": {
+			change: func(v *View) {
+				isThere(v)
+				v.Dumps.Status.Conditions = []metav1.Condition{{Type: "Stalled", Status: metav1.ConditionTrue, Reason: "SecretMissing", Message: "there is no Secret"}}
+			},
+			reason: "SecretMissing", message: "Backup shop-db (kubectl describe dump): there is no Secret",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			members := tc.members
+			if members == nil {
+				members = []mysqld.Member{online("primary")}
+			}
+
+			v := settled(t, 1, members...)
+			v.Object.Spec.Backup = &databasev1.BackupSpec{Enabled: true, Schedule: "0 2 * * *", Retention: "30d"}
+			v.Defaults.Destination = &databasev1.BackupDestination{Bucket: "backups", Prefix: "prod", SecretName: "s3"}
+
+			if tc.change != nil {
+				tc.change(&v)
+			}
+
+			plan := Decide(v)
+
+			var changes []string
+			for _, change := range plan.Backup.Changes {
+				changes = append(changes, change.String())
+			}
+
+			told := metav1.Condition{}
+			if plan.Backup.Condition != nil {
+				told = *plan.Backup.Condition
+			}
+
+			if got := strings.Join(changes, ", "); got != tc.changes || told.Reason != tc.reason || !strings.Contains(told.Message, tc.message) {
+				t.Errorf("changes: %q, condition %+v\nwant %q, %s: %s", got, told, tc.changes, tc.reason, tc.message)
+			}
+
+			if (told.Status == metav1.ConditionTrue) != (tc.reason == databasev1.ReasonScheduled) {
+				t.Errorf("the condition is %+v", told)
+			}
+
+			if plan.Outcome.Kind == conditions.Done && len(plan.Changes) > 0 {
+				t.Errorf("the database changes, too: %v", plan.Changes)
 			}
 		})
 	}

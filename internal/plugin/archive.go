@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -112,6 +113,30 @@ func backups(b *v1.BackupsStatus, now time.Time) string {
 	}
 
 	return text
+}
+
+// copies of the archive, one after the other.
+func copies(b *v1.BackupsStatus, now time.Time) string {
+	if b == nil {
+		return ""
+	}
+
+	all := make([]string, 0, len(b.Copies))
+
+	for _, c := range b.Copies {
+		text := c.Name + " has nothing yet"
+		if c.CopiedUntil != nil {
+			text = fmt.Sprintf("%s has all that was archived %s ago (backups: %d)", c.Name, span(now.Sub(c.CopiedUntil.Time)), c.Backups)
+		}
+
+		if c.FailingSince != nil {
+			text += fmt.Sprintf(", and fails for %s", span(now.Sub(c.FailingSince.Time)))
+		}
+
+		all = append(all, text)
+	}
+
+	return strings.Join(all, "; ")
 }
 
 // recovery is how long it would take, and what that stands on; empty where there is no archive.

@@ -213,6 +213,11 @@ func TestStatus(t *testing.T) {
 				LastSuccessfulBackupName: "shop-nightly-20261120020000", LastFailedBackup: new(ago(72 * time.Hour)),
 				LastVerified: new(ago(6 * 24 * time.Hour)), EstimatedRecoverySeconds: 12 * 60,
 				LastDrill: &v1.DrillStatus{Succeeded: true, StoppedAt: new(ago(6 * 24 * time.Hour))},
+				Copies: []v1.ArchiveCopyStatus{
+					{Name: "elsewhere", CopiedUntil: new(ago(4 * time.Minute)), Backups: 7},
+					{Name: "tape", CopiedUntil: new(ago(5 * time.Hour)), Backups: 2, FailingSince: new(ago(3 * time.Hour)), Failure: "403 Forbidden"},
+					{Name: "new"},
+				},
 			}
 		},
 		"the archive is behind": func(f *fake) {

@@ -73,6 +73,7 @@ func facts(view View, now time.Time) [][2]string {
 		{"Commits", view.Commits},
 		{"Archive", archive(view.Archive, now)},
 		{"Backups", backups(view.Backups, now)},
+		{"Copies", copies(view.Backups, now)},
 		{"Recovery", recovery(view, now)},
 		{"Last failover", failover(view.LastFailover, now)},
 		{"Last switchover", switchover(view.LastSwitchover, now)},

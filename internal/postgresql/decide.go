@@ -2,7 +2,6 @@ package postgresql
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -130,7 +129,7 @@ func (v View) schedule(plan *Plan, destination *databasev1.BackupDestination) {
 		plan.Changes = append(plan.Changes, owned.Changes([]owned.Object{v.scheduledBackup()}, live, nil)...)
 		plan.Status.ScheduledBackup = v.Object.Name
 		plan.Backup = backupCondition{
-			scheduled: true, reason: databasev1.ReasonScheduled, message: fmt.Sprintf("%s, to %s", v.Object.Spec.Backup.Schedule, url(destination)),
+			scheduled: true, reason: databasev1.ReasonScheduled, message: fmt.Sprintf("%s, to %s", v.Object.Spec.Backup.Schedule, shortform.URL(destination)),
 		}
 	}
 }
@@ -184,43 +183,16 @@ func (v View) backup() (*databasev1.BackupDestination, backupCondition) {
 		return nil, backupCondition{}
 	}
 
-	destination := v.destination()
+	destination := shortform.Destination(v.Object, wanted, v.Defaults.Destination)
 	if destination == nil {
-		return nil, backupCondition{reason: databasev1.ReasonDestinationMissing, message: "spec.backup.destination: " +
-			"backups are enabled, but there is nowhere to put them; set it to a bucket, or the chart's value database.backup.destination for all databases"}
+		return nil, backupCondition{reason: databasev1.ReasonDestinationMissing, message: shortform.NoDestination}
 	}
 
 	return destination, backupCondition{}
 }
 
-func (v View) destination() *databasev1.BackupDestination {
-	own := fmt.Sprintf("%s/%s", v.Object.Namespace, v.Object.Name)
-
-	if given := v.Object.Spec.Backup.Destination; given != nil {
-		destination := *given
-		if destination.Prefix == "" {
-			destination.Prefix = own
-		}
-
-		return &destination
-	}
-
-	if v.Defaults.Destination == nil || v.Defaults.Destination.Bucket == "" {
-		return nil
-	}
-
-	destination := *v.Defaults.Destination
-	destination.Prefix = strings.Trim(destination.Prefix+"/"+own, "/")
-
-	return &destination
-}
-
-func url(destination *databasev1.BackupDestination) string {
-	return "s3://" + destination.Bucket + "/" + strings.Trim(destination.Prefix, "/")
-}
-
 func objectStore(destination *databasev1.BackupDestination, retention string) *postgresqlv1.BackupConfiguration {
-	store := &postgresqlv1.ObjectStore{DestinationPath: url(destination), EndpointURL: destination.Endpoint}
+	store := &postgresqlv1.ObjectStore{DestinationPath: shortform.URL(destination), EndpointURL: destination.Endpoint}
 
 	if destination.SecretName == "" {
 		store.S3Credentials = &postgresqlv1.S3Credentials{InheritFromIAMRole: true}

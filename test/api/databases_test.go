@@ -17,6 +17,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	backupv1 "github.com/caretaker-dev/caretaker/api/backup/v1"
 	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/database"
@@ -447,7 +448,8 @@ func newMySQLWorld(t *testing.T) *shortWorld {
 
 	w := newShortWorld(t, databasev1.GroupVersion.WithKind("MySQL"),
 		schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "StatefulSet"},
-		corev1.SchemeGroupVersion.WithKind("Secret"), corev1.SchemeGroupVersion.WithKind("Service"), corev1.SchemeGroupVersion.WithKind("Pod"))
+		corev1.SchemeGroupVersion.WithKind("Secret"), corev1.SchemeGroupVersion.WithKind("Service"), corev1.SchemeGroupVersion.WithKind("Pod"),
+		backupv1.GroupVersion.WithKind("Backup"))
 	w.others = w.membersMove
 	w.make = func(t *testing.T, process *crash.Process) reconciler {
 		t.Helper()
@@ -544,7 +546,13 @@ func (w *shortWorld) memberMoves(t *testing.T, ordinal int, begun bool) bool {
 func newMySQL() *databasev1.MySQL {
 	three := int32(3)
 
-	return &databasev1.MySQL{Spec: databasev1.MySQLSpec{Version: "9.7", Storage: "1Gi", Replicas: &three}}
+	return &databasev1.MySQL{Spec: databasev1.MySQLSpec{
+		Version: "9.7", Storage: "1Gi", Replicas: &three,
+		Backup: &databasev1.BackupSpec{
+			Enabled: true, Schedule: "0 2 * * *", Retention: "30d",
+			Destination: &databasev1.BackupDestination{Bucket: "dumps", Endpoint: "https://s3.example.com", SecretName: "s3"},
+		},
+	}}
 }
 
 // TestMySQL: one member is ordered to begin, once, and the others join.
@@ -576,6 +584,86 @@ func TestMySQL(t *testing.T) {
 
 	if ordered != 1 {
 		t.Errorf("%d members were ordered to begin a group, want one", ordered)
+	}
+
+	wantCondition(t, object.Status.Conditions, "BackupScheduled", "Scheduled", "0 2 * * *, to s3://dumps/"+w.namespace+"/shop")
+
+	dumps := &backupv1.Backup{}
+	if !w.get(t, "shop", dumps) || dumps.Spec.Source.Type != backupv1.SourceMySQL || dumps.Spec.Source.Connection.ClusterRef.Name != "shop" ||
+		dumps.Spec.Schedule != "0 2 * * *" || dumps.Spec.Retention != "30d" || dumps.Spec.Destination.Prefix != w.namespace+"/shop" {
+		t.Errorf("the Backup is %+v", dumps.Spec)
+	}
+
+	// What was changed by hand is put right; a Backup that is no longer wanted goes.
+	dumps.Spec.Schedule = "0 3 * * *"
+	if err := w.server.Client.Update(t.Context(), dumps); err != nil {
+		t.Fatal(err)
+	}
+
+	w.settle(t)
+
+	if w.get(t, "shop", dumps); dumps.Spec.Schedule != "0 2 * * *" {
+		t.Errorf("the schedule is %s", dumps.Spec.Schedule)
+	}
+
+	w.get(t, "shop", object)
+	object.Spec.Backup.Enabled = false
+
+	if err := w.server.Client.Update(t.Context(), object); err != nil {
+		t.Fatal(err)
+	}
+
+	w.settle(t)
+
+	if w.get(t, "shop", dumps) {
+		t.Error("backups are switched off, and the Backup is still there")
+	}
+}
+
+// TestMySQLWithoutDumps: a Backup that cannot be made is told of, and does not stop the database.
+func TestMySQLWithoutDumps(t *testing.T) {
+	t.Parallel()
+
+	for name, tc := range map[string]struct {
+		prepare         func(*testing.T, *shortWorld)
+		change          func(*databasev1.MySQL)
+		reason, message string
+	}{
+		"the name is taken": {
+			prepare: func(t *testing.T, w *shortWorld) {
+				t.Helper()
+				w.create(t, newDump())
+			},
+			reason: "ObjectConflict", message: "Backup shop",
+		},
+		"the API server refuses it": {
+			change: func(object *databasev1.MySQL) { object.Spec.Backup.Destination.Prefix = "a b" },
+			reason: "Error", message: "spec.destination.prefix: must be a relative path",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			w := newMySQLWorld(t)
+			if tc.prepare != nil {
+				tc.prepare(t, w)
+			}
+
+			object := newMySQL()
+			if tc.change != nil {
+				tc.change(object)
+			}
+
+			w.create(t, object)
+			w.settle(t)
+			w.get(t, "shop", object)
+			wantCondition(t, object.Status.Conditions, "Ready", "Ready", "3 of 3 members ready")
+
+			told := meta.FindStatusCondition(object.Status.Conditions, "BackupScheduled")
+			if told == nil || told.Status != metav1.ConditionFalse || told.Reason != tc.reason || !strings.Contains(told.Message, tc.message) {
+				t.Errorf("BackupScheduled is %+v, want %s: %s", told, tc.reason, tc.message)
+			}
+		})
 	}
 }
 

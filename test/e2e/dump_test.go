@@ -54,6 +54,7 @@ func TestDumps(t *testing.T) {
 
 	my.waitConditions(t, server, func() []metav1.Condition { return server.Status.Conditions })
 	step(t, my, "of a MySQL", dumpsMySQL)
+	step(t, my, "a MySQL has its own taken", dumpsOfMySQLItself)
 }
 
 // newDump goes to the test's store.
@@ -236,5 +237,29 @@ func dumpsMySQL(t *testing.T, f *fixture) {
 
 	if got := f.mysql(t, "SELECT COUNT(*), SUM(answer) FROM app.kept"); got != "2\t85" {
 		t.Errorf("restored %q", got)
+	}
+}
+
+// dumpsOfMySQLItself asks for them in the MySQL's own spec.
+func dumpsOfMySQLItself(t *testing.T, f *fixture) {
+	t.Helper()
+
+	server := &databasev1.MySQL{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: f.name}}
+	patch := fmt.Sprintf(`{"spec":{"backup":{"enabled":true,"schedule":"0 2 * * *","retention":"30d","destination":
+		{"bucket":"backups","endpoint":"http://%s.%s.svc:%d","secretName":"aws-credentials"}}}}`, s3Name, f.namespace, s3Port)
+
+	if err := f.Client.Patch(t.Context(), server, client.RawPatch("application/merge-patch+json", []byte(patch))); err != nil {
+		t.Fatal(err)
+	}
+
+	backup := &backupv1.Backup{ObjectMeta: server.ObjectMeta}
+	f.waitDumped(t, backup)
+
+	if err := f.Client.Get(t.Context(), client.ObjectKeyFromObject(server), server); err != nil {
+		t.Fatal(err)
+	}
+
+	if told := meta.FindStatusCondition(server.Status.Conditions, databasev1.ConditionBackup); told == nil || told.Status != metav1.ConditionTrue {
+		t.Errorf("BackupScheduled is %+v", told)
 	}
 }

@@ -43,6 +43,8 @@ type MySQLList struct {
 
 // MySQLSpec is what a user wants of a MySQL.
 //
+// +kubebuilder:validation:XValidation:rule="!has(self.backup) || !has(self.backup.schedule) || !self.backup.schedule.matches('^[^ ]+( +[^ ]+){5}$')",message="spec.backup.schedule: a CronJob takes the dumps, and has no seconds; leave the first of the six fields out"
+// +kubebuilder:validation:XValidation:rule="!has(self.backup) || !has(self.backup.retention) || self.backup.retention.size() <= 5",message="spec.backup.retention: must be at most 9999 days, weeks or months; leave it out to keep dumps for ever"
 // +kubebuilder:validation:XValidation:rule="has(self.storageClass) == has(oldSelf.storageClass) && (!has(self.storageClass) || self.storageClass == oldSelf.storageClass)",message="spec.storageClass: cannot change on existing volumes; set it back, or move the data into a new database"
 type MySQLSpec struct {
 	// Version is the release series, such as "9.7". The default is set in the operator's configuration, and is pinned when
@@ -74,7 +76,7 @@ type MySQLSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self != 2",message="spec.replicas: 2 is less available than 1, since a group of two stops when either is lost: it has no majority then; use 1 or 3"
 	Replicas *int32 `json:"replicas,omitempty"`
 
-	// Backup of the database.
+	// Backup takes dumps of the application's database, by a Backup of backup.caretaker.dev (kubectl get dumps) of this name.
 	// +optional
 	Backup *BackupSpec `json:"backup,omitempty"`
 

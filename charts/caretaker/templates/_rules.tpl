@@ -66,6 +66,10 @@
 - apiGroups: [postgresql.caretaker.dev]
   resources: [scheduledbackups]
   verbs: [get, create, patch, delete]
+# The Backups that take the dumps of MySQLs.
+- apiGroups: [backup.caretaker.dev]
+  resources: [dumps]
+  verbs: [create, patch, delete]
 {{- end -}}
 
 {{/* Backup and ScheduledBackup. A schedule makes Backups, and a Backup that is taken off the store has a finalizer. */}}

@@ -118,7 +118,8 @@ func (b Builder) buildPart(ctx context.Context, part Part, dir string) error {
 }
 
 func (b Builder) compile(ctx context.Context, part Part, into string) error {
-	args := append([]string{"build", "-mod=readonly", "-buildvcs=false"}, part.Flags...)
+	// With -trimpath, as everything else here is compiled: packages that several programs have in common are compiled once.
+	args := append([]string{"build", "-mod=readonly", "-buildvcs=false", "-trimpath"}, part.Flags...)
 	args = append(args, "-o", filepath.Join(into, part.Output)+strings.Repeat("/", 1-min(1, len(part.Output))))
 	cmd := exec.CommandContext(ctx, "go", append(args, part.Packages...)...)
 	cmd.Dir = filepath.Join(b.Sources, part.Name)

@@ -71,8 +71,8 @@ func ForNodes() []Part {
 			Packages: []string{"tool"}, Flags: []string{"-ldflags=-s -w"},
 		},
 		{
-			Name: CoreDNS, Version: "v1.15.0", About: "CoreDNS", Expected: "about 2 min, once",
-			Packages: []string{"tool"}, Flags: []string{"-ldflags=-s -w"},
+			Name: CoreDNS, Version: "v1.15.0", About: "CoreDNS", Expected: "about 30 s, once",
+			Packages: []string{"."}, Flags: []string{"-ldflags=-s -w"},
 		},
 		{
 			Name: Pause, Version: "v1", About: "pause", Expected: "a few seconds, once",

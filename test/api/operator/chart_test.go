@@ -49,7 +49,7 @@ func TestUninstallingKeepsClusters(t *testing.T) {
 	config := kubeconfig(t, server.Config)
 
 	helm := func(arguments ...string) (string, error) {
-		arguments = append([]string{"tool", "-modfile=../../../go.tools.mod", "helm", "--kubeconfig", config, "--namespace", namespace}, arguments...)
+		arguments = append([]string{"run", "-modfile=../../../go.tools.mod", "helm.sh/helm/v4/cmd/helm", "--kubeconfig", config, "--namespace", namespace}, arguments...)
 		out, err := exec.CommandContext(t.Context(), "go", arguments...).CombinedOutput()
 
 		return string(out), err

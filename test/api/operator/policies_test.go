@@ -27,7 +27,7 @@ func installPolicies(t *testing.T, c client.Client) {
 
 	var stderr bytes.Buffer
 
-	command := exec.CommandContext(t.Context(), "go", "tool", "-modfile=../../../go.tools.mod", "helm", "template", "caretaker", "../../../charts/caretaker",
+	command := exec.CommandContext(t.Context(), "go", "run", "-modfile=../../../go.tools.mod", "helm.sh/helm/v4/cmd/helm", "template", "caretaker", "../../../charts/caretaker",
 		"--namespace", "policies", "--show-only", "templates/webapp-policies.yaml",
 		"--set", "webAppPolicy.approvedRegistries={registry.company.com}", "--set", "webAppPolicy.maxProductionReplicas=5",
 		"--api-versions", "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy")

@@ -30,7 +30,7 @@ func installRights(t *testing.T, c client.Client, release, namespace, watched st
 
 	var stderr bytes.Buffer
 
-	command := exec.CommandContext(t.Context(), "go", "tool", "-modfile=../../../go.tools.mod", "helm", "template", release, "../../../charts/caretaker",
+	command := exec.CommandContext(t.Context(), "go", "run", "-modfile=../../../go.tools.mod", "helm.sh/helm/v4/cmd/helm", "template", release, "../../../charts/caretaker",
 		"--namespace", namespace, "--set", "watchNamespaces={"+watched+"}", "--show-only", "templates/rbac.yaml")
 	command.Stderr = &stderr
 

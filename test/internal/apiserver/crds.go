@@ -65,7 +65,7 @@ func readCRDs(ctx context.Context, root string) ([]*apiextensionsv1.CustomResour
 }
 
 func generateCRDs(ctx context.Context, root, dir string) ([]string, error) {
-	command := exec.CommandContext(ctx, "go", "tool", "-modfile=go.tools.mod", "controller-gen",
+	command := exec.CommandContext(ctx, "go", "run", "-modfile=go.tools.mod", "sigs.k8s.io/controller-tools/cmd/controller-gen",
 		"crd", "paths=./api/...", "output:crd:dir="+dir)
 	command.Dir = root
 

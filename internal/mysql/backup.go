@@ -1,0 +1,85 @@
+package mysql
+
+import (
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	backupv1 "github.com/caretaker-dev/caretaker/api/backup/v1"
+	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
+	"github.com/caretaker-dev/caretaker/internal/apply/owned"
+	"github.com/caretaker-dev/caretaker/internal/conditions"
+	"github.com/caretaker-dev/caretaker/internal/postgresql/shortform"
+)
+
+// Backup is what becomes of spec.backup.
+type Backup struct {
+	// Changes of the Backup that takes the dumps. They are made apart from the database's own: what is wrong with its dumps
+	// does not stop a database.
+	Changes []owned.Change
+	// Condition BackupScheduled, without its type; nil for none.
+	Condition *metav1.Condition
+}
+
+// backup makes a Backup of the database's name once the database is ready: there is nothing to dump before. It goes when
+// backups are switched off, the dumps stay; a database that is not ready for a moment keeps it.
+func (v View) backup(outcome conditions.Outcome) Backup {
+	live := owned.Objects{}
+	if v.Dumps != nil {
+		live[owned.Key{Kind: "Backup", Name: v.Dumps.Name}] = v.Dumps
+	}
+
+	spec := v.Object.Spec.Backup
+	if spec == nil || !spec.Enabled {
+		return Backup{Changes: owned.Changes(nil, live, nil)}
+	}
+
+	destination := shortform.Destination(v.Object, spec, v.Defaults.Destination)
+
+	switch {
+	case destination == nil:
+		return Backup{Changes: owned.Changes(nil, live, nil), Condition: notScheduled(databasev1.ReasonDestinationMissing, shortform.NoDestination)}
+	case v.Dumps == nil && outcome.Kind != conditions.Done:
+		return Backup{Condition: notScheduled(databasev1.ReasonWaitingForDatabase, "the first dump waits for the database to be ready")}
+	}
+
+	return Backup{
+		Changes:   owned.Changes([]owned.Object{v.dumps(destination)}, live, nil),
+		Condition: v.scheduled(spec.Schedule + ", to " + shortform.URL(destination)),
+	}
+}
+
+// dumps is the Backup as it should be.
+func (v View) dumps(destination *databasev1.BackupDestination) *backupv1.Backup {
+	spec := v.Object.Spec.Backup
+
+	return &backupv1.Backup{
+		TypeMeta:   metav1.TypeMeta{APIVersion: backupv1.GroupVersion.String(), Kind: "Backup"},
+		ObjectMeta: v.owner().Meta(v.Object.Name),
+		Spec: backupv1.BackupSpec{
+			Source: backupv1.BackupSource{
+				Type:       backupv1.SourceMySQL,
+				Connection: backupv1.SourceConnection{ClusterRef: &backupv1.ClusterReference{Name: v.Object.Name}},
+			},
+			Destination: backupv1.BackupDestination{
+				Type: backupv1.DestinationS3, Bucket: destination.Bucket, Prefix: destination.Prefix,
+				Endpoint: destination.Endpoint, SecretName: destination.SecretName,
+			},
+			Schedule: spec.Schedule, Retention: spec.Retention, Immediate: true,
+		},
+	}
+}
+
+// scheduled is the condition where a Backup is there or about to be; what stalls that one is told here.
+func (v View) scheduled(message string) *metav1.Condition {
+	if v.Dumps != nil {
+		if stalled := meta.FindStatusCondition(v.Dumps.Status.Conditions, conditions.TypeStalled); stalled != nil && stalled.Status == metav1.ConditionTrue {
+			return notScheduled(stalled.Reason, "Backup "+v.Dumps.Name+" (kubectl describe dump): "+stalled.Message)
+		}
+	}
+
+	return &metav1.Condition{Status: metav1.ConditionTrue, Reason: databasev1.ReasonScheduled, Message: message}
+}
+
+func notScheduled(reason, message string) *metav1.Condition {
+	return &metav1.Condition{Status: metav1.ConditionFalse, Reason: reason, Message: message}
+}
