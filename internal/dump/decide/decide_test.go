@@ -249,6 +249,21 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// TestEvicted: what Kubernetes ended a pod for says more than how its container ended.
+func TestEvicted(t *testing.T) {
+	t.Parallel()
+
+	v := settled(failed("a", now, ""))
+	pod := &v.Pods[len(v.Pods)-1]
+	pod.Status.Reason, pod.Status.Message = "Evicted", "The node was low on resource: ephemeral-storage."
+	pod.Status.ContainerStatuses[0].State.Terminated = &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "Error"}
+
+	want := "its pod ended without a word: Evicted: The node was low on resource: ephemeral-storage."
+	if failure := Decide(v).Status.LastFailure; failure == nil || failure.Message != want {
+		t.Errorf("the failure is %+v, want %q", failure, want)
+	}
+}
+
 // TestPods: no secret is in what everybody may read, and the pod fits the restricted Pod Security Standard.
 func TestPods(t *testing.T) {
 	t.Parallel()

@@ -120,18 +120,27 @@ func lastWords(pod corev1.Pod) (said archiveapi.DumpResult, message string) {
 		}
 
 		if err := json.Unmarshal([]byte(ended.Message), &said); err != nil {
-			said = archiveapi.DumpResult{Error: strings.TrimSpace("its pod ended without a word: " + ended.Reason + " " + ended.Message)}
+			said = archiveapi.DumpResult{Error: "its pod ended without a word: " + cmp.Or(against(pod), strings.TrimSpace(ended.Reason+" "+ended.Message))}
 		}
 
 		if said.Test != nil && said.Test.Completed.IsZero() && ended.ExitCode != 0 {
 			said.Test.Completed = ended.FinishedAt.Time
-			said.Test.Error = strings.TrimSpace(said.Test.Error + ": its pod ended meanwhile: " + ended.Reason + " " + pod.Status.Message)
+			said.Test.Error = strings.TrimSpace(said.Test.Error + ": its pod ended meanwhile: " + cmp.Or(against(pod), ended.Reason))
 		}
 
 		return said, said.Error
 	}
 
-	return said, strings.TrimSpace(pod.Status.Reason + " " + pod.Status.Message)
+	return said, against(pod)
+}
+
+// against a pod is what Kubernetes ended it for, such as an eviction, which says more than how its containers ended; empty if nothing.
+func against(pod corev1.Pod) string {
+	if pod.Status.Reason == "" {
+		return pod.Status.Message
+	}
+
+	return strings.TrimSuffix(pod.Status.Reason+": "+pod.Status.Message, ": ")
 }
 
 // remember the newest dump, and the newest failure, beyond the Jobs that told of them.
