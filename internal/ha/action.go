@@ -46,7 +46,12 @@ type StartPrimary struct {
 type Follow struct{ Leader Instance }
 
 // StopReceiving clears primary_conninfo and restore_command and waits until the walreceiver is really gone.
-type StopReceiving struct{ Op uint64 }
+type StopReceiving struct {
+	Op uint64
+	// NobodySends: the only one who could send has stopped for good. A walreceiver that PostgreSQL was about to start a moment ago
+	// would get nothing, and need not be waited for.
+	NobodySends bool
+}
 
 // WaitReplayEnd waits until all that was received is replayed: all whole records, that is. The tip is the end of the last.
 type WaitReplayEnd struct{ Op uint64 }

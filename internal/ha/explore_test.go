@@ -16,7 +16,7 @@ func guardNames() map[string]guard {
 		"AuthUnion": gAuthUnion, "PromiseWait": gPromiseWait, "BootWait": gBootWait, "OpenWait": gOpenWait,
 		"PendCheck": gPendCheck, "Term": gTerm, "Claim": gClaim, "Drift": gDrift, "RecordBehind": gRecordBehind,
 		"EstMark": gEstMark, "Prefix": gPrefix, "ClientsGone": gClientsGone, "ClosedForGood": gClosedForGood, "Patience": gPatience, "Asked": gAsked, "EndedRun": gEndedRun, "Settle": gSettle,
-		"Overdue": gOverdue, "Aside": gAside, "Dying": gDying, "Once": gOnce,
+		"Overdue": gOverdue, "Aside": gAside, "Dying": gDying, "Once": gOnce, "Quiet": gQuiet,
 	}
 }
 

@@ -44,6 +44,7 @@ const (
 	gAside         // who gave up lets others go first
 	gDying         // a primary whose PostgreSQL dies again and again hands over
 	gOnce          // and who took over from it does not
+	gQuiet         // a walreceiver that may still start is waited for, unless nobody sends
 )
 
 func (s *State) without(g guard) bool { return s.Settings.off&g != 0 }

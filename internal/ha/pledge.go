@@ -69,7 +69,18 @@ func (m *machine) pledgeNext() {
 	}
 	m.Pledge.Phase = pledgeStopping
 	m.Following = 0
-	m.do(StopReceiving{Op: m.begin(opStopReceiving)})
+	m.do(StopReceiving{Op: m.begin(opStopReceiving), NobodySends: m.nobodySends()})
+}
+
+// nobodySends: the recorded primary has stopped for good, and this is the first term that was asked for since. A candidate of
+// another one may lead, and send.
+func (m *machine) nobodySends() bool {
+	r := m.View.Record
+	if m.without(gQuiet) {
+		return true
+	}
+
+	return r != nil && r.Pending != nil && r.Pending.OldStopped && r.Pending.Term == m.Pledge.Term && r.Pending.Term == r.Term+1
 }
 
 func (m *machine) pledgeWent(k opKind, in Done) {

@@ -367,7 +367,24 @@ func (n *node) followNow(a Follow) {
 		for _, u := range n.w.nodes {
 			if u.name == a.Leader.Name && n.pgInc == pg && n.mode == pgStandby {
 				n.follow, n.upstream = u.id, -1
+				n.changes++
 			}
+		}
+	})
+}
+
+// straggler is a walreceiver that PostgreSQL was about to start when its upstream was taken away. It ends a moment later.
+func (n *node) straggler(upstream int) {
+	pg, changes := n.pgInc, n.changes
+	isOn := func() bool { return n.pgInc == pg && n.changes == changes && n.mode == pgStandby }
+	n.later(0, 50*ms, func() {
+		if isOn() {
+			n.follow = upstream
+		}
+	})
+	n.later(100*ms, 300*ms, func() {
+		if isOn() {
+			n.follow, n.upstream = -1, -1
 		}
 	})
 }
@@ -387,7 +404,15 @@ func (n *node) longAct(a Action) {
 		n.learn()
 		n.op(a.Op, 300*ms+n.recovery, 1500*ms+n.recovery, func() Done { return n.startPrimary(a) })
 	case StopReceiving:
-		n.op(a.Op, 20*ms, 300*ms, func() Done { n.follow, n.upstream = -1, -1; return Done{} })
+		n.op(a.Op, 20*ms, 300*ms, func() Done {
+			was := n.follow
+			n.follow, n.upstream = -1, -1
+			n.changes++
+			if a.NobodySends && was >= 0 {
+				n.straggler(was)
+			}
+			return Done{}
+		})
 	case WaitReplayEnd:
 		n.op(a.Op, 5*ms, 200*ms, func() Done { return Done{Tip: n.w.tipOf(n.tip)} })
 	case Promote:

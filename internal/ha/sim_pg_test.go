@@ -89,7 +89,9 @@ type server struct {
 	flushed  pos
 	// standby
 	follow, upstream int
-	conn             int
+	// changes of the upstream's setting.
+	changes int
+	conn    int
 	// primary
 	sync    Sync // the postmaster's
 	gen     uint64

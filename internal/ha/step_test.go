@@ -154,6 +154,30 @@ func TestPledge(t *testing.T) {
 	}
 }
 
+// TestNobodySends: a voter does without the time in which a walreceiver might still start only where nobody could send to it.
+func TestNobodySends(t *testing.T) {
+	for name, tc := range map[string]struct {
+		pending Pending
+		want    bool
+	}{
+		"the primary has stopped":         {Pending{Term: 4, Timeline: 4, OldStopped: true}, true},
+		"it is only silent":               {Pending{Term: 4, Timeline: 4}, false},
+		"a candidate in between may send": {Pending{Term: 5, Timeline: 5, OldStopped: true}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, acts := Step(voter(), Event{113400 * ms, RecordRead{Sent: 113400 * ms, Version: "2", Record: rec(&tc.pending), Live: true}})
+			sv, ok := find[Save](acts)
+			if !ok {
+				t.Fatalf("no pledge: %v", acts)
+			}
+			_, acts = Step(s, Event{113500 * ms, Saved{N: sv.N}})
+			if stop, ok := find[StopReceiving](acts); !ok || stop.NobodySends != tc.want {
+				t.Errorf("%v, want NobodySends %v", acts, tc.want)
+			}
+		})
+	}
+}
+
 func TestBootWait(t *testing.T) {
 	s := voter()
 	s.Boot = 100 * sec

@@ -84,8 +84,8 @@ func (p *protocol) query(ctx context.Context, sql string, into ...any) error {
 	})
 }
 
-// stopReceiving takes the upstream away and waits until the WAL receiver is really gone.
-func (p *protocol) stopReceiving(ctx context.Context) error {
+// stopReceiving takes the upstream away and waits until the WAL receiver is really gone: a while longer, unless nobody sends.
+func (p *protocol) stopReceiving(ctx context.Context, nobodySends bool) error { //nolint:revive // a fact, not a mode
 	n, err := p.apply(func(in *serverconf.Input) { in.Upstream = nil })
 	if err != nil {
 		return err
@@ -118,6 +118,10 @@ func (p *protocol) stopReceiving(ctx context.Context) error {
 		err = p.query(ctx, `SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'walreceiver'`, &receivers)
 		if err != nil {
 			return false, err
+		}
+
+		if receivers == 0 && nobodySends {
+			return true, nil
 		}
 
 		now := p.r.opts.Boottime()

@@ -44,7 +44,7 @@ func (p *protocol) Do(ctx context.Context, action ha.Action) (ha.Done, error) {
 	case ha.StartPrimary:
 		return p.paused(ctx, func(ctx context.Context) (ha.Done, error) { return p.startPrimary(ctx, a) })
 	case ha.StopReceiving:
-		return ha.Done{}, p.stopReceiving(ctx)
+		return ha.Done{}, p.stopReceiving(ctx, a.NobodySends)
 	case ha.WaitReplayEnd:
 		return p.waitReplayEnd(ctx)
 	case ha.Promote:
