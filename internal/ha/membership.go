@@ -5,7 +5,12 @@ import (
 	"time"
 )
 
-const changeTimeout = 8 * time.Second
+const (
+	changeTimeout = 8 * time.Second
+	// clientsFirst is how long after its opening a primary lets no voter in: for a new setting the walsenders connect anew, and
+	// commits wait for them. Who has waited for a primary comes first.
+	clientsFirst = time.Second
+)
 
 // membership keeps voters and acknowledgements as they should be (I1). A weaker rule (a voter more, fewer
 // acknowledgements) goes to the record first, a stricter one to PostgreSQL first and then through the barrier.
@@ -131,6 +136,9 @@ func (m *machine) nextChange(r *Record) {
 		}
 	}
 	if m.changeAcks(r, ready) {
+		return
+	}
+	if m.Now-m.Entered < clientsFirst && len(r.Voters) > 0 {
 		return
 	}
 	for _, id := range ready {

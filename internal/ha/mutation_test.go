@@ -45,7 +45,6 @@ func randomMutants() []mutant {
 		{"ClientsOut", gClientsOut, []string{"2-preferred-freeze", "3", "5-w2"}},
 		{"Drift", gDrift, []string{"3-freeze", "2-preferred-freeze"}},
 		{"Prefix", gPrefix, []string{"2", "3", "3-loss"}},
-		{"Quiet", gQuiet, []string{"3", "3-freeze", "3-loss"}},
 	}
 }
 

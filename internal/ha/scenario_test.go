@@ -151,6 +151,25 @@ func pledgeScenarios() []scenario {
 			w.writable(15 * time.Second)
 			w.run(w.now + 3*time.Second)
 		}},
+		{"a voter's receiver starts once more after its pledge", gQuiet, directed(4, 1), func(t *testing.T, w *world) {
+			t.Helper()
+			w.steady(t)
+			w.staleOK = true
+			a, c := w.node("A"), w.node("C")
+			w.api(false, "A")
+			a.off, a.rate = a.clock()-w.now/100, 0.01 // its clock nearly stands still: it will not fence itself
+			w.wire(false, "AB")
+			w.run(w.now + time.Second)
+			w.tell(c, ForceTerm{})
+			w.must(t, "a pending term", time.Second, func() bool { return w.rec.Pending != nil })
+			w.hint()
+			w.must(t, "C stops receiving", 8*time.Second, func() bool { return c.st.Pledge.Phase == pledgeStopping && c.follow < 0 })
+			w.wire(false, "AC") // D alone acknowledges more
+			w.must(t, "a candidate", 8*time.Second, func() bool { return w.rec.Pending.Candidate.ID != "" })
+			w.run(w.now + 3*time.Second)
+			w.writable(15 * time.Second)
+			w.run(w.now + 3*time.Second)
+		}},
 		{"the term's message is not on any voter", gEstFlush, directed(3, 1), func(t *testing.T, w *world) {
 			t.Helper()
 			w.steady(t)

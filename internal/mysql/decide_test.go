@@ -7,8 +7,11 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	backupv1 "github.com/caretaker-dev/caretaker/api/backup/v1"
 	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
@@ -286,6 +289,30 @@ func TestBackup(t *testing.T) {
 				t.Errorf("the database changes, too: %v", plan.Changes)
 			}
 		})
+	}
+}
+
+// TestRefusedBackup: what the API server has against the Backup is told of the backups, and not of the database.
+func TestRefusedBackup(t *testing.T) {
+	t.Parallel()
+
+	v := settled(t, 1, online("primary"))
+	v.Object.Spec.Backup = &databasev1.BackupSpec{
+		Enabled: true, Schedule: "0 2 * * *", Destination: &databasev1.BackupDestination{Bucket: "mine", Prefix: "a b"},
+	}
+
+	refused := apierrors.NewInvalid(backupv1.GroupVersion.WithKind("Backup").GroupKind(), "shop-db", field.ErrorList{
+		field.Invalid(field.NewPath("spec", "destination", "prefix"), "a b", "must be a relative path"),
+	})
+	status := statusOf(v, Decide(v), nil, refused)
+
+	told := meta.FindStatusCondition(status.Conditions, databasev1.ConditionBackup)
+	if told.Status != metav1.ConditionFalse || told.Reason != databasev1.ReasonError || !strings.Contains(told.Message, "spec.destination.prefix") {
+		t.Errorf("the condition is %+v", told)
+	}
+
+	if !meta.IsStatusConditionTrue(status.Conditions, databasev1.ConditionReady) {
+		t.Errorf("the database is told not to be ready: %+v", status.Conditions)
 	}
 }
 
