@@ -472,6 +472,12 @@ func (p *protocol) stopFast(ctx context.Context, a ha.StopFast) (ha.Done, error)
 		return ha.Done{}, err
 	}
 
+	// The Services let go of it now, not when another leads: kube-proxy takes up what has changed once a second, and the second
+	// change is the one that clients wait for. A primary that comes back after all is labelled when it opens.
+	if a.SkipArchiving {
+		p.r.chores.label(instanceapi.RoleReplica)
+	}
+
 	if err := p.awaitStop(ctx, a, ended, began); err != nil {
 		return ha.Done{}, err
 	}
