@@ -37,7 +37,7 @@ finish() {
     failed=1
   fi
   # Once more, at the end: what a reader of a long log looks for.
-  cat "$results"/*.json 2>/dev/null | sed -nE '/"Action":"fail"/ s/.*"Package":"([^"]*)"(,"Test":"([^"]*)")?.*/failed: \1 \3/p' | sort -u
+  cat "$results"/*.json 2>/dev/null | sed -nE '/"Action":"fail"/ s/.*"Package":"([^"]*)"(,"Test":"([^"]*)")?.*/failed: \1 \3/p' | sort -u || true
   echo
   echo "$(count pass) passed, $(count fail) failed, $(count skip) skipped"
   rm -rf "$results"
