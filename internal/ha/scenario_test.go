@@ -18,6 +18,21 @@ func directed(n, acks int) opt { return opt{n: n, acks: acks, directed: true} }
 
 func (w *world) node(name string) *node { return w.nodes[int(name[0]-'A')] }
 
+// replaceSlowClock asks for a term against A, which B lags behind, and which will not fence itself: its clock nearly stands still.
+func (w *world) replaceSlowClock(t *testing.T) {
+	t.Helper()
+	w.steady(t)
+	w.staleOK = true
+	a := w.node("A")
+	w.api(false, "A")
+	a.off, a.rate = a.clock()-w.now/100, 0.01
+	w.wire(false, "AB")
+	w.run(w.now + time.Second)
+	w.tell(w.node("C"), ForceTerm{})
+	w.must(t, "a pending term", time.Second, func() bool { return w.rec.Pending != nil })
+	w.hint()
+}
+
 // steady runs until A serves and all voters stream.
 func (w *world) steady(t *testing.T) {
 	t.Helper()
@@ -134,16 +149,7 @@ func pledgeScenarios() []scenario {
 		}},
 		{"a voter goes on receiving after its pledge", gStopBeforeReply, directed(4, 1), func(t *testing.T, w *world) {
 			t.Helper()
-			w.steady(t)
-			w.staleOK = true
-			a, c := w.node("A"), w.node("C")
-			w.api(false, "A")
-			a.off, a.rate = a.clock()-w.now/100, 0.01 // its clock nearly stands still: it will not fence itself
-			w.wire(false, "AB")
-			w.run(w.now + time.Second)
-			w.tell(c, ForceTerm{})
-			w.must(t, "a pending term", time.Second, func() bool { return w.rec.Pending != nil })
-			w.hint()
+			w.replaceSlowClock(t)
 			w.must(t, "a candidate", 8*time.Second, func() bool { return w.rec.Pending.Candidate.ID != "" })
 			w.wire(false, "BC", "BD")
 			w.run(w.now + 3*time.Second)
@@ -153,16 +159,8 @@ func pledgeScenarios() []scenario {
 		}},
 		{"a voter's receiver starts once more after its pledge", gQuiet, directed(4, 1), func(t *testing.T, w *world) {
 			t.Helper()
-			w.steady(t)
-			w.staleOK = true
-			a, c := w.node("A"), w.node("C")
-			w.api(false, "A")
-			a.off, a.rate = a.clock()-w.now/100, 0.01 // its clock nearly stands still: it will not fence itself
-			w.wire(false, "AB")
-			w.run(w.now + time.Second)
-			w.tell(c, ForceTerm{})
-			w.must(t, "a pending term", time.Second, func() bool { return w.rec.Pending != nil })
-			w.hint()
+			w.replaceSlowClock(t)
+			c := w.node("C")
 			w.must(t, "C stops receiving", 8*time.Second, func() bool { return c.st.Pledge.Phase == pledgeStopping && c.follow < 0 })
 			w.wire(false, "AC") // D alone acknowledges more
 			w.must(t, "a candidate", 8*time.Second, func() bool { return w.rec.Pending.Candidate.ID != "" })
