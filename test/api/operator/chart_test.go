@@ -1,6 +1,10 @@
 package operator
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -9,6 +13,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -41,6 +47,51 @@ func kubeconfig(t *testing.T, connection *rest.Config) string {
 	return path
 }
 
+// helmCommand runs the Helm that the project is built with.
+func helmCommand(ctx context.Context, arguments ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, "go", append([]string{"run", "-modfile=../../../go.tools.mod", "helm.sh/helm/v4/cmd/helm"}, arguments...)...)
+}
+
+// installTemplates makes what the chart renders with the arguments, until the test's end: the server is shared.
+func installTemplates(t *testing.T, c client.Client, release string, arguments ...string) {
+	t.Helper()
+
+	var stderr bytes.Buffer
+
+	command := helmCommand(t.Context(), append([]string{"template", release, "../../../charts/caretaker"}, arguments...)...)
+	command.Stderr = &stderr
+
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("helm template: %v\n%s", err, stderr.String())
+	}
+
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(out), 4096)
+
+	for {
+		object := &unstructured.Unstructured{}
+
+		err := decoder.Decode(&object.Object)
+		if errors.Is(err, io.EOF) {
+			return
+		}
+
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		if len(object.Object) == 0 {
+			continue
+		}
+
+		if err := c.Create(t.Context(), object); err != nil {
+			t.Fatalf("create %s %s: %v", object.GetKind(), object.GetName(), err)
+		}
+
+		t.Cleanup(func() { _ = c.Delete(context.WithoutCancel(t.Context()), object) })
+	}
+}
+
 // TestUninstallingKeepsClusters: the release takes over CRDs that were there before, an upgrade works, and removing the
 // release leaves the CRDs, and with them every Cluster.
 func TestUninstallingKeepsClusters(t *testing.T) {
@@ -49,8 +100,7 @@ func TestUninstallingKeepsClusters(t *testing.T) {
 	config := kubeconfig(t, server.Config)
 
 	helm := func(arguments ...string) (string, error) {
-		arguments = append([]string{"run", "-modfile=../../../go.tools.mod", "helm.sh/helm/v4/cmd/helm", "--kubeconfig", config, "--namespace", namespace}, arguments...)
-		out, err := exec.CommandContext(t.Context(), "go", arguments...).CombinedOutput()
+		out, err := helmCommand(t.Context(), append([]string{"--kubeconfig", config, "--namespace", namespace}, arguments...)...).CombinedOutput()
 
 		return string(out), err
 	}

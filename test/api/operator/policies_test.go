@@ -1,12 +1,8 @@
 package operator
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	caretakerappsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
@@ -25,44 +20,10 @@ import (
 func installPolicies(t *testing.T, c client.Client) {
 	t.Helper()
 
-	var stderr bytes.Buffer
-
-	command := exec.CommandContext(t.Context(), "go", "run", "-modfile=../../../go.tools.mod", "helm.sh/helm/v4/cmd/helm", "template", "caretaker", "../../../charts/caretaker",
+	installTemplates(t, c, "caretaker",
 		"--namespace", "policies", "--show-only", "templates/webapp-policies.yaml",
 		"--set", "webAppPolicy.approvedRegistries={registry.company.com}", "--set", "webAppPolicy.maxProductionReplicas=5",
 		"--api-versions", "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy")
-	command.Stderr = &stderr
-
-	out, err := command.Output()
-	if err != nil {
-		t.Fatalf("helm template: %v\n%s", err, stderr.String())
-	}
-
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(out), 4096)
-
-	for {
-		object := &unstructured.Unstructured{}
-
-		err := decoder.Decode(&object.Object)
-		if errors.Is(err, io.EOF) {
-			return
-		}
-
-		if err != nil {
-			t.Fatal(err)
-		}
-
-		if len(object.Object) == 0 {
-			continue
-		}
-
-		if err := c.Create(t.Context(), object); err != nil {
-			t.Fatalf("create %s %s: %v", object.GetKind(), object.GetName(), err)
-		}
-
-		// The server is shared.
-		t.Cleanup(func() { _ = c.Delete(context.WithoutCancel(t.Context()), object) })
-	}
 }
 
 // TestWebAppPolicies sends WebApps to a real API server that has nothing but the chart's policies: no operator runs.

@@ -1,19 +1,13 @@
 package operator
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,52 +18,13 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/operator"
 )
 
-// installRights makes the roles and bindings that the chart has for an operator of one namespace.
-func installRights(t *testing.T, c client.Client, release, namespace, watched string) {
-	t.Helper()
-
-	var stderr bytes.Buffer
-
-	command := exec.CommandContext(t.Context(), "go", "run", "-modfile=../../../go.tools.mod", "helm.sh/helm/v4/cmd/helm", "template", release, "../../../charts/caretaker",
-		"--namespace", namespace, "--set", "watchNamespaces={"+watched+"}", "--show-only", "templates/rbac.yaml")
-	command.Stderr = &stderr
-
-	out, err := command.Output()
-	if err != nil {
-		t.Fatalf("helm template: %v\n%s", err, stderr.String())
-	}
-
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(out), 4096)
-
-	for {
-		object := &unstructured.Unstructured{}
-
-		err := decoder.Decode(&object.Object)
-		if errors.Is(err, io.EOF) {
-			return
-		}
-
-		if err != nil {
-			t.Fatal(err)
-		}
-
-		if len(object.Object) == 0 {
-			continue
-		}
-
-		if err := c.Create(t.Context(), object); err != nil {
-			t.Fatalf("create %s %s: %v", object.GetKind(), object.GetName(), err)
-		}
-	}
-}
-
 // TestChartsRightsSuffice runs the real controller with nothing but the rights of the chart for one namespace: every
 // object of a Cluster is made there, and a Cluster elsewhere is left alone.
 func TestChartsRightsSuffice(t *testing.T) {
 	server := suite.Server(t)
 	home, watched, other := server.Namespace(t), server.Namespace(t), server.Namespace(t)
 
-	installRights(t, server.Client, "caretaker", home, watched)
+	installTemplates(t, server.Client, "caretaker", "--namespace", home, "--set", "watchNamespaces={"+watched+"}", "--show-only", "templates/rbac.yaml")
 
 	for _, namespace := range []string{watched, other} {
 		object := &postgresqlv1.Cluster{}
