@@ -16,8 +16,8 @@ type Backup struct {
 	// Changes of the Backup that takes the dumps. They are made apart from the database's own: what is wrong with its dumps
 	// does not stop a database.
 	Changes []owned.Change
-	// Condition BackupScheduled, without its type; nil for none.
-	Condition *metav1.Condition
+	// Condition to tell.
+	Condition shortform.BackupCondition
 }
 
 // backup makes a Backup of the database's name once the database is ready: there is nothing to dump before. It goes when
@@ -37,14 +37,16 @@ func (v View) backup(outcome conditions.Outcome) Backup {
 
 	switch {
 	case destination == nil:
-		return Backup{Changes: owned.Changes(nil, live, nil), Condition: notScheduled(databasev1.ReasonDestinationMissing, shortform.NoDestination)}
+		return Backup{Changes: owned.Changes(nil, live, nil), Condition: shortform.NoDestination()}
 	case v.Dumps == nil && outcome.Kind != conditions.Done:
-		return Backup{Condition: notScheduled(databasev1.ReasonWaitingForDatabase, "the first dump waits for the database to be ready")}
+		return Backup{Condition: shortform.BackupCondition{
+			Reason: databasev1.ReasonWaitingForDatabase, Message: "the first dump waits for the database to be ready",
+		}}
 	}
 
 	return Backup{
 		Changes:   owned.Changes([]owned.Object{v.dumps(destination)}, live, nil),
-		Condition: v.scheduled(spec.Schedule + ", to " + shortform.URL(destination)),
+		Condition: v.scheduled(destination),
 	}
 }
 
@@ -70,16 +72,12 @@ func (v View) dumps(destination *databasev1.BackupDestination) *backupv1.Backup 
 }
 
 // scheduled is the condition where a Backup is there or about to be; what stalls that one is told here.
-func (v View) scheduled(message string) *metav1.Condition {
+func (v View) scheduled(destination *databasev1.BackupDestination) shortform.BackupCondition {
 	if v.Dumps != nil {
 		if stalled := meta.FindStatusCondition(v.Dumps.Status.Conditions, conditions.TypeStalled); stalled != nil && stalled.Status == metav1.ConditionTrue {
-			return notScheduled(stalled.Reason, "Backup "+v.Dumps.Name+" (kubectl describe dump): "+stalled.Message)
+			return shortform.BackupCondition{Reason: stalled.Reason, Message: "Backup " + v.Dumps.Name + " (kubectl describe dump): " + stalled.Message}
 		}
 	}
 
-	return &metav1.Condition{Status: metav1.ConditionTrue, Reason: databasev1.ReasonScheduled, Message: message}
-}
-
-func notScheduled(reason, message string) *metav1.Condition {
-	return &metav1.Condition{Status: metav1.ConditionFalse, Reason: reason, Message: message}
+	return shortform.Scheduled(v.Object.Spec.Backup, destination)
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/conditions"
 	"github.com/caretaker-dev/caretaker/internal/mysqld"
 	"github.com/caretaker-dev/caretaker/internal/naming"
+	"github.com/caretaker-dev/caretaker/internal/postgresql/shortform"
 	"github.com/caretaker-dev/caretaker/internal/reconcile"
 )
 
@@ -270,19 +271,12 @@ func statusOf(view View, plan Plan, failure, refused error) databasev1.MySQLStat
 	writer := conditions.Writer{Conditions: &status.Conditions, Generation: view.Object.Generation, Now: view.Now}
 	writer.Summarize(application.Outcome(plan.Outcome, failure))
 
-	if plan.Backup.Condition == nil {
-		writer.Remove(databasev1.ConditionBackup)
-
-		return status
+	told := plan.Backup.Condition
+	if outcome := application.Outcome(conditions.Outcome{}, refused); outcome.Reason != "" {
+		told = shortform.BackupCondition{Reason: outcome.Reason, Message: outcome.Message}
 	}
 
-	told := *plan.Backup.Condition
-	if refused != nil {
-		outcome := application.Outcome(conditions.Outcome{Reason: told.Reason, Message: told.Message}, refused)
-		told = *notScheduled(outcome.Reason, outcome.Message)
-	}
-
-	writer.Set(databasev1.ConditionBackup, told.Status, told.Reason, told.Message)
+	told.Write(writer)
 
 	return status
 }

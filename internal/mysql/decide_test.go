@@ -272,16 +272,12 @@ func TestBackup(t *testing.T) {
 				changes = append(changes, change.String())
 			}
 
-			told := metav1.Condition{}
-			if plan.Backup.Condition != nil {
-				told = *plan.Backup.Condition
-			}
-
+			told := plan.Backup.Condition
 			if got := strings.Join(changes, ", "); got != tc.changes || told.Reason != tc.reason || !strings.Contains(told.Message, tc.message) {
 				t.Errorf("changes: %q, condition %+v\nwant %q, %s: %s", got, told, tc.changes, tc.reason, tc.message)
 			}
 
-			if (told.Status == metav1.ConditionTrue) != (tc.reason == databasev1.ReasonScheduled) {
+			if told.Scheduled != (tc.reason == databasev1.ReasonScheduled) {
 				t.Errorf("the condition is %+v", told)
 			}
 

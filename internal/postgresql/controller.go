@@ -198,7 +198,7 @@ func statusOf(view View, plan Plan, failure error) databasev1.PostgreSQLStatus {
 
 	writer := conditions.Writer{Conditions: &status.Conditions, Generation: view.Object.Generation, Now: view.Now}
 	writer.Summarize(application.Outcome(plan.Outcome, failure))
-	plan.Backup.write(writer)
+	plan.Backup.Write(writer)
 
 	return status
 }

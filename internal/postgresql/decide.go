@@ -5,7 +5,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -48,29 +47,8 @@ func scheduledBackupGVK() schema.GroupVersionKind {
 type Plan struct {
 	Changes []owned.Change
 	Outcome conditions.Outcome
-	Backup  backupCondition
+	Backup  shortform.BackupCondition
 	Status  databasev1.PostgreSQLStatus
-}
-
-// backupCondition is the condition BackupScheduled; absent while reason is empty.
-type backupCondition struct {
-	scheduled       bool
-	reason, message string
-}
-
-func (c backupCondition) write(writer conditions.Writer) {
-	if c.reason == "" {
-		writer.Remove(databasev1.ConditionBackup)
-
-		return
-	}
-
-	status := metav1.ConditionFalse
-	if c.scheduled {
-		status = metav1.ConditionTrue
-	}
-
-	writer.Set(databasev1.ConditionBackup, status, c.reason, c.message)
 }
 
 func (v View) owner() owned.Owner {
@@ -122,15 +100,13 @@ func (v View) schedule(plan *Plan, destination *databasev1.BackupDestination) {
 	case destination == nil:
 		plan.Changes = append(plan.Changes, owned.Changes(nil, live, nil)...)
 	case !v.ScheduledBackups:
-		plan.Backup = backupCondition{reason: databasev1.ReasonFeatureNotAvailable, message: "the API server does not know the kind ScheduledBackup: install its CRD"}
+		plan.Backup = shortform.BackupCondition{Reason: databasev1.ReasonFeatureNotAvailable, Message: "the API server does not know the kind ScheduledBackup: install its CRD"}
 	case v.ScheduledBackup == nil && plan.Outcome.Kind != conditions.Done:
-		plan.Backup = backupCondition{reason: databasev1.ReasonWaitingForDatabase, message: "the first backup waits for the database to be ready"}
+		plan.Backup = shortform.BackupCondition{Reason: databasev1.ReasonWaitingForDatabase, Message: "the first backup waits for the database to be ready"}
 	default:
 		plan.Changes = append(plan.Changes, owned.Changes([]owned.Object{v.scheduledBackup()}, live, nil)...)
 		plan.Status.ScheduledBackup = v.Object.Name
-		plan.Backup = backupCondition{
-			scheduled: true, reason: databasev1.ReasonScheduled, message: fmt.Sprintf("%s, to %s", v.Object.Spec.Backup.Schedule, shortform.URL(destination)),
-		}
+		plan.Backup = shortform.Scheduled(v.Object.Spec.Backup, destination)
 	}
 }
 
@@ -177,18 +153,18 @@ func endpoint(service, namespace string) string {
 }
 
 // backup is where backups go, if they do, and what to tell of them.
-func (v View) backup() (*databasev1.BackupDestination, backupCondition) {
+func (v View) backup() (*databasev1.BackupDestination, shortform.BackupCondition) {
 	wanted := v.Object.Spec.Backup
 	if wanted == nil || !wanted.Enabled {
-		return nil, backupCondition{}
+		return nil, shortform.BackupCondition{}
 	}
 
 	destination := shortform.Destination(v.Object, wanted, v.Defaults.Destination)
 	if destination == nil {
-		return nil, backupCondition{reason: databasev1.ReasonDestinationMissing, message: shortform.NoDestination}
+		return nil, shortform.NoDestination()
 	}
 
-	return destination, backupCondition{}
+	return destination, shortform.BackupCondition{}
 }
 
 func objectStore(destination *databasev1.BackupDestination, retention string) *postgresqlv1.BackupConfiguration {

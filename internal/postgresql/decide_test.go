@@ -90,7 +90,7 @@ func TestBackup(t *testing.T) {
 				t.Errorf("changes: %q, want %q", got, tc.changes)
 			}
 
-			if plan.Backup.reason != tc.reason || !strings.Contains(plan.Backup.message, tc.message) || plan.Backup.scheduled != (tc.reason == databasev1.ReasonScheduled) {
+			if plan.Backup.Reason != tc.reason || !strings.Contains(plan.Backup.Message, tc.message) || plan.Backup.Scheduled != (tc.reason == databasev1.ReasonScheduled) {
 				t.Errorf("condition %+v, want %s: %s", plan.Backup, tc.reason, tc.message)
 			}
 		})
