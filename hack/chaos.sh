@@ -10,7 +10,7 @@ flags=(--devcluster "$ROOT/.devcluster")
 [ -z "${SLACK:-}" ] || flags+=(--slack "$SLACK")
 case $1 in
   run)
-    [ -z "$DEVCLUSTER" ] || hack/images.sh "${POSTGRES_MAJORS[@]}"
+    [ -z "$DEVCLUSTER" ] || hack/images.sh "${POSTGRES_MAJORS[@]}" s3
     flags+=(--set "${SET:-all}" --case "${CASE:-}")
     ;;
   soak) flags+=(--failovers "${FAILOVERS:-200}" --switchovers "${SWITCHOVERS:-200}") ;;

@@ -137,7 +137,7 @@ func (b *benching) measure(ctx context.Context, row benchRow) (string, error) {
 			break
 		}
 
-		t, err := b.world.target(ctx, row.c.Instances, row.c.Major, row.c.StorageClass)
+		t, err := b.world.target(ctx, row.c)
 		if err == nil && row.withOperator {
 			err = moveToOperator(ctx, t, b.operator)
 		}

@@ -78,7 +78,7 @@ func breakSomething(ctx context.Context, args []string) error {
 		return err
 	}
 
-	t, err := w.target(ctx, 0, "", "")
+	t, err := w.target(ctx, scenario.Case{})
 	if err != nil {
 		return err
 	}

@@ -18,8 +18,8 @@ import (
 
 // options are the flags that most commands have.
 type options struct {
-	artifacts, devcluster, image, storageClass string
-	slack                                      float64
+	artifacts, devcluster, image, s3Image, storageClass string
+	slack                                               float64
 
 	// A cluster that is there already.
 	namespace, cluster string
@@ -33,6 +33,7 @@ func (o *options) register(flags *flag.FlagSet) {
 	flags.StringVar(&o.artifacts, "artifacts", "build/artifacts/chaos/"+time.Now().UTC().Format("20060102-150405"), "folder for histories and verdicts")
 	flags.StringVar(&o.devcluster, "devcluster", ".devcluster", "state folder of the development cluster; without it, faults of nodes cannot be made")
 	flags.StringVar(&o.image, "image", "caretaker.local/postgresql:%s", "image of a PostgreSQL major, which stands for %s")
+	flags.StringVar(&o.s3Image, "s3-image", "caretaker.local/versitygw:test", "image of versitygw, for Clusters with an archive")
 	flags.StringVar(&o.storageClass, "storage-class", "standard", "storage class of the Clusters that are made")
 	flags.Float64Var(&o.slack, "slack", 1, "multiplies the times that are allowed: for machines with other work to do")
 
@@ -48,6 +49,7 @@ func (o *options) register(flags *flag.FlagSet) {
 	flags.StringVar(&o.foreign.TermCommand, "term-command", "", "with -uri: shell command that prints what changes with the primary")
 	flags.StringVar(&o.foreign.SwitchoverCommand, "switchover-command", "", "with -uri: shell command that asks for another primary")
 	flags.StringVar(&o.foreign.ScaleCommand, "scale-command", "", "with -uri: shell command for $BY more instances")
+	flags.StringVar(&o.foreign.BackupCommand, "backup-command", "", "with -uri: shell command that takes a backup from $FROM, primary or replica, and waits for it")
 	flags.StringVar(&o.foreign.RestartCommand, "restart-command", "", "with -uri: shell command for a rolling restart")
 }
 
@@ -93,7 +95,7 @@ func (o *options) runner() *scenario.Runner {
 }
 
 // target for a case: the cluster that the flags name, or a Cluster made for it. There is only one at a time.
-func (w *world) target(ctx context.Context, instances int, major, class string) (*target.Target, error) {
+func (w *world) target(ctx context.Context, c scenario.Case) (*target.Target, error) {
 	switch {
 	case w.uri != "":
 		return w.foreignTarget()
@@ -101,9 +103,19 @@ func (w *world) target(ctx context.Context, instances int, major, class string) 
 		return target.NewCaretaker(ctx, w.kube, key(w.namespace, w.cluster), w.nodes)
 	}
 
-	namespace := fmt.Sprintf("chaos-%d-%s", instances, major)
-	if class != "" {
-		namespace += "-" + class
+	namespace := fmt.Sprintf("chaos-%d-%s", c.Instances, c.Major)
+	if c.StorageClass != "" {
+		namespace += "-" + c.StorageClass
+	}
+
+	wish := target.Wish{
+		Instances: int32(c.Instances), //nolint:gosec // A handful.
+		Image:     strings.ReplaceAll(w.image, "%s", c.Major), StorageClass: cmp.Or(c.StorageClass, w.storageClass),
+	}
+
+	if c.Archive {
+		namespace += "-archive"
+		wish.S3Image = w.s3Image
 	}
 
 	if namespace == w.made {
@@ -114,14 +126,11 @@ func (w *world) target(ctx context.Context, instances int, major, class string) 
 		return nil, err
 	}
 
-	w.made = namespace
+	w.made, wish.Namespace = namespace, namespace
 
 	var err error
 
-	w.last, err = target.Provide(ctx, w.kube, target.Wish{
-		Instances: int32(instances), //nolint:gosec // A handful.
-		Image:     strings.ReplaceAll(w.image, "%s", major), StorageClass: cmp.Or(class, w.storageClass), Namespace: namespace,
-	}, w.nodes)
+	w.last, err = target.Provide(ctx, w.kube, wish, w.nodes)
 
 	return w.last, err
 }

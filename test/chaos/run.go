@@ -120,7 +120,7 @@ func (w *world) runAll(ctx context.Context, cases []scenario.Case) error {
 func (w *world) runCase(ctx context.Context, c scenario.Case) (scenario.Result, error) {
 	result := scenario.Result{Case: c.Name()}
 
-	t, err := w.target(ctx, c.Instances, c.Major, c.StorageClass)
+	t, err := w.target(ctx, c)
 	if err == nil {
 		result, err = w.runner().Run(ctx, t, c)
 	}

@@ -136,7 +136,7 @@ func (s *soaking) wait(ctx context.Context) {
 func (s *soaking) round(ctx context.Context, c scenario.Case) error {
 	var err error
 
-	if s.target, err = s.world.target(ctx, c.Instances, c.Major, c.StorageClass); err != nil {
+	if s.target, err = s.world.target(ctx, c); err != nil {
 		return err
 	}
 

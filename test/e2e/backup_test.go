@@ -8,24 +8,17 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/test/internal/kube"
 )
 
-// s3 is an S3 server (versitygw) in the test's namespace.
-const (
-	s3Name   = "s3"
-	s3Key    = "caretaker"
-	s3Secret = "not-a-secret"
-	s3Port   = 7070
-)
+// s3Name is that of an S3 server (versitygw) in the test's namespace.
+const s3Name = "s3"
 
 // TestBackup goes the way of the source document: a Cluster that archives, a Backup, rows after it, and a new Cluster that
 // is recovered to a moment in between. On the way the store is stopped, and the primary changes.
@@ -227,16 +220,14 @@ func (f *fixture) s3Store() *postgresqlv1.ObjectStore { return f.s3StoreOf(s3Nam
 
 // s3StoreOf is a store on one of several servers.
 func (f *fixture) s3StoreOf(server string) *postgresqlv1.ObjectStore {
-	key := func(name string) *corev1.SecretKeySelector {
-		return &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "aws-credentials"}, Key: name}
-	}
+	store := f.s3Server(server, "").Store("financial-db")
+	store.Wal = &postgresqlv1.ObjectStoreTransfer{Compression: "gzip", MaxParallel: 4}
 
-	return &postgresqlv1.ObjectStore{
-		DestinationPath: "s3://backups/financial-db",
-		EndpointURL:     fmt.Sprintf("http://%s.%s.svc:%d", server, f.namespace, s3Port),
-		S3Credentials:   &postgresqlv1.S3Credentials{AccessKeyID: key("ACCESS_KEY_ID"), SecretAccessKey: key("SECRET_ACCESS_KEY")},
-		Wal:             &postgresqlv1.ObjectStoreTransfer{Compression: "gzip", MaxParallel: 4},
-	}
+	return store
+}
+
+func (f *fixture) s3Server(name, image string) kube.S3 {
+	return kube.S3{Namespace: f.namespace, Name: name, Image: image, StorageClass: f.environment.storageClass}
 }
 
 func (f *fixture) startS3(t *testing.T) {
@@ -253,64 +244,11 @@ func (f *fixture) startS3Server(t *testing.T, server string) {
 		t.Skip("CARETAKER_S3_IMAGE is empty: there is no object store to test with")
 	}
 
-	f.setSecret(t, "aws-credentials", map[string]string{"ACCESS_KEY_ID": s3Key, "SECRET_ACCESS_KEY": s3Secret})
-
-	labels := map[string]string{"app": server}
-	volume := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: server}}
-	volume.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
-	volume.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
-
-	if f.environment.storageClass != "" {
-		volume.Spec.StorageClassName = &f.environment.storageClass
+	for _, object := range f.s3Server(server, image).Objects() {
+		if err := f.Client.Create(t.Context(), object); err != nil && !apierrors.IsAlreadyExists(err) {
+			t.Fatalf("start the store %s: %v", server, err)
+		}
 	}
-
-	f.create(t, volume)
-	f.create(t, &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: server},
-		Spec:       corev1.ServiceSpec{Selector: labels, Ports: []corev1.ServicePort{{Port: s3Port}}},
-	})
-	f.create(t, &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: server},
-		Spec: appsv1.DeploymentSpec{
-			Selector: &metav1.LabelSelector{MatchLabels: labels},
-			Strategy: appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType},
-			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: labels},
-				Spec: corev1.PodSpec{
-					TerminationGracePeriodSeconds: new(int64(1)),
-					SecurityContext: &corev1.PodSecurityContext{
-						RunAsNonRoot: new(true), RunAsUser: new(int64(65532)), FSGroup: new(int64(65532)),
-						SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-					},
-					Containers: []corev1.Container{{
-						Name: server, Image: image,
-						// A folder of its root is a bucket.
-						Command: []string{"/versitygw", "--port", fmt.Sprintf(":%d", s3Port), "posix", "--nometa", "/data"},
-						Env: []corev1.EnvVar{
-							{Name: "ROOT_ACCESS_KEY", Value: s3Key}, {Name: "ROOT_SECRET_KEY", Value: s3Secret},
-						},
-						ReadinessProbe: &corev1.Probe{
-							ProbeHandler:  corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(s3Port)}},
-							PeriodSeconds: 1,
-						},
-						SecurityContext: &corev1.SecurityContext{
-							AllowPrivilegeEscalation: new(false), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-						},
-						// It keeps its locks beside the buckets.
-						VolumeMounts: []corev1.VolumeMount{
-							{Name: "root", MountPath: "/data"}, {Name: "data", MountPath: "/data/backups", SubPath: "backups"},
-						},
-					}},
-					Volumes: []corev1.Volume{
-						{Name: "root", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
-						{Name: "data", VolumeSource: corev1.VolumeSource{
-							PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: server},
-						}},
-					},
-				},
-			},
-		},
-	})
 }
 
 func (f *fixture) scaleS3(t *testing.T, server string, replicas int32) {

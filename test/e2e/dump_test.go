@@ -64,7 +64,7 @@ func (f *fixture) newDump(name string, source backupv1.SourceType) *backupv1.Bac
 		Spec: backupv1.BackupSpec{
 			Source: backupv1.BackupSource{Type: source, Connection: backupv1.SourceConnection{ClusterRef: &backupv1.ClusterReference{Name: f.name}}},
 			Destination: backupv1.BackupDestination{
-				Bucket: "backups", Prefix: "dumps", Endpoint: fmt.Sprintf("http://%s.%s.svc:%d", s3Name, f.namespace, s3Port), SecretName: "aws-credentials",
+				Bucket: "backups", Prefix: "dumps", Endpoint: fmt.Sprintf("http://%s.%s.svc:%d", s3Name, f.namespace, kube.S3Port), SecretName: "aws-credentials",
 			},
 			Retention:    "7",
 			Verification: &backupv1.Verification{TestRestore: true, Size: "2Gi"},
@@ -246,7 +246,7 @@ func dumpsOfMySQLItself(t *testing.T, f *fixture) {
 
 	server := &databasev1.MySQL{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: f.name}}
 	patch := fmt.Sprintf(`{"spec":{"backup":{"enabled":true,"schedule":"0 2 * * *","retention":"30d","destination":
-		{"bucket":"backups","endpoint":"http://%s.%s.svc:%d","secretName":"aws-credentials"}}}}`, s3Name, f.namespace, s3Port)
+		{"bucket":"backups","endpoint":"http://%s.%s.svc:%d","secretName":"aws-credentials"}}}}`, s3Name, f.namespace, kube.S3Port)
 
 	if err := f.Client.Patch(t.Context(), server, client.RawPatch("application/merge-patch+json", []byte(patch))); err != nil {
 		t.Fatal(err)

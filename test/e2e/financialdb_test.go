@@ -7,6 +7,7 @@ import (
 	"time"
 
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/test/internal/kube"
 )
 
 // TestFinancialDB goes the source document's way with its own manifests: financial-db, its daily backup, the backup before an
@@ -34,7 +35,7 @@ spec:
       maintenance_work_mem: 32MB
   backup:
     barmanObjectStore:
-      endpointURL: http://%s.%s.svc:%d`, sizes, s3Name, f.namespace, s3Port))
+      endpointURL: http://%s.%s.svc:%d`, sizes, s3Name, f.namespace, kube.S3Port))
 	f.waitReady(t)
 
 	terminal := f.terminal(t)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -43,10 +45,13 @@ func (v Victim) deletePod(ctx context.Context, options metav1.DeleteOptions) (Fa
 // deleteReplicaAndKill takes a replica's data away for good and the primary at the same time: what is acknowledged must be
 // with those that are left.
 func deleteReplicaAndKill(ctx context.Context, v Victim) (Fault, error) {
-	replicas, err := v.Replicas(ctx)
+	// Not by labels: during a switchover no pod has the primary's.
+	replicas, err := v.Pods(ctx)
 	if err != nil {
 		return Fault{}, err
 	}
+
+	replicas = slices.DeleteFunc(replicas, func(pod corev1.Pod) bool { return pod.Name == v.Pod.Name })
 
 	if len(replicas) == 0 {
 		return Fault{}, errors.New("there is no replica")

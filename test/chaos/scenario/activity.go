@@ -2,7 +2,6 @@ package scenario
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -12,6 +11,9 @@ const (
 	scalingHead    = 3 * time.Second
 	restartHead    = 2 * time.Second
 )
+
+// backupBy is how long after healing a backup may take: it may begin anew, after a pause.
+const backupBy = 4 * time.Minute
 
 func (x *run) beginActivity(ctx context.Context) error {
 	switch x.c.Activity {
@@ -39,7 +41,12 @@ func (x *run) beginActivity(ctx context.Context) error {
 
 		pause(ctx, restartHead)
 	case Backup:
-		return fmt.Errorf("activity %s is not there yet", x.c.Activity)
+		ended, err := x.Backup(ctx, x.c.Victim)
+		if err != nil {
+			return err
+		}
+
+		x.backupEnded = ended
 	}
 
 	return nil
@@ -47,10 +54,32 @@ func (x *run) beginActivity(ctx context.Context) error {
 
 // undoActivity leaves the cluster as the next case expects it.
 func (x *run) undoActivity(ctx context.Context) error {
-	if x.c.Activity != Scaling {
-		return nil
+	switch x.c.Activity {
+	case Scaling:
+		return x.scaleBack(ctx)
+	case Backup:
+		x.endBackup(ctx)
+	case Steady, Switchover, Restart:
 	}
 
+	return nil
+}
+
+// endBackup: whatever became of the instance that was backed up, there is a backup in the end.
+func (x *run) endBackup(ctx context.Context) {
+	if x.backupEnded == nil {
+		return
+	}
+
+	ctx, cancel := context.WithTimeout(ctx, backupBy)
+	defer cancel()
+
+	if err := x.backupEnded(ctx); err != nil {
+		x.result.violate("%v", err)
+	}
+}
+
+func (x *run) scaleBack(ctx context.Context) error {
 	if err := x.Scale(ctx, -1); err != nil {
 		return err
 	}

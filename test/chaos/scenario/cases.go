@@ -3,6 +3,8 @@ package scenario
 import (
 	"fmt"
 	"time"
+
+	"github.com/caretaker-dev/caretaker/test/chaos/target"
 )
 
 // Activity is what is going on when the fault strikes.
@@ -17,13 +19,13 @@ const (
 	Backup     Activity = "backup"
 )
 
-// Role of the instance that is struck.
-type Role string
+// Role of the instance that is struck, and backed up.
+type Role = target.Role
 
 // The roles.
 const (
-	Primary Role = "primary"
-	Replica Role = "replica"
+	Primary = target.Primary
+	Replica = target.Replica
 )
 
 // Expect is what must become of the term.
@@ -58,6 +60,8 @@ type Case struct {
 	Alone bool
 	// StorageClass that the volumes need; empty for the usual one.
 	StorageClass string
+	// Archive: the Cluster has one, and enough in it for a backup to take a while.
+	Archive bool
 	// Short is part of the set that runs in CI; Long is left out unless long ones are asked for.
 	Short, Long bool
 	// NotYet says why it is not run.
@@ -122,7 +126,7 @@ func strikes() []strike {
 func Cases() []Case {
 	var cases []Case
 
-	for _, activity := range []Activity{Steady, Switchover, Scaling, Restart} {
+	for _, activity := range []Activity{Steady, Switchover, Scaling, Restart, Backup} {
 		for _, s := range strikes() {
 			if c := s.with(mainInstances, mainMajor, activity); sensible(c) {
 				cases = append(cases, c)
@@ -170,6 +174,8 @@ func (s strike) with(instances int, major string, activity Activity) Case {
 		c.Max, c.Expect = s.max+10*time.Second, Either
 	}
 
+	c.Archive = activity == Backup
+
 	c.Short = activity == Steady && s.victim == Primary && inShortSet(s.fault)
 
 	return c
@@ -185,17 +191,17 @@ func inShortSet(fault string) bool {
 	}
 }
 
-// sensible: nobody can ask for a switchover while the API server is away, and a replica matters less to one.
+// sensible: nobody can ask for a switchover while the API server is away, and a replica matters less to one. A new volume has no part in a backup.
 func sensible(c Case) bool {
 	if c.Activity == Steady {
 		return true
 	}
 
 	if c.Fault == "api-down" {
-		return c.Activity == Switchover
+		return c.Activity == Switchover || c.Activity == Backup
 	}
 
-	if c.Fault == "volume-and-primary" && c.Activity == Scaling {
+	if c.Fault == "volume-and-primary" && (c.Activity == Scaling || c.Activity == Backup) {
 		return false
 	}
 
@@ -239,7 +245,6 @@ func notYet() []Case {
 	}
 
 	return []Case{
-		row("pod-force-delete", Backup, "not yet: there are no backups so far"),
 		row("clock-jump", Steady, "not possible here: containers share the machine's wall clock, and time namespaces do not move it"),
 	}
 }

@@ -56,6 +56,8 @@ type run struct {
 	fault           fault.Fault
 	// client is the node on which the clients are.
 	client string
+	// backupEnded waits for the backup that is under way; nil if none is.
+	backupEnded func(context.Context) error
 }
 
 // Run runs a case. An error means that it could not be run; what the case found is in the result.

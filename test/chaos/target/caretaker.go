@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -79,7 +80,26 @@ func (c *Caretaker) Whole(ctx context.Context) error {
 		}
 	}
 
-	return c.term(ctx, cluster)
+	return errors.Join(c.pods(ctx, cluster), c.term(ctx, cluster))
+}
+
+// pods are there and ready: for a while after an outage of the API server the operator's word is of before.
+func (c *Caretaker) pods(ctx context.Context, cluster *postgresqlv1.Cluster) error {
+	for _, member := range cluster.Status.Members {
+		pod := &corev1.Pod{}
+		if err := c.Client.Get(ctx, client.ObjectKey{Namespace: c.Key.Namespace, Name: member.Name}, pod); err != nil {
+			return fmt.Errorf("the Cluster is Ready, but get pod %s: %w", member.Name, err)
+		}
+
+		isReady := slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
+			return condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue
+		})
+		if pod.DeletionTimestamp != nil || pod.Status.PodIP == "" || !isReady {
+			return fmt.Errorf("the Cluster is Ready, but pod %s is not", member.Name)
+		}
+	}
+
+	return nil
 }
 
 // term checks that the record has come to rest, too: nothing is pending, and every replica has its vote back.

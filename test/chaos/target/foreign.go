@@ -19,8 +19,9 @@ type Foreign struct {
 	Instances int
 	// Commands for a shell: what they do not say is that the environment has NAMESPACE, PRIMARY and REPLICA, the names of pods.
 	// WholeCommand succeeds when nothing is missing; by default all pods are ready. TermCommand prints what changes with the primary;
-	// by default which container it is. SwitchoverCommand asks for another primary. ScaleCommand has BY, such as 1 or -1.
-	WholeCommand, TermCommand, SwitchoverCommand, ScaleCommand, RestartCommand string
+	// by default which container it is. SwitchoverCommand asks for another primary. ScaleCommand has BY, such as 1 or -1. BackupCommand
+	// succeeds when the backup is complete, and has FROM: primary or replica.
+	WholeCommand, TermCommand, SwitchoverCommand, ScaleCommand, RestartCommand, BackupCommand string
 }
 
 // Whole asks the command, and looks at the pods.
@@ -86,6 +87,29 @@ func (f *Foreign) Scale(ctx context.Context, by int) error {
 // Restart by command.
 func (f *Foreign) Restart(ctx context.Context) error {
 	return f.ask(ctx, "restart", f.RestartCommand)
+}
+
+// Backup by command.
+func (f *Foreign) Backup(ctx context.Context, from Role) (func(context.Context) error, error) {
+	if f.BackupCommand == "" {
+		return nil, errors.New("how to back this cluster up: name a command with -backup-command")
+	}
+
+	done := make(chan error, 1)
+
+	go func() {
+		_, err := f.shell(ctx, f.BackupCommand, "FROM="+string(from))
+		done <- err
+	}()
+
+	return func(ctx context.Context) error {
+		select {
+		case err := <-done:
+			return err
+		case <-ctx.Done():
+			return fmt.Errorf("the backup has not ended: %w", ctx.Err())
+		}
+	}, nil
 }
 
 func (f *Foreign) ask(ctx context.Context, what, command string, environment ...string) error {

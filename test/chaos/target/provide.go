@@ -29,6 +29,8 @@ type Wish struct {
 	StorageClass string
 	// Namespace of its own.
 	Namespace string
+	// S3Image of the server that it archives to; empty for no archive.
+	S3Image string
 }
 
 // Provide makes a Cluster in a namespace of its own, or finds the one there, and waits until it is whole.
@@ -51,7 +53,25 @@ func Provide(ctx context.Context, k *kube.Kube, wish Wish, nodes *Nodes) (*Targe
 		return nil, fmt.Errorf("the Cluster of %d instances does not come up: %w", wish.Instances, last)
 	}
 
-	return NewCaretaker(ctx, k, key, nodes)
+	t, err := NewCaretaker(ctx, k, key, nodes)
+	if err == nil && wish.S3Image != "" {
+		err = fill(ctx, t)
+	}
+
+	return t, err
+}
+
+// fill makes a table that takes a backup some time.
+func fill(ctx context.Context, t *Target) error {
+	primary, err := t.Primary(ctx)
+	if err != nil {
+		return err
+	}
+
+	_, err = t.Exec(ctx, t.InContainer(primary.Name), "psql", "-qd", "app", "-c", "CREATE TABLE IF NOT EXISTS filler AS "+
+		"SELECT gen_random_uuid() a, gen_random_uuid() b, gen_random_uuid() c, gen_random_uuid() d FROM generate_series(1, 3000000)")
+
+	return err
 }
 
 // Remove deletes the namespace of a wish, and waits until it is gone.
@@ -103,6 +123,17 @@ func makeAll(ctx context.Context, k *kube.Kube, wish Wish) error {
 	}
 	if wish.StorageClass != "" {
 		cluster.Spec.Storage.StorageClass = &wish.StorageClass
+	}
+
+	if wish.S3Image != "" {
+		s3 := kube.S3{Namespace: wish.Namespace, Name: "s3", Image: wish.S3Image, StorageClass: wish.StorageClass}
+		for _, object := range s3.Objects() {
+			if err := create(ctx, k, object); err != nil {
+				return err
+			}
+		}
+
+		cluster.Spec.Backup = &postgresqlv1.BackupConfiguration{ObjectStore: s3.Store(clusterName)}
 	}
 
 	return create(ctx, k, cluster)

@@ -21,6 +21,15 @@ import (
 // postgresPort is the port of every instance.
 const postgresPort = "5432"
 
+// Role of an instance.
+type Role string
+
+// The roles.
+const (
+	Primary Role = "primary"
+	Replica Role = "replica"
+)
+
 // Product is what the operator of a cluster knows of it, and can do.
 type Product interface {
 	// Whole says what is missing: nil if there are as many instances as wanted, all of which serve and stream.
@@ -33,6 +42,9 @@ type Product interface {
 	Scale(ctx context.Context, by int) error
 	// Restart asks for a rolling restart.
 	Restart(ctx context.Context) error
+	// Backup asks for a backup and returns once it has begun. Ended waits for its end, and says what
+	// is wrong with it or with the archive; then it is removed.
+	Backup(ctx context.Context, from Role) (ended func(context.Context) error, err error)
 }
 
 // Target is a PostgreSQL cluster.
