@@ -174,6 +174,11 @@ func (s strike) with(instances int, major string, activity Activity) Case {
 		c.Max, c.Expect = s.max+10*time.Second, Either
 	}
 
+	if s.fault == "api-down" && activity == Switchover {
+		// No new primary while it is away; then Kubernetes' own controllers, which lead clients to it, wait for up to a minute before they look again.
+		c.Max = s.hold + 70*time.Second
+	}
+
 	c.Archive = activity == Backup
 
 	c.Short = activity == Steady && s.victim == Primary && inShortSet(s.fault)
