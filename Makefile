@@ -42,8 +42,12 @@ plugin: bin/kubectl-caretaker ## Build the kubectl plugin (kubectl caretaker) an
 	@install -m 0755 hack/kubectl_complete-caretaker bin/
 
 .PHONY: generate
-generate: ## Generate deep copies, CRDs, the chart's CRDs and the reference pages
+generate: ## Generate deep copies, CRDs, the chart's CRDs, the reference pages and the OLM bundle
 	@hack/generate.sh
+
+.PHONY: bundle
+bundle: ## Make the OLM bundle from the chart (HELM_ARGS="--set image.repository=… …")
+	@hack/bundle.sh
 
 .PHONY: fmt
 fmt: ## Format the code
