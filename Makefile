@@ -101,6 +101,10 @@ bench-wal: ## Measure how fast WAL goes to an S3 store on this machine and comes
 bench-apply: ## Measure the time from apply to three ready instances
 	@hack/bench-apply.sh
 
+.PHONY: bench-drift
+bench-drift: ## Measure how long what is changed by hand stays so, RUNS=5 times each, and write it into docs/benchmarks.md
+	@hack/bench-drift.sh
+
 .PHONY: bench-memory
 bench-memory: ## Measure the operator's memory with many Clusters (COUNTS="1 100 1000")
 	@hack/bench-memory.sh

@@ -1,7 +1,6 @@
 package operator
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"os"
@@ -155,7 +154,7 @@ func installCSVKind(t *testing.T, c client.Client) {
 
 	t.Cleanup(func() { _ = c.Delete(context.WithoutCancel(t.Context()), crd) })
 
-	eventually(t, 20*time.Second, "the API server should serve ClusterServiceVersions", func() error {
+	eventually(t, time.Minute, "the API server should serve ClusterServiceVersions", func() error {
 		list := &unstructured.UnstructuredList{}
 		list.SetAPIVersion("operators.coreos.com/v1alpha1")
 		list.SetKind("ClusterServiceVersionList")
@@ -207,10 +206,13 @@ func install(t *testing.T, c client.Client, namespace string, object *unstructur
 		return c.Create(t.Context(), object)
 	}
 
-	err = c.Create(t.Context(), object)
+	if err := c.Create(t.Context(), object); err != nil {
+		return err
+	}
+
 	t.Cleanup(func() { _ = c.Delete(context.WithoutCancel(t.Context()), object) })
 
-	return err
+	return nil
 }
 
 func convert(t *testing.T, object *unstructured.Unstructured, typed any) {
