@@ -59,7 +59,9 @@ func (o *owned) String() string {
 
 func newWorld(ctx context.Context, k *kube.Kube, only string) (*world, error) {
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
-		GenerateName: "bench-drift-", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
+		GenerateName: "bench-drift-",
+		// The development shop sets no security context.
+		Labels: map[string]string{"pod-security.kubernetes.io/enforce": "baseline"},
 	}}
 	if err := k.Client.Create(ctx, ns); err != nil {
 		return nil, fmt.Errorf("create namespace: %w", err)
@@ -79,7 +81,8 @@ func newWorld(ctx context.Context, k *kube.Kube, only string) (*world, error) {
 			return nil, errors.Join(fmt.Errorf("read objects.yaml: %w", err), w.remove(ctx))
 		}
 
-		if only != "" && !slices.Contains(strings.Split(only, ","), object.GetKind()) {
+		ours := strings.HasSuffix(object.GroupVersionKind().Group, group)
+		if ours && only != "" && !slices.Contains(strings.Split(only, ","), object.GetKind()) {
 			continue
 		}
 
@@ -89,7 +92,9 @@ func newWorld(ctx context.Context, k *kube.Kube, only string) (*world, error) {
 			return nil, errors.Join(fmt.Errorf("create %s: %w", object.GetKind(), err), w.remove(ctx))
 		}
 
-		w.made = append(w.made, object)
+		if ours {
+			w.made = append(w.made, object)
+		}
 	}
 }
 
