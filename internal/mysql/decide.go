@@ -114,16 +114,17 @@ func Decide(v View) Plan {
 	plan.Begin, plan.Outcome = v.group()
 	plan.Backup = v.backup(plan.Outcome)
 
+	if len(plan.Changes) > 0 && plan.Outcome.Kind == conditions.Done {
+		plan.Outcome = conditions.Outcome{Kind: conditions.Waiting, Reason: databasev1.ReasonRollingUpdate, Message: "Waiting: applying changes"}
+	}
+
+	// Also after changes: the pass that their events bring may still read the status of before this one, and then writes none.
 	switch plan.Outcome.Kind {
 	case conditions.Waiting:
 		plan.After = waitingInterval
 	case conditions.Stalled:
 		plan.After = blockedInterval
 	case conditions.Done, conditions.Resting:
-	}
-
-	if len(plan.Changes) > 0 && plan.Outcome.Kind == conditions.Done {
-		plan.Outcome = conditions.Outcome{Kind: conditions.Waiting, Reason: databasev1.ReasonRollingUpdate, Message: "Waiting: applying changes"}
 	}
 
 	return plan
