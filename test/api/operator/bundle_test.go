@@ -14,6 +14,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -200,7 +201,7 @@ func install(t *testing.T, c client.Client, namespace string, object *unstructur
 		return err
 	}
 
-	if mapping.Scope.Name() == "namespace" {
+	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
 		object.SetNamespace(namespace)
 
 		return c.Create(t.Context(), object)

@@ -87,7 +87,7 @@ func (w *world) measure(ctx context.Context, object *owned, how change) (time.Du
 
 	began := time.Now()
 	was, _, _ := unstructured.NestedFieldNoCopy(live.Object, path...)
-	took := until(events, patience, changed{how: how, uid: live.GetUID(), path: path, was: was})
+	took := until(events, changed{how: how, uid: live.GetUID(), path: path, was: was})
 
 	return min(took.Sub(began), patience), w.settled(ctx)
 }
@@ -154,7 +154,7 @@ func (c changed) right(object *unstructured.Unstructured) bool {
 }
 
 // until is the moment at which the object was seen right after it was seen wrong, or the end of patience.
-func until(events watch.Interface, patience time.Duration, c changed) time.Time {
+func until(events watch.Interface, c changed) time.Time {
 	deadline := time.After(patience)
 	wrong := false
 
