@@ -104,7 +104,7 @@ func Decide(v View) Plan {
 
 	in, problem := v.input()
 	if problem != nil {
-		plan.Outcome = *problem
+		plan.Outcome, plan.After = *problem, blockedInterval
 		plan.Backup = v.backup(plan.Outcome)
 
 		return plan
