@@ -42,8 +42,12 @@ plugin: bin/kubectl-caretaker ## Build the kubectl plugin (kubectl caretaker) an
 	@install -m 0755 hack/kubectl_complete-caretaker bin/
 
 .PHONY: generate
-generate: ## Generate deep copies, CRDs, the chart's CRDs and the reference pages
+generate: ## Generate deep copies, CRDs, the chart's CRDs, the reference pages and the OLM bundle
 	@hack/generate.sh
+
+.PHONY: bundle
+bundle: ## Make the OLM bundle from the chart (HELM_ARGS="--set image.repository=… …")
+	@hack/bundle.sh
 
 .PHONY: fmt
 fmt: ## Format the code
@@ -96,6 +100,10 @@ bench-wal: ## Measure how fast WAL goes to an S3 store on this machine and comes
 .PHONY: bench-apply
 bench-apply: ## Measure the time from apply to three ready instances
 	@hack/bench-apply.sh
+
+.PHONY: bench-drift
+bench-drift: ## Measure how long what is changed by hand stays so, RUNS=5 times each, and write it into docs/benchmarks.md
+	@hack/bench-drift.sh
 
 .PHONY: bench-memory
 bench-memory: ## Measure the operator's memory with many Clusters (COUNTS="1 100 1000")

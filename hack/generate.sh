@@ -14,3 +14,5 @@ mkdir -p charts/caretaker/files/crds
 cp config/crd/*.yaml charts/caretaker/files/crds/
 go test -count=1 ./charts -run TestValuesReference -update >/dev/null
 go test -count=1 ./internal/postgres -run Reference -update >/dev/null
+# The OLM bundle is made of all of these.
+HELM_ARGS="" hack/bundle.sh

@@ -209,6 +209,10 @@ func TestDecide(t *testing.T) {
 			if got := strings.Join(changes, ", "); got != tc.changes || plan.Outcome.Reason != tc.reason {
 				t.Errorf("changes: %q, outcome %+v\nwant %q and %s", got, plan.Outcome, tc.changes, tc.reason)
 			}
+
+			if plan.After == 0 {
+				t.Error("it would not look again, though what it has read may be of before its own last write")
+			}
 		})
 	}
 }

@@ -76,11 +76,12 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 	// Our own status writes change neither of these: they do not bring us back.
 	changed := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{})
 
-	// By name, not by owner: a Cluster that is in the way has another owner.
+	// By name, not by owner: one that is in the way has another owner.
 	err = ctrl.NewControllerManagedBy(mgr).
 		Named(kind).
 		For(&databasev1.PostgreSQL{}, builder.WithPredicates(changed)).
 		Watches(&postgresqlv1.Cluster{}, handler.EnqueueRequestsFromMapFunc(byName)).
+		Watches(&postgresqlv1.ScheduledBackup{}, handler.EnqueueRequestsFromMapFunc(byName)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: options.MaxConcurrentReconciles, RateLimiter: reconcile.NewRateLimiter()}).
 		Complete(r)
 	if err != nil {

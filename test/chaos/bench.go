@@ -1,17 +1,16 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/caretaker-dev/caretaker/test/chaos/scenario"
 	"github.com/caretaker-dev/caretaker/test/chaos/target"
+	"github.com/caretaker-dev/caretaker/test/internal/page"
 )
 
 // benchRow is a row of the table of targets.
@@ -66,7 +65,7 @@ func benchRows(apiDown time.Duration) []benchRow {
 func bench(ctx context.Context, args []string) error {
 	var (
 		b    benching
-		page string
+		file string
 	)
 
 	err := parse("bench", args, b.register, func(flags *flag.FlagSet) {
@@ -74,7 +73,7 @@ func bench(ctx context.Context, args []string) error {
 		flags.DurationVar(&b.apiDown, "api-down", 30*time.Second, "how long the API server is down; the target says 10m")
 		flags.StringVar(&b.only, "row", "", "only rows with this in their name or fault")
 		flags.StringVar(&b.operator, "operator-namespace", "caretaker-system", "namespace of the operator")
-		flags.StringVar(&page, "write", "", "write the table into this page, between its marks")
+		flags.StringVar(&file, "write", "", "write the table into this page, between its marks")
 	})
 	if err != nil {
 		return err
@@ -87,8 +86,8 @@ func bench(ctx context.Context, args []string) error {
 	table, wrong := b.table(ctx)
 	fmt.Print("\n" + table)
 
-	if page != "" && ctx.Err() == nil {
-		wrong = errors.Join(wrong, writePage(page, table))
+	if file != "" && ctx.Err() == nil {
+		wrong = errors.Join(wrong, page.WriteTable(file, "failover", "make bench-failover", table))
 	}
 
 	return errors.Join(wrong, b.world.remove(ctx))
@@ -234,31 +233,4 @@ func await(ctx context.Context, limit time.Duration, try func() error) error {
 
 		time.Sleep(time.Second)
 	}
-}
-
-// The marks around what is generated.
-const (
-	markBegin = "<!-- failover table: written by make bench-failover -->\n"
-	markEnd   = "<!-- end of the failover table -->\n"
-)
-
-func writePage(path, table string) error {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("write table: %w", err)
-	}
-
-	before, rest, found := bytes.Cut(content, []byte(markBegin))
-	_, after, end := bytes.Cut(rest, []byte(markEnd))
-
-	if !found || !end {
-		return fmt.Errorf("write table: %s lacks the lines %q and %q", path, markBegin, markEnd)
-	}
-
-	page := string(before) + markBegin + "\n" + table + "\n" + markEnd + string(after)
-	if err := os.WriteFile(path, []byte(page), 0o644); err != nil { //nolint:gosec // A page of the docs is for everybody.
-		return fmt.Errorf("write table: %w", err)
-	}
-
-	return nil
 }

@@ -52,8 +52,8 @@ func helmCommand(ctx context.Context, arguments ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, "go", append([]string{"run", "-modfile=../../../go.tools.mod", "helm.sh/helm/v4/cmd/helm"}, arguments...)...)
 }
 
-// installTemplates makes what the chart renders with the arguments, until the test's end: the server is shared.
-func installTemplates(t *testing.T, c client.Client, release string, arguments ...string) {
+// templates are what the chart renders with the arguments.
+func templates(t *testing.T, release string, arguments ...string) []*unstructured.Unstructured {
 	t.Helper()
 
 	var stderr bytes.Buffer
@@ -66,24 +66,31 @@ func installTemplates(t *testing.T, c client.Client, release string, arguments .
 		t.Fatalf("helm template: %v\n%s", err, stderr.String())
 	}
 
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(out), 4096)
+	var objects []*unstructured.Unstructured
 
-	for {
+	for decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(out), 4096); ; {
 		object := &unstructured.Unstructured{}
 
 		err := decoder.Decode(&object.Object)
 		if errors.Is(err, io.EOF) {
-			return
+			return objects
 		}
 
 		if err != nil {
 			t.Fatal(err)
 		}
 
-		if len(object.Object) == 0 {
-			continue
+		if len(object.Object) > 0 {
+			objects = append(objects, object)
 		}
+	}
+}
 
+// installTemplates makes what the chart renders with the arguments, until the test's end: the server is shared.
+func installTemplates(t *testing.T, c client.Client, release string, arguments ...string) {
+	t.Helper()
+
+	for _, object := range templates(t, release, arguments...) {
 		if err := c.Create(t.Context(), object); err != nil {
 			t.Fatalf("create %s %s: %v", object.GetKind(), object.GetName(), err)
 		}
