@@ -104,7 +104,7 @@ func Decide(v View) Plan {
 
 	in, problem := v.input()
 	if problem != nil {
-		plan.Outcome, plan.After = *problem, blockedInterval
+		plan.Outcome = *problem
 		plan.Backup = v.backup(plan.Outcome)
 
 		return plan
