@@ -26,7 +26,7 @@ import (
 const AnnotationBeginWith = "caretaker.dev/bootstrap-from"
 
 const (
-	// waitingInterval is how often it looks though nothing tells it to: something may be under way that it would not be told of.
+	// waitingInterval is how often it looks while something is under way that it would not be told of.
 	waitingInterval = 10 * time.Second
 	blockedInterval = time.Minute
 )
@@ -118,13 +118,13 @@ func Decide(v View) Plan {
 		plan.Outcome = conditions.Outcome{Kind: conditions.Waiting, Reason: databasev1.ReasonRollingUpdate, Message: "Waiting: applying changes"}
 	}
 
+	// Also after changes: the pass that their events bring may still read the status of before this one, and then writes none.
 	switch plan.Outcome.Kind {
+	case conditions.Waiting:
+		plan.After = waitingInterval
 	case conditions.Stalled:
 		plan.After = blockedInterval
-	case conditions.Waiting, conditions.Done, conditions.Resting:
-		// Also when all is done: the pass that the event of a change brings may still read the status of before that change, and then
-		// writes none over "applying changes". Nothing else would bring another.
-		plan.After = waitingInterval
+	case conditions.Done, conditions.Resting:
 	}
 
 	return plan
