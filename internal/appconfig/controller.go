@@ -10,10 +10,8 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	v1 "github.com/caretaker-dev/caretaker/api/config/v1"
 	"github.com/caretaker-dev/caretaker/internal/appconfig/decide"
@@ -80,7 +78,7 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 
 	err = ctrl.NewControllerManagedBy(mgr).
 		Named(kind).
-		For(&v1.AppConfig{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&v1.AppConfig{}).
 		Watches(&corev1.ConfigMap{}, reconcile.ByLabel(naming.LabelAppConfig)).
 		Watches(&corev1.Secret{}, reconcile.ByLabel(naming.LabelAppConfig)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: options.MaxConcurrentReconciles, RateLimiter: reconcile.NewRateLimiter()}).

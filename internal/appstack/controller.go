@@ -15,10 +15,8 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	caretakerappsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
 	configv1 "github.com/caretaker-dev/caretaker/api/config/v1"
@@ -87,12 +85,9 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		return err
 	}
 
-	// Our own status writes change neither of these: they do not bring us back.
-	changed := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{})
-
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named(kind).
-		For(&v1.AppStack{}, builder.WithPredicates(changed)).
+		For(&v1.AppStack{}).
 		WithOptions(controller.Options{MaxConcurrentReconciles: options.MaxConcurrentReconciles, RateLimiter: reconcile.NewRateLimiter()})
 
 	for _, object := range watched() {

@@ -14,12 +14,10 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	v1 "github.com/caretaker-dev/caretaker/api/backup/v1"
 	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
@@ -89,7 +87,7 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 
 	err = ctrl.NewControllerManagedBy(mgr).
 		Named(kind).
-		For(&v1.Backup{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&v1.Backup{}).
 		Watches(&batchv1.CronJob{}, ours).
 		Watches(&batchv1.Job{}, ours).
 		Watches(&corev1.Pod{}, ours).

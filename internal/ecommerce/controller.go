@@ -10,11 +10,9 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	v1 "github.com/caretaker-dev/caretaker/api/platform/v1"
 	"github.com/caretaker-dev/caretaker/internal/application"
@@ -69,12 +67,9 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		return err
 	}
 
-	// Our own status writes change neither of these: they do not bring us back.
-	changed := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{})
-
 	err = ctrl.NewControllerManagedBy(mgr).
 		Named(kind).
-		For(&v1.EcommercePlatform{}, builder.WithPredicates(changed)).
+		For(&v1.EcommercePlatform{}).
 		Watches(&v1.AppStack{}, handler.EnqueueRequestsFromMapFunc(byName)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: options.MaxConcurrentReconciles, RateLimiter: reconcile.NewRateLimiter()}).
 		Complete(r)

@@ -15,10 +15,8 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	backupv1 "github.com/caretaker-dev/caretaker/api/backup/v1"
 	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
@@ -79,12 +77,9 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		return err
 	}
 
-	// Our own status writes change neither of these: they do not bring us back.
-	changed := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{})
-
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named(kind).
-		For(&databasev1.MySQL{}, builder.WithPredicates(changed)).
+		For(&databasev1.MySQL{}).
 		WithOptions(controller.Options{MaxConcurrentReconciles: options.MaxConcurrentReconciles, RateLimiter: reconcile.NewRateLimiter()})
 
 	for _, object := range append(lists(), &corev1.Pod{}, &corev1.PersistentVolumeClaim{}, &backupv1.Backup{}) {

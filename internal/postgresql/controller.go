@@ -12,11 +12,9 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
@@ -73,13 +71,10 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		return err
 	}
 
-	// Our own status writes change neither of these: they do not bring us back.
-	changed := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{})
-
 	// By name, not by owner: one that is in the way has another owner.
 	err = ctrl.NewControllerManagedBy(mgr).
 		Named(kind).
-		For(&databasev1.PostgreSQL{}, builder.WithPredicates(changed)).
+		For(&databasev1.PostgreSQL{}).
 		Watches(&postgresqlv1.Cluster{}, handler.EnqueueRequestsFromMapFunc(byName)).
 		Watches(&postgresqlv1.ScheduledBackup{}, handler.EnqueueRequestsFromMapFunc(byName)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: options.MaxConcurrentReconciles, RateLimiter: reconcile.NewRateLimiter()}).

@@ -11,10 +11,8 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/conditions"
@@ -67,7 +65,7 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 
 	err = ctrl.NewControllerManagedBy(mgr).
 		Named(kind).
-		For(&v1.ScheduledBackup{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&v1.ScheduledBackup{}).
 		Watches(&v1.Backup{}, reconcile.ByLabel(naming.LabelScheduledBackup)).
 		WithOptions(controller.Options{RateLimiter: reconcile.NewRateLimiter()}).
 		Complete(r)
