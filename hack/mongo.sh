@@ -32,6 +32,13 @@ fi
 
 if [ ! -x "$cache/ferretdb-$FERRETDB" ]; then
   echo "building ferretdb $FERRETDB"
-  go build -modfile="$ROOT/go.mongo.mod" -trimpath -ldflags '-s -w' -o "$cache/.ferretdb" github.com/FerretDB/FerretDB/cmd/ferretdb
+  # Its makers generate a file with the version, without which it ends at once.
+  folder=$(go mod download -json "github.com/FerretDB/FerretDB@$FERRETDB" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
+  rm -rf "$cache/.source"
+  cp -r "$folder" "$cache/.source"
+  chmod -R u+w "$cache/.source"
+  echo "$FERRETDB" >"$cache/.source/build/version/version.txt"
+  (cd "$cache/.source" && go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$cache/.ferretdb" ./cmd/ferretdb)
+  rm -rf "$cache/.source"
   mv "$cache/.ferretdb" "$cache/ferretdb-$FERRETDB"
 fi

@@ -176,7 +176,7 @@ func restoreCommand(s server, dumped string) (command, error) {
 	case archiveapi.EngineMongoDB:
 		if dumped == "" && s.Database != "" {
 			return command{}, fmt.Errorf("the dump is of all databases, which are restored under their own names: name no database to restore to, "+
-				"neither by --to-database nor in the Secret; -- --nsInclude='%s.*' restores that one alone", s.Database)
+				"not in the Secret either; the argument --nsInclude='%s.*' after -- restores one alone", s.Database)
 		}
 
 		c := s.mongo("mongorestore", "--archive", "--stopOnError")
