@@ -189,6 +189,7 @@ func TestMongoDB(t *testing.T) {
 	t.Run("one database", func(t *testing.T) { p.t, m.t = t, t; p.mongoDatabase(m) })
 	t.Run("by URI", func(t *testing.T) { p.t, m.t = t, t; p.mongoURI(m) })
 	t.Run("test restore", func(t *testing.T) { p.t, m.t = t, t; p.mongoTestRestore(ferret) })
+	t.Run("all of it", func(t *testing.T) { p.t, m.t = t, t; p.mongoServer(m, newMongo(t, ferret, tools)) })
 	t.Run("failures", func(t *testing.T) { p.t, m.t = t, t; p.mongoFailures(m) })
 }
 
@@ -254,6 +255,31 @@ func (p pod) mongoURI(m *mongo) {
 
 	if got, want := m.documents("by-uri", "orders"), m.documents("app", "orders"); got != want || want == "" {
 		p.t.Errorf("restored\n%.500s\nwant\n%.500s", got, want)
+	}
+}
+
+// mongoServer dumps all databases, and restores them on another server. FerretDB cannot take MongoDB's users.
+func (p pod) mongoServer(m, other *mongo) {
+	p.t.Helper()
+
+	p.in.Source.Database = ""
+
+	if said := p.mustDump(); said.Database != "" {
+		p.t.Errorf("it said %+v", said)
+	}
+
+	if err := p.restoreTo("one"); err == nil || !strings.Contains(err.Error(), "the dump is of all databases") {
+		p.t.Errorf("all databases into one: %v", err)
+	}
+
+	to := p.in.Source
+	to.Port, p.in.Target = other.port, &to
+	p.mustRun("dump-restore", "latest", "--", "--nsExclude=admin.*")
+
+	for database, collection := range map[string]string{"app": "orders", "other": "things"} {
+		if got, want := other.documents(database, collection), m.documents(database, collection); got != want || want == "" {
+			p.t.Errorf("%s: restored\n%.500s\nwant\n%.500s", database, got, want)
+		}
 	}
 }
 
