@@ -54,6 +54,10 @@ unit() {
   [ -z "$POSTGRES_BINDIR" ] || export CARETAKER_REQUIRE_POSTGRES=1
   # What the object stores' tests run against. Where one cannot be had, its tests are skipped and say so.
   if hack/stores.sh; then export CARETAKER_REQUIRE_STORES=1; else left_out+=("some object stores' tests, as said above"); fi
+  # A server for dumps of MongoDB, and its programs, take minutes to build.
+  if [ "${CARETAKER_E2E_LONG:-}" = 1 ]; then
+    if hack/mongo.sh; then export CARETAKER_REQUIRE_MONGO=1; else left_out+=("tests of MongoDB dumps, as said above"); fi
+  fi
   gotest unit . -timeout 30m ./api/... ./cmd/... ./internal/... ./charts/... ./hack/... ./test/internal/... ./test/chaos/... || return
   gotest devcluster devcluster ./... || return
   gotest images images ./...

@@ -1,7 +1,9 @@
 package dump
 
 import (
+	"cmp"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -82,7 +84,10 @@ func resolve(given archiveapi.DumpServer, secret Secret) (server, error) {
 
 	// The other engines' URIs are for applications.
 	if given.Engine == archiveapi.EngineMongoDB {
-		s.uri = secret[keyURI]
+		var database string
+
+		s.uri, database = splitMongoURI(secret[keyURI])
+		s.Database = cmp.Or(s.Database, database)
 	}
 
 	if secret[keyCA] != "" && given.SecretDir != "" {
@@ -90,6 +95,28 @@ func resolve(given archiveapi.DumpServer, secret Secret) (server, error) {
 	}
 
 	return s, nil
+}
+
+// splitMongoURI takes the database out of a URI, in which mongorestore would take it for what to restore of a dump, and would leave out
+// all else without a word. What the URI's user is looked for in by default stays the same.
+func splitMongoURI(uri string) (without, database string) {
+	scheme, rest, _ := strings.Cut(uri, "://")
+	hosts, path, _ := strings.Cut(rest, "/")
+	name, options, _ := strings.Cut(path, "?")
+
+	database, err := url.PathUnescape(name)
+	if err != nil || name == "" {
+		return uri, ""
+	}
+
+	known := "&" + strings.ToLower(options)
+	isByPassword := !strings.Contains(known, "&authmechanism=") || strings.Contains(known, "&authmechanism=scram")
+
+	if strings.Contains(hosts, "@") && isByPassword && !strings.Contains(known, "&authsource=") {
+		options = strings.TrimPrefix(options+"&authSource="+name, "&")
+	}
+
+	return strings.TrimSuffix(scheme+"://"+hosts+"/?"+options, "?"), database
 }
 
 // command is a program and how it is told what to do: what is secret is in env or file, never in args, which everybody on the node may
@@ -147,8 +174,13 @@ func restoreCommand(s server, dumped string) (command, error) {
 		// In binary mode nothing in a dump is taken for a command to the client itself.
 		return s.mysql("mysql", "--batch", "--binary-mode", "--max-allowed-packet=1G", "--default-character-set=utf8mb4", "--database="+s.Database), nil
 	case archiveapi.EngineMongoDB:
+		if dumped == "" && s.Database != "" {
+			return command{}, fmt.Errorf("the dump is of all databases, which are restored under their own names: name no database to restore to, "+
+				"not in the Secret either; the argument --nsInclude='%s.*' after -- restores one alone", s.Database)
+		}
+
 		c := s.mongo("mongorestore", "--archive", "--stopOnError")
-		if dumped != "" && s.Database != "" && s.Database != dumped {
+		if s.Database != "" && s.Database != dumped {
 			c.args = append(c.args, "--nsFrom="+dumped+".*", "--nsTo="+s.Database+".*")
 		}
 

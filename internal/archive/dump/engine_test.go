@@ -97,3 +97,39 @@ func TestGivenBeforeSecret(t *testing.T) {
 		t.Errorf("no database: %v", err)
 	}
 }
+
+// TestSplitMongoURI: without its database a URI still looks for its user where it did.
+func TestSplitMongoURI(t *testing.T) {
+	t.Parallel()
+
+	for _, tc := range []struct{ uri, without, database string }{
+		{"", "", ""},
+		{"mongodb://a", "mongodb://a", ""},
+		{"mongodb://me:pw@a:1,b:2/?tls=true", "mongodb://me:pw@a:1,b:2/?tls=true", ""},
+		{"mongodb://a/app", "mongodb://a/", "app"},
+		{"mongodb://me:pw@a:1,b:2/app", "mongodb://me:pw@a:1,b:2/?authSource=app", "app"},
+		{"mongodb+srv://me:pw@a/d%C3%A9p%C3%B4t?tls=true", "mongodb+srv://me:pw@a/?tls=true&authSource=d%C3%A9p%C3%B4t", "dépôt"},
+		{"mongodb://me:pw@a/app?authsource=admin", "mongodb://me:pw@a/?authsource=admin", "app"},
+		{"mongodb://me@a/app?authMechanism=MONGODB-X509", "mongodb://me@a/?authMechanism=MONGODB-X509", "app"},
+		{"mongodb://me:pw@a/app?authMechanism=SCRAM-SHA-256", "mongodb://me:pw@a/?authMechanism=SCRAM-SHA-256&authSource=app", "app"},
+	} {
+		if without, database := splitMongoURI(tc.uri); without != tc.without || database != tc.database {
+			t.Errorf("%s: %s, %s", tc.uri, without, database)
+		}
+	}
+}
+
+// TestAllOfAMongoDBGoesIntoNoOneDatabase: mongorestore would restore all of them, each under its own name.
+func TestAllOfAMongoDBGoesIntoNoOneDatabase(t *testing.T) {
+	t.Parallel()
+
+	to := server{DumpServer: archiveapi.DumpServer{Engine: archiveapi.EngineMongoDB, Database: "copy"}}
+	if _, err := restoreCommand(to, ""); err == nil || !strings.Contains(err.Error(), "--nsInclude='copy.*'") {
+		t.Errorf("into one: %v", err)
+	}
+
+	to.Database = ""
+	if c, err := restoreCommand(to, ""); err != nil || strings.Contains(strings.Join(c.args, " "), "--ns") {
+		t.Errorf("under their own names: %v, %v", c.args, err)
+	}
+}

@@ -3,12 +3,15 @@ package faults
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
 	"k8s.io/utils/clock"
 
 	"github.com/caretaker-dev/caretaker/internal/archive/basebackup"
+	"github.com/caretaker-dev/caretaker/internal/archive/internal/pgserver"
 	"github.com/caretaker-dev/caretaker/internal/archive/wal"
 	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
@@ -16,8 +19,8 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/storeconfig"
 )
 
-// TestCopyToAnotherStore: from a store that misbehaves all the time, to one of each kind; then the first store is gone for good,
-// and PostgreSQL recovers from a copy, to a moment behind its newest backup.
+// TestCopyToAnotherStore: from a store that misbehaves all the time, to one of each kind. Then the first store is gone, and PostgreSQL
+// recovers from each copy, to a moment behind its newest backup.
 func TestCopyToAnotherStore(t *testing.T) {
 	w := newWorld(t)
 	n := w.primary("--wal-segsize=1")
@@ -33,9 +36,8 @@ func TestCopyToAnotherStore(t *testing.T) {
 	o.rows(n, 10)
 	n.settle()
 
-	other := stores.S3(t)
 	for name, start := range map[string]func(*testing.T) storeconfig.Config{
-		"s3":    func(*testing.T) storeconfig.Config { return other.Config },
+		"s3":    func(t *testing.T) storeconfig.Config { t.Helper(); return stores.S3(t).Config },
 		"dir":   func(t *testing.T) storeconfig.Config { t.Helper(); return stores.Dir(t) },
 		"gcs":   func(t *testing.T) storeconfig.Config { t.Helper(); return stores.GCS(t).Config },
 		"azure": func(t *testing.T) storeconfig.Config { t.Helper(); return stores.Azure(t).Config },
@@ -56,23 +58,23 @@ func TestCopyToAnotherStore(t *testing.T) {
 			}
 
 			w.verifyIn(t, config, increment.ID)
+
+			// The WAL goes on, and the copy with it; then there is only the copy.
+			o.rows(n, 10)
+			n.settle()
+
+			if later := w.copyTo(t, config); len(later.Problems) > 0 || later.Objects == 0 {
+				t.Errorf("with more WAL: %+v", later)
+			}
+
+			w.server.Kill()
+			defer w.server.Start()
+
+			only := w.without(t, config)
+			last := len(o.lsns) - 1
+			(&oracle{w: only}).check(only.recover(archiveapi.RecoveryTarget{LSN: o.lsns[last]}), last)
 		})
 	}
-
-	// The WAL goes on, and a copy with it; then there is only the copy.
-	o.rows(n, 10)
-	n.settle()
-
-	if later := w.copyTo(t, other.Config); len(later.Problems) > 0 || later.Objects == 0 {
-		t.Errorf("with more WAL: %+v", later)
-	}
-
-	n.killArchiver()
-	w.server.Kill()
-	w.use(other)
-
-	last := len(o.lsns) - 1
-	o.check(w.recover(archiveapi.RecoveryTarget{LSN: o.lsns[last]}), last)
 }
 
 // archiveIn opens the archive as it is in a store.
@@ -129,14 +131,27 @@ func damage(name string, err error) error {
 	return err
 }
 
-// use another store from now on, without a proxy.
-func (w *world) use(server *stores.Server) {
-	w.t.Helper()
+// without is what there is once the first store is gone: its copy, without a proxy.
+func (w *world) without(t *testing.T, config storeconfig.Config) *world {
+	t.Helper()
 
-	w.server, w.config = server, w.readable(server.Config)
+	only := *w
+	only.t, only.direct, only.config = t, config, config
 
-	plain, err := objectstore.Open(w.ctx, server.Config)
+	// Servers have a user of their own, who gets copies of what only the test may read.
+	if config.Type == storeconfig.TypeDir {
+		dir := filepath.Join(w.dir, "copy")
+		w.must(os.CopyFS(dir, os.DirFS(config.Bucket)))
+		pgserver.New(t, w.bin).Give(dir)
+		only.config.Bucket = dir
+	} else {
+		only.config = only.readable(config)
+	}
+
+	plain, err := objectstore.Open(w.ctx, config)
 	w.must(err)
 
-	w.plain = objectstore.Within(plain, serverName)
+	only.plain = objectstore.Within(plain, serverName)
+
+	return &only
 }

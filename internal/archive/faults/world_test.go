@@ -80,8 +80,9 @@ type world struct {
 	bin   string
 	dir   string
 	proxy *stores.Proxy
-	// server of the store, and the store as this test reads it: past the proxy.
+	// server of the store, and how this test reads it: past the proxy.
 	server *stores.Server
+	direct storeconfig.Config
 	plain  objectstore.Store
 	// config goes through the proxy.
 	config storeconfig.Config
@@ -107,7 +108,8 @@ func newWorld(t *testing.T) *world {
 	w.must(os.Chmod(dir, 0o755))
 
 	w.dir, w.self, w.helper = dir, filepath.Join(dir, "archiver"), filepath.Join(dir, "caretaker-wal")
-	w.config = w.readable(w.server.Config)
+	w.direct = w.server.Config
+	w.config = w.readable(w.direct)
 	w.config.Endpoint = w.proxy.URL()
 
 	own, err := os.Executable()
@@ -121,7 +123,7 @@ func newWorld(t *testing.T) *world {
 
 	w.must(os.Chmod(w.helper, 0o755))
 
-	plain, err := objectstore.Open(ctx, w.server.Config)
+	plain, err := objectstore.Open(ctx, w.direct)
 	w.must(err)
 	w.plain = objectstore.Within(plain, serverName)
 
@@ -154,7 +156,11 @@ func (w *world) copyFile(from, to string, mode os.FileMode) {
 func (w *world) readable(config storeconfig.Config) storeconfig.Config {
 	w.t.Helper()
 
-	for _, file := range []*string{&config.Credentials.AccessKeyIDFile, &config.Credentials.SecretAccessKeyFile} {
+	for _, file := range []*string{&config.Credentials.AccessKeyIDFile, &config.Credentials.SecretAccessKeyFile, &config.Credentials.AzureKeyFile} {
+		if *file == "" {
+			continue
+		}
+
 		to := filepath.Join(w.dir, filepath.Base(*file))
 		w.copyFile(*file, to, 0o644)
 		*file = to
@@ -362,7 +368,7 @@ func (o *oracle) check(to *node, i int) {
 
 // readWAL reads histories past the proxy.
 func (w *world) readWAL(ctx context.Context, name string) ([]byte, error) {
-	archive, err := wal.Open(ctx, archiveapi.Target{Store: w.server.Config, Server: serverName})
+	archive, err := wal.Open(ctx, archiveapi.Target{Store: w.direct, Server: serverName})
 	if err != nil {
 		return nil, err
 	}

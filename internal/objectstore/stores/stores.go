@@ -33,7 +33,7 @@ const (
 const (
 	bucket = "caretaker-test"
 	// startDeadline is generous: node on a busy machine takes its time.
-	startDeadline = 60 * time.Second
+	startDeadline = 3 * time.Minute
 
 	s3Access, s3Secret = "caretaker-test", "not-a-secret-only-a-test"
 	// The account and key that azurite documents for everyone.
