@@ -106,6 +106,9 @@ func (b Builder) buildPart(ctx context.Context, part Part, dir string) error {
 	if err != nil {
 		return err
 	}
+	if err := b.copyFiles(ctx, part, temporary); err != nil {
+		return err
+	}
 	for _, name := range part.Links {
 		if err := os.Symlink(part.Target, filepath.Join(temporary, name)); err != nil {
 			return fmt.Errorf("build cache: %w", err)
@@ -121,7 +124,13 @@ func (b Builder) compile(ctx context.Context, part Part, into string) error {
 	// With -trimpath, as everything else here is compiled: packages that several programs have in common are compiled once.
 	args := append([]string{"build", "-mod=readonly", "-buildvcs=false", "-trimpath"}, part.Flags...)
 	args = append(args, "-o", filepath.Join(into, part.Output)+strings.Repeat("/", 1-min(1, len(part.Output))))
-	cmd := exec.CommandContext(ctx, "go", append(args, part.Packages...)...)
+	_, err := b.goCommand(ctx, part, append(args, part.Packages...)...)
+	return err
+}
+
+// goCommand runs the go command in the part's module, and returns what it prints.
+func (b Builder) goCommand(ctx context.Context, part Part, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = filepath.Join(b.Sources, part.Name)
 	cgo := "0"
 	if part.Cgo {
@@ -132,9 +141,36 @@ func (b Builder) compile(ctx context.Context, part Part, into string) error {
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Run(); err != nil {
 		if errors.Is(err, exec.ErrNotFound) {
-			return fmt.Errorf("building %s needs the Go toolchain: %w", part.About, err)
+			return "", fmt.Errorf("building %s needs the Go toolchain: %w", part.About, err)
 		}
-		return fmt.Errorf("building %s in %s: %w\n%s", part.About, cmd.Dir, err, output.String())
+		return "", fmt.Errorf("building %s in %s: %w\n%s", part.About, cmd.Dir, err, output.String())
+	}
+	return strings.TrimSpace(output.String()), nil
+}
+
+// copyFiles copies the files that the part has beside its programs.
+func (b Builder) copyFiles(ctx context.Context, part Part, into string) error {
+	if part.FilesFrom == "" {
+		return nil
+	}
+	module, err := b.goCommand(ctx, part, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", part.FilesFrom)
+	if err != nil {
+		return err
+	}
+	for _, pattern := range part.Files {
+		files, err := filepath.Glob(filepath.Join(module, pattern))
+		if err != nil || len(files) == 0 {
+			return fmt.Errorf("building %s: %s has no %s (%w)", part.About, part.FilesFrom, pattern, err)
+		}
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			if err == nil {
+				err = os.WriteFile(filepath.Join(into, filepath.Base(file)), content, 0o600)
+			}
+			if err != nil {
+				return fmt.Errorf("building %s: %w", part.About, err)
+			}
+		}
 	}
 	return nil
 }

@@ -19,6 +19,9 @@ type Part struct {
 	// Links are further names of the part's program Target.
 	Links  []string
 	Target string
+	// Files are names, with wildcards, of files in the module FilesFrom that go beside the programs.
+	FilesFrom string
+	Files     []string
 }
 
 // Names of the parts.
@@ -30,6 +33,8 @@ const (
 	CNI        = "cni"
 	CoreDNS    = "coredns"
 	Pause      = "pause"
+	CSI        = "csi"
+	CSIDriver  = "csi-driver"
 )
 
 const kubernetesVersion = "v1.36.3"
@@ -76,6 +81,22 @@ func ForNodes() []Part {
 		},
 		{
 			Name: Pause, Version: "v1", About: "pause", Expected: "a few seconds, once",
+			Packages: []string{"."}, Flags: []string{"-ldflags=-s -w"},
+		},
+	}
+}
+
+// ForCSI are the further parts of a cluster with snapshots of volumes.
+func ForCSI() []Part {
+	return []Part{
+		{
+			Name: CSI, Version: "v8.7.0", About: "external-provisioner and external-snapshotter", Expected: "a few minutes, once",
+			Packages: []string{"tool"}, Flags: []string{"-ldflags=-s -w"},
+			FilesFrom: "github.com/kubernetes-csi/external-snapshotter/client/v8",
+			Files:     []string{"config/crd/snapshot.storage.k8s.io_*.yaml"},
+		},
+		{
+			Name: CSIDriver, Version: "v1", About: "the CSI driver", Expected: "about 20 s, once",
 			Packages: []string{"."}, Flags: []string{"-ldflags=-s -w"},
 		},
 	}
