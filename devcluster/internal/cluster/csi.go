@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"slices"
 
 	storagev1 "k8s.io/api/storage/v1"
@@ -50,7 +51,11 @@ func (c *Cluster) applyCSI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	types := c.built[parts.CSI]
+	module, err := c.builder().Module(ctx, parts.ForCSI()[0], "github.com/kubernetes-csi/external-snapshotter/client/v8")
+	if err != nil {
+		return err
+	}
+	types := filepath.Join(module, "config", "crd", "snapshot.storage.k8s.io_*.yaml")
 	for _, step := range []struct {
 		args  []string
 		input []byte

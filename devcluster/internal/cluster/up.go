@@ -68,10 +68,13 @@ func (c *Cluster) buildParts(ctx context.Context, options Options) error {
 	if options.CSI {
 		wanted = append(wanted, parts.ForCSI()...)
 	}
-	builder := parts.Builder{Sources: c.dirs.Parts(), Cache: c.dirs.Cache, Progress: c.out}
 	var err error
-	c.built, err = builder.Build(ctx, wanted)
+	c.built, err = c.builder().Build(ctx, wanted)
 	return err
+}
+
+func (c *Cluster) builder() parts.Builder {
+	return parts.Builder{Sources: c.dirs.Parts(), Cache: c.dirs.Cache, Progress: c.out}
 }
 
 func (c *Cluster) linkKubectl() error {

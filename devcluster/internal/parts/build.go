@@ -106,9 +106,6 @@ func (b Builder) buildPart(ctx context.Context, part Part, dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := b.copyFiles(ctx, part, temporary); err != nil {
-		return err
-	}
 	for _, name := range part.Links {
 		if err := os.Symlink(part.Target, filepath.Join(temporary, name)); err != nil {
 			return fmt.Errorf("build cache: %w", err)
@@ -148,31 +145,12 @@ func (b Builder) goCommand(ctx context.Context, part Part, args ...string) (stri
 	return strings.TrimSpace(output.String()), nil
 }
 
-// copyFiles copies the files that the part has beside its programs.
-func (b Builder) copyFiles(ctx context.Context, part Part, into string) error {
-	if part.FilesFrom == "" {
-		return nil
+// Module is the folder of a module that a part is built from.
+func (b Builder) Module(ctx context.Context, part Part, module string) (string, error) {
+	if _, err := b.goCommand(ctx, part, "mod", "download", module); err != nil {
+		return "", err
 	}
-	module, err := b.goCommand(ctx, part, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", part.FilesFrom)
-	if err != nil {
-		return err
-	}
-	for _, pattern := range part.Files {
-		files, err := filepath.Glob(filepath.Join(module, pattern))
-		if err != nil || len(files) == 0 {
-			return fmt.Errorf("building %s: %s has no %s (%w)", part.About, part.FilesFrom, pattern, err)
-		}
-		for _, file := range files {
-			content, err := os.ReadFile(file)
-			if err == nil {
-				err = os.WriteFile(filepath.Join(into, filepath.Base(file)), content, 0o600)
-			}
-			if err != nil {
-				return fmt.Errorf("building %s: %w", part.About, err)
-			}
-		}
-	}
-	return nil
+	return b.goCommand(ctx, part, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module)
 }
 
 // dir is the folder of the part as it is now: its name follows from everything that

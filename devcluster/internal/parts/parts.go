@@ -19,9 +19,6 @@ type Part struct {
 	// Links are further names of the part's program Target.
 	Links  []string
 	Target string
-	// Files are names, with wildcards, of files in the module FilesFrom that go beside the programs.
-	FilesFrom string
-	Files     []string
 }
 
 // Names of the parts.
@@ -92,8 +89,6 @@ func ForCSI() []Part {
 		{
 			Name: CSI, Version: "v8.7.0", About: "external-provisioner and external-snapshotter", Expected: "a few minutes, once",
 			Packages: []string{"tool"}, Flags: []string{"-ldflags=-s -w"},
-			FilesFrom: "github.com/kubernetes-csi/external-snapshotter/client/v8",
-			Files:     []string{"config/crd/snapshot.storage.k8s.io_*.yaml"},
 		},
 		{
 			Name: CSIDriver, Version: "v1", About: "the CSI driver", Expected: "about 20 s, once",
