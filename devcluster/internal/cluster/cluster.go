@@ -126,11 +126,8 @@ const (
 	scheduler         = "kube-scheduler"
 	coreDNS           = "coredns"
 	volumeProvisioner = "volumes"
-
-	csiController      = "csi-controller"
-	csiProvisioner     = "csi-provisioner"
-	csiSnapshotter     = "csi-snapshotter"
-	snapshotController = "snapshot-controller"
+	csiController     = "csi-controller"
+	csiSidecars       = "csi-sidecars"
 )
 
 // components are the control plane's programs, in the order in which they start.
@@ -140,7 +137,7 @@ func (c *Cluster) components() []string {
 	}
 	all := []string{etcd, apiServer, controllerManager, scheduler, coreDNS, volumeProvisioner}
 	if c.state.CSI {
-		all = append(all, csiController, csiProvisioner, csiSnapshotter, snapshotController)
+		all = append(all, csiController, csiSidecars)
 	}
 	return all
 }

@@ -18,24 +18,6 @@ import (
 	"github.com/caretaker-dev/caretaker/devcluster/internal/parts"
 )
 
-// csiCommand is how the driver's controller and Kubernetes' programs around it are started.
-func (c *Cluster) csiCommand(name string) []string {
-	if name == csiController {
-		return []string{c.built.Program(parts.CSIDriver, "csi-driver"), "controller", c.dirs.State, c.dirs.CSISocket()}
-	}
-	args := []string{
-		c.built.Program(parts.CSI, name), "--kubeconfig", c.dirs.Kubeconfig(),
-		"--kube-api-qps", "100", "--kube-api-burst", "100",
-		// As the volume provisioner does: a node that was off should not be waited for long.
-		"--retry-interval-start", "500ms", "--retry-interval-max", "10s",
-	}
-	if name == snapshotController {
-		return args
-	}
-	// Copies of large volumes take their time.
-	return append(args, "--csi-address", c.dirs.CSISocket(), "--timeout", "10m")
-}
-
 // applyCSI makes what a cluster with a CSI driver has from the start, unless it is there: the types of snapshots, and the
 // classes "csi" of volumes and of snapshots.
 func (c *Cluster) applyCSI(ctx context.Context) error {

@@ -110,7 +110,7 @@ func (b bench) csiUp() {
 		b.Errorf("CSI drivers of nodes:\n%s\nwant:\n%s", drivers, want)
 	}
 	status := b.do(b.binary, "status")
-	for _, program := range []string{"csi-controller", "csi-provisioner", "csi-snapshotter", "snapshot-controller"} {
+	for _, program := range []string{"csi-controller", "csi-sidecars"} {
 		if !strings.Contains(status, program) {
 			b.Errorf("status does not tell of %s:\n%s", program, status)
 		}

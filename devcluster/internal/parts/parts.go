@@ -87,8 +87,8 @@ func ForNodes() []Part {
 func ForCSI() []Part {
 	return []Part{
 		{
-			Name: CSI, Version: "v8.7.0", About: "external-provisioner and external-snapshotter", Expected: "a few minutes, once",
-			Packages: []string{"tool"}, Flags: []string{"-ldflags=-s -w"},
+			Name: CSI, Version: "v8.6.0", About: "external-provisioner and external-snapshotter", Expected: "about a minute, once",
+			Packages: []string{"."}, Output: "csi-sidecars", Flags: []string{"-ldflags=-s -w"},
 		},
 		{
 			Name: CSIDriver, Version: "v1", About: "the CSI driver", Expected: "about 20 s, once",

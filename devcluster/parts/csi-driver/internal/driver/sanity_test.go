@@ -1,8 +1,6 @@
 package driver
 
 import (
-	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -13,20 +11,14 @@ import (
 
 // TestSanity holds the driver to Kubernetes' own tests of CSI drivers.
 func TestSanity(t *testing.T) {
-	if _, err := exec.LookPath("mkfs.xfs"); err != nil || os.Geteuid() != 0 {
-		t.Skip("needs root and mkfs.xfs: it mounts volumes")
-	}
+	b := newBench(t)
 	state := t.TempDir()
-	images, mounts := filepath.Join(state, "nodes", "node-1", imagesFolder), filepath.Join(state, "mounts")
-	if err := os.MkdirAll(images, 0o750); err != nil {
-		t.Fatal(err)
-	}
 	socket := filepath.Join(state, "csi.sock")
 	go func() {
 		err := serve(t.Context(), func(server *grpc.Server) {
 			csi.RegisterIdentityServer(server, identity{})
-			csi.RegisterControllerServer(server, newController(state, func(string) string { return mounts }))
-			csi.RegisterNodeServer(server, &node{name: "node-1", images: images, mounts: mounts})
+			csi.RegisterControllerServer(server, b.controller)
+			csi.RegisterNodeServer(server, b.node)
 		}, socket)
 		if err != nil {
 			t.Error(err)
@@ -37,4 +29,9 @@ func TestSanity(t *testing.T) {
 	config.TargetPath, config.StagingPath = filepath.Join(state, "target"), filepath.Join(state, "staging")
 	config.TestVolumeSize = 1 << 30
 	sanity.Test(t, config)
+	for _, pattern := range []string{b.node.images + "/*", b.node.mounts + "/*", b.controller.snapshots + "/*"} {
+		if left, err := filepath.Glob(pattern); err != nil || len(left) > 0 {
+			t.Errorf("what was deleted leaves %v %v", left, err)
+		}
+	}
 }
