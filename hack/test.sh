@@ -60,6 +60,7 @@ unit() {
   fi
   gotest unit . -timeout 30m ./api/... ./cmd/... ./internal/... ./charts/... ./hack/... ./test/internal/... ./test/chaos/... || return
   gotest devcluster devcluster ./... || return
+  gotest csi-driver devcluster/parts/csi-driver ./... || return
   gotest images images ./...
 }
 # One API server for all of them. On a cluster of the user's own they start one, where the machine can.

@@ -161,6 +161,12 @@ func (c *Cluster) command(name string) ([]string, error) {
 			return nil, fmt.Errorf("finding this program: %w", err)
 		}
 		return []string{executable, "volumes", "--dir", c.dirs.State}, nil
+	case csiController:
+		return []string{c.built.Program(parts.CSIDriver, "csi-driver"), "controller", c.dirs.State, c.dirs.CSISocket()}, nil
+	case csiSidecars:
+		return []string{
+			c.built.Program(parts.CSI, name), "--kubeconfig", c.dirs.Kubeconfig(), "--csi-address", c.dirs.CSISocket(),
+		}, nil
 	}
 	return nil, errors.New("no such component: " + name)
 }
