@@ -17,6 +17,8 @@ type Progress struct {
 const (
 	PhaseStarting  = "Starting"
 	PhaseCopying   = "Copying"
+	// PhaseSnapshot: the server is in backup mode, and waits for the snapshot of its volume to be taken.
+	PhaseSnapshot  = "AwaitingSnapshot"
 	PhaseFinishing = "Finishing"
 	PhaseWaiting   = "WaitingForWAL"
 	PhaseRestoring = "Restoring"
