@@ -3,6 +3,7 @@ package instance_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,9 +58,9 @@ func TestSnapshot(t *testing.T) {
 		})
 
 		// It goes on while the snapshot is taken.
-		primary.mustQuery("INSERT INTO ledger SELECT generate_series(101, 150)")
+		primary.addRows(101, 150)
 		copyVolume(t, replica.layout.VolumeDir, snapshot)
-		primary.mustQuery("INSERT INTO ledger SELECT generate_series(151, 200)")
+		primary.addRows(151, 200)
 
 		if run := replica.await("still waits", func(instanceapi.Status) bool { return true }).ArchiveRun; run.EndedAt != nil {
 			t.Fatalf("it did not wait: %+v", run)
@@ -188,6 +189,16 @@ func TestSnapshot(t *testing.T) {
 		again.start("demo-0", "uid-0").await("says so", func(s instanceapi.Status) bool {
 			return s.State == instanceapi.StateFailed && strings.Contains(s.Message, "holds no data of a snapshot")
 		})
+	})
+}
+
+// addRows to the ledger, each once, however often a machine that is busy has it tried.
+func (m *member) addRows(from, to int) {
+	m.w.t.Helper()
+	m.w.eventually(m.name+" has more rows", func() error {
+		_, err := m.query(fmt.Sprintf("INSERT INTO ledger SELECT generate_series(%d, %d) EXCEPT SELECT n FROM ledger", from, to))
+
+		return err
 	})
 }
 
