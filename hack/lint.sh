@@ -5,7 +5,7 @@ set -euo pipefail
 source "$(dirname "$0")/cluster.sh"
 mkdir -p "$ROOT/bin"
 go build -modfile="$ROOT/go.tools.mod" -o "$ROOT/bin/golangci-lint" github.com/golangci/golangci-lint/v2/cmd/golangci-lint
-for module in . devcluster images; do
+for module in . devcluster devcluster/parts/csi-driver images; do
   echo "lint $module"
   (cd "$module" && golangci-lint run --config "$ROOT/.golangci.yml" ./...)
 done

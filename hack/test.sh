@@ -56,6 +56,7 @@ unit() {
   if hack/stores.sh; then export CARETAKER_REQUIRE_STORES=1; else left_out+=("some object stores' tests, as said above"); fi
   gotest unit . -timeout 30m ./api/... ./cmd/... ./internal/... ./charts/... ./test/internal/... ./test/chaos/... || return
   gotest devcluster devcluster ./... || return
+  gotest csi-driver devcluster/parts/csi-driver ./... || return
   gotest images images ./...
 }
 # One API server for all of them. On a cluster of the user's own they start one, where the machine can.

@@ -10,7 +10,7 @@ trap steps_report EXIT
 state() { git status --porcelain && git diff | sha256sum; }
 tidy() {
   local module
-  for module in . devcluster images; do (cd "$module" && go mod tidy); done
+  for module in . devcluster devcluster/parts/csi-driver images; do (cd "$module" && go mod tidy); done
 }
 # What two modules have in common is compiled once, if every package below it is of the same version in both: a third of the
 # first quick start on a machine.

@@ -141,7 +141,11 @@ func (c *Cluster) unready(ctx context.Context, client kubernetes.Interface, sinc
 	if err != nil {
 		names = append(names, "service account default")
 	}
-	return names, nil
+	if !c.state.CSI {
+		return names, nil
+	}
+	lacking, err := c.withoutCSI(ctx, client)
+	return append(names, lacking...), err
 }
 
 // readiness is whether the node calls itself ready, and when it said so.

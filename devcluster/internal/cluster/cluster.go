@@ -34,6 +34,8 @@ type state struct {
 	Slot             int
 	Nodes            int
 	ControlPlaneOnly bool
+	// CSI says that there is a CSI driver.
+	CSI bool
 	// EtcdPort, EtcdPeerPort and, for a control plane alone, APIPort are on localhost.
 	EtcdPort, EtcdPeerPort, APIPort int
 }
@@ -124,6 +126,11 @@ const (
 	scheduler         = "kube-scheduler"
 	coreDNS           = "coredns"
 	volumeProvisioner = "volumes"
+
+	csiController      = "csi-controller"
+	csiProvisioner     = "csi-provisioner"
+	csiSnapshotter     = "csi-snapshotter"
+	snapshotController = "snapshot-controller"
 )
 
 // components are the control plane's programs, in the order in which they start.
@@ -131,7 +138,11 @@ func (c *Cluster) components() []string {
 	if c.state.ControlPlaneOnly {
 		return []string{etcd, apiServer}
 	}
-	return []string{etcd, apiServer, controllerManager, scheduler, coreDNS, volumeProvisioner}
+	all := []string{etcd, apiServer, controllerManager, scheduler, coreDNS, volumeProvisioner}
+	if c.state.CSI {
+		all = append(all, csiController, csiProvisioner, csiSnapshotter, snapshotController)
+	}
+	return all
 }
 
 func (c *Cluster) process(name string) process.Process {

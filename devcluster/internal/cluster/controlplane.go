@@ -161,6 +161,8 @@ func (c *Cluster) command(name string) ([]string, error) {
 			return nil, fmt.Errorf("finding this program: %w", err)
 		}
 		return []string{executable, "volumes", "--dir", c.dirs.State}, nil
+	case csiController, csiProvisioner, csiSnapshotter, snapshotController:
+		return c.csiCommand(name), nil
 	}
 	return nil, errors.New("no such component: " + name)
 }

@@ -163,7 +163,7 @@ func (c *Cluster) releaseLoops(ctx context.Context) error {
 // loops finds the cluster's loop devices by the names of their files, which are unique:
 // the path is as the node saw it.
 func (c *Cluster) loops() (devices []string, err error) {
-	images, err := filepath.Glob(filepath.Join(c.dirs.Node("*"), "volume-files", "*"))
+	images, err := filepath.Glob(filepath.Join(c.dirs.Node("*"), "*", "*.img"))
 	if err != nil {
 		return nil, fmt.Errorf("loop devices: %w", err)
 	}

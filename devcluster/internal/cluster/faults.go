@@ -12,20 +12,12 @@ import (
 
 	"github.com/caretaker-dev/caretaker/devcluster/internal/config"
 	"github.com/caretaker-dev/caretaker/devcluster/internal/host"
-	"github.com/caretaker-dev/caretaker/devcluster/internal/parts"
 	"github.com/caretaker-dev/caretaker/devcluster/internal/pki"
 )
 
 // locate finds the built programs of a cluster that exists, without building any.
 func (c *Cluster) locate(ctx context.Context) error {
-	builder := parts.Builder{Sources: c.dirs.Parts(), Cache: c.dirs.Cache, Progress: c.out}
-	wanted := parts.ForControlPlane()
-	if !c.state.ControlPlaneOnly {
-		wanted = append(wanted, parts.ForNodes()...)
-	}
-	var err error
-	c.built, err = builder.Build(ctx, wanted)
-	return err
+	return c.buildParts(ctx, Options{ControlPlaneOnly: c.state.ControlPlaneOnly, CSI: c.state.CSI})
 }
 
 // StartNode switches a node on.

@@ -25,6 +25,8 @@ type Options struct {
 	// Nodes is how many; 0 means as many as there are, or three.
 	Nodes            int
 	ControlPlaneOnly bool
+	// CSI adds a CSI driver to a new cluster, for snapshots of volumes.
+	CSI bool
 	// Kubeconfig is a further file to write the kubeconfig to.
 	Kubeconfig string
 }
@@ -46,19 +48,33 @@ func (c *Cluster) Build(ctx context.Context, options Options) error {
 	if err := options.Check(); err != nil {
 		return err
 	}
-	wanted := parts.ForControlPlane()
 	if !options.ControlPlaneOnly {
 		if err := machine.Install(ctx, c.out); err != nil {
 			return err
 		}
-		wanted = append(wanted, parts.ForNodes()...)
 	}
-	builder := parts.Builder{Sources: c.dirs.Parts(), Cache: c.dirs.Cache, Progress: c.out}
-	var err error
-	if c.built, err = builder.Build(ctx, wanted); err != nil {
+	if err := c.buildParts(ctx, options); err != nil {
 		return err
 	}
 	return c.linkKubectl()
+}
+
+// buildParts finds the built programs of such a cluster, and builds those that are missing.
+func (c *Cluster) buildParts(ctx context.Context, options Options) error {
+	wanted := parts.ForControlPlane()
+	if !options.ControlPlaneOnly {
+		wanted = append(wanted, parts.ForNodes()...)
+	}
+	if options.CSI {
+		wanted = append(wanted, parts.ForCSI()...)
+	}
+	var err error
+	c.built, err = c.builder().Build(ctx, wanted)
+	return err
+}
+
+func (c *Cluster) builder() parts.Builder {
+	return parts.Builder{Sources: c.dirs.Parts(), Cache: c.dirs.Cache, Progress: c.out}
 }
 
 func (c *Cluster) linkKubectl() error {
@@ -81,6 +97,10 @@ func (c *Cluster) linkKubectl() error {
 // Up makes the cluster run, whatever of it runs already, and returns when all its
 // nodes are ready.
 func (c *Cluster) Up(ctx context.Context, options Options) error {
+	if _, err := c.load(); err != nil {
+		return err
+	}
+	options.CSI = options.CSI || c.state.CSI // A cluster keeps its driver.
 	if err := c.Build(ctx, options); err != nil {
 		return err
 	}
@@ -133,7 +153,10 @@ func (c *Cluster) settle(ctx context.Context, options Options) error {
 		c.state.ControlPlaneOnly = true
 	case found && options.Nodes != 0 && options.Nodes != c.state.Nodes:
 		return fmt.Errorf("the cluster has %d nodes: for %d of them, devcluster down first", c.state.Nodes, options.Nodes)
+	case found && options.CSI && !c.state.CSI:
+		return fmt.Errorf("the cluster in %s has no CSI driver, and nodes get it when they are made: devcluster down first", c.dirs.State)
 	case !found:
+		c.state.CSI = options.CSI
 		c.state.Nodes = max(options.Nodes, 0)
 		if options.Nodes == 0 {
 			c.state.Nodes = 3
@@ -178,6 +201,11 @@ func (c *Cluster) startAll(ctx context.Context, authority *pki.Authority, began 
 	}
 	if err := group.Wait(); err != nil {
 		return err
+	}
+	if c.state.CSI { // Before what looks for the types that it makes.
+		if err := c.applyCSI(ctx); err != nil {
+			return err
+		}
 	}
 	for _, name := range c.components() {
 		if err := c.startComponent(name); err != nil {

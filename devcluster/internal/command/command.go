@@ -70,6 +70,8 @@ func (s *settings) up() *cobra.Command {
 	cmd.Flags().StringVar(&options.Kubeconfig, "kubeconfig", "", "a further file to write the kubeconfig to")
 	cmd.Flags().BoolVar(&options.ControlPlaneOnly, "control-plane-only", false,
 		"only etcd and an API server on localhost, without nodes and controllers")
+	cmd.Flags().BoolVar(&options.CSI, "csi", false, "with a CSI driver: storage class csi, and snapshots of its volumes")
+	cmd.MarkFlagsMutuallyExclusive("control-plane-only", "csi")
 	return cmd
 }
 
@@ -136,6 +138,8 @@ func (s *settings) build() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&options.ControlPlaneOnly, "control-plane-only", false, "only what an API server needs")
+	cmd.Flags().BoolVar(&options.CSI, "csi", false, "also what up --csi needs")
+	cmd.MarkFlagsMutuallyExclusive("control-plane-only", "csi")
 	return cmd
 }
 

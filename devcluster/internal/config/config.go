@@ -81,6 +81,9 @@ func AuditPolicy(path string) error { return write(path, "audit-policy.yaml", ni
 // StorageClasses are the cluster's storage classes, as YAML documents.
 func StorageClasses() ([]byte, error) { return render("storage-classes.yaml", nil) }
 
+// CSI is what a cluster with a CSI driver has, as YAML documents.
+func CSI() ([]byte, error) { return render("csi.yaml", map[string]any{"Driver": layout.CSIDriver}) }
+
 // Node writes the files that node number i needs into its folder.
 func Node(dir string, network layout.Network, i int, server string, authority *pki.Authority) error {
 	name := layout.NodeName(i)

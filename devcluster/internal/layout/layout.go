@@ -83,6 +83,9 @@ func (d Dirs) Log(name string) string { return filepath.Join(d.Logs(), name+".lo
 // Run holds one file per running process.
 func (d Dirs) Run() string { return filepath.Join(d.State, "run") }
 
+// CSISocket is the socket of the CSI driver's controller.
+func (d Dirs) CSISocket() string { return filepath.Join(d.Run(), "csi.sock") }
+
 // ControlPlane holds the configuration of the control plane's programs.
 func (d Dirs) ControlPlane() string { return filepath.Join(d.State, "control-plane") }
 
@@ -103,3 +106,6 @@ const (
 	// ContainerdSocket is containerd's socket, as the node sees it.
 	ContainerdSocket = "/run/containerd/containerd.sock"
 )
+
+// CSIDriver is the name of the CSI driver in parts/csi-driver.
+const CSIDriver = "csi.devcluster.caretaker.dev"

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/caretaker-dev/caretaker/devcluster/internal/layout"
+	"github.com/caretaker-dev/caretaker/devcluster/internal/parts"
 	"github.com/caretaker-dev/caretaker/devcluster/internal/process"
 	"github.com/caretaker-dev/caretaker/devcluster/internal/volumes"
 )
@@ -96,6 +97,9 @@ func (s Spec) services() ([]*service, error) {
 			"--hostname-override", s.Name, "--node-ip", address.String(),
 			"--node-labels", "topology.kubernetes.io/zone=" + zone(s.Name),
 		}},
+	}
+	if s.Parts[parts.CSIDriver] != "" {
+		all = append(all, &service{args: []string{layout.NodeParts + "/" + parts.CSIDriver + "/csi-driver", "node", s.Name}})
 	}
 	for _, service := range all {
 		name := s.Name + "-" + filepath.Base(service.args[0]) + ".log"

@@ -121,7 +121,13 @@ func (b Builder) compile(ctx context.Context, part Part, into string) error {
 	// With -trimpath, as everything else here is compiled: packages that several programs have in common are compiled once.
 	args := append([]string{"build", "-mod=readonly", "-buildvcs=false", "-trimpath"}, part.Flags...)
 	args = append(args, "-o", filepath.Join(into, part.Output)+strings.Repeat("/", 1-min(1, len(part.Output))))
-	cmd := exec.CommandContext(ctx, "go", append(args, part.Packages...)...)
+	_, err := b.goCommand(ctx, part, append(args, part.Packages...)...)
+	return err
+}
+
+// goCommand runs the go command in the part's module, and returns what it prints.
+func (b Builder) goCommand(ctx context.Context, part Part, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = filepath.Join(b.Sources, part.Name)
 	cgo := "0"
 	if part.Cgo {
@@ -132,11 +138,19 @@ func (b Builder) compile(ctx context.Context, part Part, into string) error {
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Run(); err != nil {
 		if errors.Is(err, exec.ErrNotFound) {
-			return fmt.Errorf("building %s needs the Go toolchain: %w", part.About, err)
+			return "", fmt.Errorf("building %s needs the Go toolchain: %w", part.About, err)
 		}
-		return fmt.Errorf("building %s in %s: %w\n%s", part.About, cmd.Dir, err, output.String())
+		return "", fmt.Errorf("building %s in %s: %w\n%s", part.About, cmd.Dir, err, output.String())
 	}
-	return nil
+	return strings.TrimSpace(output.String()), nil
+}
+
+// Module is the folder of a module that a part is built from.
+func (b Builder) Module(ctx context.Context, part Part, module string) (string, error) {
+	if _, err := b.goCommand(ctx, part, "mod", "download", module); err != nil {
+		return "", err
+	}
+	return b.goCommand(ctx, part, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module)
 }
 
 // dir is the folder of the part as it is now: its name follows from everything that

@@ -30,6 +30,8 @@ const (
 	CNI        = "cni"
 	CoreDNS    = "coredns"
 	Pause      = "pause"
+	CSI        = "csi"
+	CSIDriver  = "csi-driver"
 )
 
 const kubernetesVersion = "v1.36.3"
@@ -76,6 +78,20 @@ func ForNodes() []Part {
 		},
 		{
 			Name: Pause, Version: "v1", About: "pause", Expected: "a few seconds, once",
+			Packages: []string{"."}, Flags: []string{"-ldflags=-s -w"},
+		},
+	}
+}
+
+// ForCSI are the further parts of a cluster with snapshots of volumes.
+func ForCSI() []Part {
+	return []Part{
+		{
+			Name: CSI, Version: "v8.7.0", About: "external-provisioner and external-snapshotter", Expected: "a few minutes, once",
+			Packages: []string{"tool"}, Flags: []string{"-ldflags=-s -w"},
+		},
+		{
+			Name: CSIDriver, Version: "v1", About: "the CSI driver", Expected: "about 20 s, once",
 			Packages: []string{"."}, Flags: []string{"-ldflags=-s -w"},
 		},
 	}
