@@ -290,7 +290,9 @@ func TestBackupBySnapshot(t *testing.T) {
 func TestNoSnapshotToBeHad(t *testing.T) {
 	t.Parallel()
 
-	named := func(w *snapshotWorld, name string) {
+	named := func(t *testing.T, w *snapshotWorld, name string) {
+		t.Helper()
+
 		cluster := &postgresqlv1.Cluster{}
 		w.get(t, "shop", cluster)
 		cluster.Spec.Backup.VolumeSnapshot = &postgresqlv1.VolumeSnapshotConfiguration{ClassName: w.namespace + "-" + name}
@@ -314,15 +316,19 @@ func TestNoSnapshotToBeHad(t *testing.T) {
 		},
 		"several, and none is named": {
 			[]string{"b", "a"}, func(*testing.T, *snapshotWorld) {},
-			"several VolumeSnapshotClasses", func(_ *testing.T, w *snapshotWorld) { named(w, "b") }, "b",
+			"several VolumeSnapshotClasses", func(t *testing.T, w *snapshotWorld) { t.Helper(); named(t, w, "b") }, "b",
 		},
 		"one is named that is not there": {
-			[]string{"a"}, func(_ *testing.T, w *snapshotWorld) { named(w, "b") },
+			[]string{"a"}, func(t *testing.T, w *snapshotWorld) { t.Helper(); named(t, w, "b") },
 			"spec.backup.volumeSnapshot.className", func(t *testing.T, w *snapshotWorld) { t.Helper(); w.addClass(t, "b", w.driver) }, "b",
 		},
 		"one is named that is another driver's": {
-			[]string{"a"}, func(t *testing.T, w *snapshotWorld) { t.Helper(); w.addClass(t, "c", "other.example"); named(w, "c") },
-			"is of driver other.example", func(_ *testing.T, w *snapshotWorld) { named(w, "a") }, "a",
+			[]string{"a"}, func(t *testing.T, w *snapshotWorld) {
+				t.Helper()
+				w.addClass(t, "c", "other.example")
+				named(t, w, "c")
+			},
+			"is of driver other.example", func(t *testing.T, w *snapshotWorld) { t.Helper(); named(t, w, "a") }, "a",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -27,9 +27,6 @@ import (
 // readyPatience is how long a snapshot that was cut may take until it is ready to use: some drivers bring it to another place first.
 const readyPatience = 6 * time.Hour
 
-// stepSnapshot is what the engine calls waiting for the snapshot (archiveapi.PhaseSnapshot).
-const stepSnapshot = "AwaitingSnapshot"
-
 const noSnapshotKinds = "spec.method: the kinds of snapshot.storage.k8s.io/v1 are not installed in this Kubernetes cluster; install its volume snapshots " +
 	"(CRDs, snapshot controller, and a CSI driver that takes them), or use objectStore"
 

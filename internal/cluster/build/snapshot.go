@@ -85,7 +85,9 @@ func RecoverySnapshot(cluster *v1.Cluster, backup *v1.Backup) *v1.BackupSnapshot
 }
 
 // snapshotMark tells a volume that is made of a snapshot from all others: that of a claim that is made again is the same, and as new.
-func snapshotMark(cluster *v1.Cluster, instance string) string { return string(cluster.UID) + "/" + instance }
+func snapshotMark(cluster *v1.Cluster, instance string) string {
+	return string(cluster.UID) + "/" + instance
+}
 
 func snapshotSource(snapshot v1.BackupSnapshot) *corev1.TypedLocalObjectReference {
 	group := snapshotGroup
