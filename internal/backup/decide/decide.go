@@ -4,7 +4,7 @@
 //	ended      nothing, until another Backup of the Cluster tells that the retention has deleted what was stored
 //	running    its instance is asked; one that is gone, or knows nothing of it, has lost it: another attempt
 //	new        the Cluster must exist and have an archive, no older Backup of it may be running, and an instance must be ready
-//	volumeSnapshot     see snapshot.go
+//	snapshots  of volumes: as in snapshot.go
 //
 // An attempt that failed is followed by another, up to maxAttempts, with a pause. What the store holds of an attempt that was
 // lost is incomplete, can be seen to be, and is swept by the engine.
