@@ -204,8 +204,7 @@ func copyVolume(t *testing.T, from, to string) {
 
 	out, err := exec.Command("cp", "-a", from, to).CombinedOutput()
 
-	var failed *exec.ExitError
-	if err != nil && !errors.As(err, &failed) {
+	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
 		t.Fatal(err)
 	}
 
