@@ -3,7 +3,6 @@ package instance_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,8 +39,8 @@ func TestSnapshot(t *testing.T) {
 		w.t = t
 		primary.awaitReady()
 		source = replica.awaitReady()
-		primary.mustQuery("CREATE TABLE ledger AS SELECT generate_series(1, 100) AS n")
-		primary.mustQuery("CREATE UNLOGGED TABLE notes AS SELECT 1 AS n")
+		primary.persist("CREATE TABLE IF NOT EXISTS ledger AS SELECT generate_series(1, 100) AS n")
+		primary.persist("CREATE UNLOGGED TABLE IF NOT EXISTS notes AS SELECT 1 AS n")
 
 		request := instanceapi.ArchiveRequest{Request: "uid/1", Task: instanceapi.TaskSnapshot, BackupID: "monday", FastCheckpoint: true}
 		word := instanceapi.ArchiveRequest{Request: "uid/1", Task: instanceapi.TaskSnapshotTaken}
@@ -58,9 +57,9 @@ func TestSnapshot(t *testing.T) {
 		})
 
 		// It goes on while the snapshot is taken.
-		primary.addRows(101, 150)
+		primary.persist("INSERT INTO ledger SELECT generate_series(101, 150) EXCEPT SELECT n FROM ledger")
 		copyVolume(t, replica.layout.VolumeDir, snapshot)
-		primary.addRows(151, 200)
+		primary.persist("INSERT INTO ledger SELECT generate_series(151, 200) EXCEPT SELECT n FROM ledger")
 
 		if run := replica.await("still waits", func(instanceapi.Status) bool { return true }).ArchiveRun; run.EndedAt != nil {
 			t.Fatalf("it did not wait: %+v", run)
@@ -90,7 +89,7 @@ func TestSnapshot(t *testing.T) {
 		primary.mustQuery("SELECT pg_sleep(0.5)")
 		moment = primary.mustQuery("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')")
 		primary.mustQuery("SELECT pg_sleep(0.5)")
-		primary.mustQuery("DELETE FROM ledger WHERE n > 10")
+		primary.persist("DELETE FROM ledger WHERE n > 10")
 
 		segment := primary.mustQuery("SELECT pg_walfile_name(pg_switch_wal())")
 		primary.awaitQuery("SELECT last_archived_wal >= '"+segment+"' FROM pg_stat_archiver", "t")
@@ -188,11 +187,11 @@ func TestSnapshot(t *testing.T) {
 	})
 }
 
-// addRows to the ledger, each once, however often a machine that is busy has it tried.
-func (m *member) addRows(from, to int) {
+// persist with a statement until it is done: on a machine that is busy it is cut off, and can be repeated.
+func (m *member) persist(sql string) {
 	m.w.t.Helper()
-	m.w.eventually(m.name+" has more rows", func() error {
-		_, err := m.query(fmt.Sprintf("INSERT INTO ledger SELECT generate_series(%d, %d) EXCEPT SELECT n FROM ledger", from, to))
+	m.w.eventually(m.name+": "+sql, func() error {
+		_, err := m.query(sql)
 
 		return err
 	})
