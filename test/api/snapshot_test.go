@@ -307,7 +307,8 @@ func TestNoSnapshotToBeHad(t *testing.T) {
 		want    string
 	}{
 		"the kinds are not installed": {
-			[]string{"a"}, func(_ *testing.T, w *snapshotWorld) { w.hasSnapshots = false },
+			[]string{"a"},
+			func(_ *testing.T, w *snapshotWorld) { w.hasSnapshots = false },
 			"the kinds of snapshot.storage.k8s.io/v1 are not installed", func(_ *testing.T, w *snapshotWorld) { w.hasSnapshots = true }, "a",
 		},
 		"no class of the driver": {
@@ -315,15 +316,18 @@ func TestNoSnapshotToBeHad(t *testing.T) {
 			"there is no VolumeSnapshotClass of driver", func(t *testing.T, w *snapshotWorld) { t.Helper(); w.addClass(t, "late", w.driver) }, "late",
 		},
 		"several, and none is named": {
-			[]string{"b", "a"}, func(*testing.T, *snapshotWorld) {},
+			[]string{"b", "a"},
+			func(*testing.T, *snapshotWorld) {},
 			"several VolumeSnapshotClasses", func(t *testing.T, w *snapshotWorld) { t.Helper(); named(t, w, "b") }, "b",
 		},
 		"one is named that is not there": {
-			[]string{"a"}, func(t *testing.T, w *snapshotWorld) { t.Helper(); named(t, w, "b") },
+			[]string{"a"},
+			func(t *testing.T, w *snapshotWorld) { t.Helper(); named(t, w, "b") },
 			"spec.backup.volumeSnapshot.className", func(t *testing.T, w *snapshotWorld) { t.Helper(); w.addClass(t, "b", w.driver) }, "b",
 		},
 		"one is named that is another driver's": {
-			[]string{"a"}, func(t *testing.T, w *snapshotWorld) {
+			[]string{"a"},
+			func(t *testing.T, w *snapshotWorld) {
 				t.Helper()
 				w.addClass(t, "c", "other.example")
 				named(t, w, "c")
