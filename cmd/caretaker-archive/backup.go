@@ -25,6 +25,9 @@ type backupFlags struct {
 	port      int
 	user      string
 	options   basebackup.Options
+	// snapshotTaken is the file whose coming says so; empty if the files go into the store.
+	snapshotTaken    string
+	snapshotPatience time.Duration
 }
 
 func newBackupCommand() *cobra.Command {
@@ -52,6 +55,8 @@ func newBackupCommand() *cobra.Command {
 	flags.BoolVar(&f.options.AcceptDamage, "accept-damage", false, "back up also if page checksums are wrong")
 	flags.StringSliceVar(&f.options.Exclude, "exclude", nil, "leave out what lies below that path of the data directory")
 	flags.DurationVar(&f.options.WaitForWAL, "wait-for-wal", 10*time.Minute, "how long to wait until the WAL that the backup needs is archived; 0: not at all")
+	flags.StringVar(&f.snapshotTaken, "snapshot", "", "leave the files to a snapshot of the volume that somebody else takes while this waits for the `file`")
+	flags.DurationVar(&f.snapshotPatience, "snapshot-patience", 10*time.Minute, "how long to wait for that file")
 	cmd.AddCommand(newBackupCopyCommand())
 
 	return cmd
@@ -74,6 +79,10 @@ func (f *backupFlags) run(cmd *cobra.Command) error {
 	o.Store, o.Server, o.Workers, o.Clock = archive.Store(), archive.target.Server, f.workers, realClock()
 	o.Progress, o.Tool, o.Identities = f.progress(os.Stderr), "caretaker "+version.String(), archive.identities
 	o.Compression = compress.Algorithm(archive.target.Compression)
+
+	if f.snapshotTaken != "" {
+		o.Snapshot = basebackup.AwaitFile(f.snapshotTaken, f.snapshotPatience, realClock())
+	}
 
 	if o.Recipients, err = readRecipients(archive.target.RecipientsFile); err != nil {
 		return err

@@ -27,6 +27,7 @@ type restoreFlags struct {
 	immediate, exclusive      bool
 	restoreCommand            string
 	withoutRecovery, anyWAL   bool
+	snapshot                  bool
 }
 
 func newRestoreCommand() *cobra.Command {
@@ -57,6 +58,7 @@ func newRestoreCommand() *cobra.Command {
 	flags.StringVar(&f.timeline, "target-timeline", "latest", "latest, current, or a `number`")
 	flags.StringVar(&f.restoreCommand, "restore-command", "", "the restore_command to set; default: this program's wal-fetch, from the same store")
 	flags.BoolVar(&f.anyWAL, "no-wal-check", false, "restore the --backup also if WAL that it needs is known to be missing")
+	flags.BoolVar(&f.snapshot, "snapshot", false, "the data directory came with a volume made of the snapshot that the --backup names: only make it ready")
 	flags.BoolVar(&f.withoutRecovery, "no-recovery", false, "write no recovery.signal and no settings: the caller does")
 
 	return cmd
@@ -110,12 +112,7 @@ func (f *restoreFlags) run(cmd *cobra.Command) error {
 		_, _ = fmt.Fprintf(os.Stderr, "restoring backup %s into %s, to recover to %s\n", chosen.ID, f.dataDir, target) // for the eye only
 	}
 
-	o := basebackup.RestoreOptions{
-		Store: archive.Store(), Backup: chosen.ID, DataDir: f.dataDir, Delta: f.delta, Tablespaces: f.tablespaces,
-		Identities: archive.identities, Workers: f.workers, Progress: f.progress(os.Stderr), Clock: realClock(),
-	}
-
-	done, err := basebackup.Restore(ctx, o)
+	done, err := f.files(ctx, archive, chosen.ID)
 	if err != nil {
 		return err
 	}
@@ -128,6 +125,20 @@ func (f *restoreFlags) run(cmd *cobra.Command) error {
 	return f.result(cmd.OutOrStdout(), restoreResult(done, target, reach),
 		fmt.Sprintf("restored %s of backup %s into %s (%s fetched). Start PostgreSQL on it: it will recover to %s; the archive reaches to %s on timeline %d",
 			megabytes(done.Manifest.DataBytes), done.Manifest.ID, f.dataDir, megabytes(done.FetchedBytes), target, reach.End, reach.Timeline))
+}
+
+// files of the backup come from the store, or are there.
+func (f *restoreFlags) files(ctx context.Context, archive *opened, id string) (*basebackup.Restored, error) {
+	if f.snapshot {
+		return basebackup.Prepare(ctx, basebackup.PrepareOptions{
+			Store: archive.Store(), Backup: id, DataDir: f.dataDir, Identities: archive.identities,
+		})
+	}
+
+	return basebackup.Restore(ctx, basebackup.RestoreOptions{
+		Store: archive.Store(), Backup: id, DataDir: f.dataDir, Delta: f.delta, Tablespaces: f.tablespaces,
+		Identities: archive.identities, Workers: f.workers, Progress: f.progress(os.Stderr), Clock: realClock(),
+	})
 }
 
 // restoreResult is what the command prints; PID 1 reads some of it (archiveapi.Restored).

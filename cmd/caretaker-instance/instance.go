@@ -90,7 +90,7 @@ func runInstance(ctx context.Context, level slog.Level) error {
 		Cluster: id.Cluster, Instance: id.Instance, PodUID: os.Getenv(instanceapi.EnvPodUID),
 		BinaryVersion: version.String(), OSUser: osUser(),
 		Path: os.Getenv("PATH"), Env: os.Environ(),
-		Layout: layout.Default(), Clock: clock.RealClock{},
+		Snapshot: os.Getenv(instanceapi.EnvSnapshot), Layout: layout.Default(), Clock: clock.RealClock{},
 		Log: logging.New(output, level, id), ServerLog: logging.New(os.Stdout, level, id),
 		Term: kube, Labels: kube, Terminations: kube, TerminationLog: corev1.TerminationMessagePathDefault,
 		Peer: func(name string) (string, int) {

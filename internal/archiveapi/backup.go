@@ -36,6 +36,10 @@ type Backup struct {
 	StoredBytes int64 `json:"storedBytes"`
 }
 
+// PreparedFile in a data directory that came with a snapshot of a volume has the ID of the backup that the command restore has made it
+// ready for.
+const PreparedFile = "caretaker.prepared"
+
 // Restored is what PID 1 wants to know of the result of the command restore.
 type Restored struct {
 	Restored RestoredBackup `json:"restored"`

@@ -15,8 +15,10 @@ type Progress struct {
 
 // The phases that Progress names.
 const (
-	PhaseStarting  = "Starting"
-	PhaseCopying   = "Copying"
+	PhaseStarting = "Starting"
+	PhaseCopying  = "Copying"
+	// PhaseSnapshot: the server is in backup mode, and waits for the snapshot of its volume to be taken.
+	PhaseSnapshot  = "AwaitingSnapshot"
 	PhaseFinishing = "Finishing"
 	PhaseWaiting   = "WaitingForWAL"
 	PhaseRestoring = "Restoring"

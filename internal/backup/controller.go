@@ -196,6 +196,12 @@ func (r *Reconciler) do(ctx context.Context, o observation, action decide.Action
 		}
 
 		return err
+	case decide.CreateSnapshot:
+		return r.createSnapshot(ctx, o.Backup, a)
+	case decide.AnnotateSnapshot:
+		return r.annotateSnapshot(ctx, o.Backup, a)
+	case decide.DeleteSnapshot:
+		return r.deleteSnapshot(ctx, o.Backup, a)
 	default:
 		panic(fmt.Sprintf("unknown action %T", action))
 	}

@@ -43,6 +43,10 @@ func (r *Reconciler) observe(ctx context.Context, backup *v1.Backup) (observatio
 		return o, err
 	}
 
+	if err := r.observeSnapshots(ctx, &o); err != nil {
+		return o, err
+	}
+
 	// What has ended asks nobody.
 	if backup.Status.StoppedAt != nil && backup.DeletionTimestamp == nil {
 		return o, nil
@@ -61,7 +65,11 @@ func (r *Reconciler) observe(ctx context.Context, backup *v1.Backup) (observatio
 
 	o.Cluster = cluster
 
-	return o, r.observeInstances(ctx, &o)
+	if err := r.observeInstances(ctx, &o); err != nil {
+		return o, err
+	}
+
+	return o, r.observeDrivers(ctx, &o)
 }
 
 // observeSiblings finds the other Backups of the Cluster, for all that can still learn something from them.

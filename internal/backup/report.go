@@ -61,7 +61,12 @@ func (r *Reconciler) events(backup *v1.Backup, before v1.BackupStatus, plan deci
 
 	switch {
 	case before.StoppedAt == nil && after.StoppedAt != nil && after.Error == "":
-		record(corev1.EventTypeNormal, "Completed", fmt.Sprintf("%s was taken from %s in %s: %s in the store", after.BackupID, after.InstanceID.PodName, after.Duration, after.Size))
+		where := "in the store"
+		if after.Snapshot != nil {
+			where = "in the snapshot " + after.Snapshot.Name
+		}
+
+		record(corev1.EventTypeNormal, "Completed", fmt.Sprintf("%s was taken from %s in %s: %s %s", after.BackupID, after.InstanceID.PodName, after.Duration, after.Size, where))
 	case before.StoppedAt == nil && after.StoppedAt != nil:
 		record(corev1.EventTypeWarning, "Failed", after.Error)
 	case after.Error != "" && before.Error != after.Error:

@@ -52,6 +52,7 @@ func (r *Reconciler) observe(ctx context.Context, cluster *v1.Cluster) (observat
 		r.observeOwned,
 		r.observePodMonitor,
 		r.observeBackups,
+		r.observeRecoverySnapshot,
 		r.observeSecrets,
 		r.observeStorageClasses,
 		r.observeCertificates,
@@ -240,6 +241,28 @@ func (r *Reconciler) observeBackups(ctx context.Context, o *observation) error {
 
 	if asked := o.Cluster.Spec.RecoverInPlace; asked != nil {
 		o.InPlaceBackup = named(asked.Backup)
+	}
+
+	return nil
+}
+
+// observeRecoverySnapshot looks for the snapshot that the first volume is to be made of, past the cache: its kind may not be installed.
+func (r *Reconciler) observeRecoverySnapshot(ctx context.Context, o *observation) error {
+	snapshot := build.RecoverySnapshot(o.Cluster, o.RecoveryBackup)
+	if snapshot == nil || len(o.Volumes) > 0 || o.Record != nil && o.Record.Spec.Established {
+		return nil
+	}
+
+	found := &unstructured.Unstructured{}
+	found.SetGroupVersionKind(build.SnapshotGVK())
+
+	err := r.live.Get(ctx, client.ObjectKey{Namespace: o.Cluster.Namespace, Name: snapshot.Name}, found)
+
+	switch {
+	case apierrors.IsNotFound(err), meta.IsNoMatchError(err):
+		o.SnapshotMissing = true
+	case err != nil:
+		return fmt.Errorf("get snapshot %s: %w", snapshot.Name, err)
 	}
 
 	return nil

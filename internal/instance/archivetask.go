@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -27,11 +28,31 @@ const (
 
 // Archive takes the order of a task. The same request again is the same task.
 func (r *runner) Archive(request instanceapi.ArchiveRequest) error {
-	if request.Task == instanceapi.TaskSwitch {
+	switch request.Task {
+	case instanceapi.TaskSwitch:
 		return r.archiving.switchWAL(request.Request)
+	case instanceapi.TaskSnapshotTaken:
+		return r.archiving.snapshotTaken(request.Request)
+	case instanceapi.TaskBackup, instanceapi.TaskSnapshot, instanceapi.TaskDelete:
+		fallthrough
+	default:
+		return r.archiving.begin(request)
+	}
+}
+
+// snapshotFile is what the backup in progress waits for.
+func (a *archiving) snapshotFile() string { return filepath.Join(a.r.layout.RunDir, "snapshot-taken") }
+
+// snapshotTaken has a backup go on.
+func (a *archiving) snapshotTaken(request string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+
+	if a.task == nil || a.task.Request != request || a.task.Task != instanceapi.TaskSnapshot {
+		return fmt.Errorf("no snapshot is waited for by %s", request)
 	}
 
-	return r.archiving.begin(request)
+	return volume.WriteFile(a.snapshotFile(), []byte(request), 0o600)
 }
 
 func (a *archiving) begin(request instanceapi.ArchiveRequest) error {
@@ -40,7 +61,7 @@ func (a *archiving) begin(request instanceapi.ArchiveRequest) error {
 		return errNoArchive
 	}
 
-	if request.Task == instanceapi.TaskBackup && !a.r.serves() {
+	if request.Task != instanceapi.TaskDelete && !a.r.serves() {
 		return errors.New("PostgreSQL is not running")
 	}
 
@@ -54,6 +75,11 @@ func (a *archiving) begin(request instanceapi.ArchiveRequest) error {
 		return nil
 	case a.task != nil && a.task.EndedAt == nil:
 		return fmt.Errorf("another task with the archive runs: %s", a.task.Request)
+	}
+
+	// The word for an earlier one is none for this.
+	if err := os.Remove(a.snapshotFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("forget an earlier snapshot: %w", err)
 	}
 
 	a.task = &instanceapi.ArchiveRun{
@@ -72,11 +98,11 @@ func (a *archiving) carryOut(ctx context.Context, request instanceapi.ArchiveReq
 	file, err := a.targetFile(config)
 	if err == nil {
 		switch request.Task {
-		case instanceapi.TaskBackup:
+		case instanceapi.TaskBackup, instanceapi.TaskSnapshot:
 			err = a.backup(ctx, file, request, config)
 		case instanceapi.TaskDelete:
 			err = a.delete(ctx, file, request.BackupID)
-		case instanceapi.TaskSwitch: // It does not come here: it runs beside others.
+		case instanceapi.TaskSwitch, instanceapi.TaskSnapshotTaken: // They do not come here: they run beside others.
 			fallthrough
 		default:
 			err = fmt.Errorf("no task is called %q", request.Task)
@@ -131,6 +157,10 @@ func (a *archiving) backup(ctx context.Context, file string, request instanceapi
 
 	if config.DataParallel > 0 {
 		args = append(args, "--workers", strconv.Itoa(config.DataParallel))
+	}
+
+	if request.Task == instanceapi.TaskSnapshot {
+		args = append(args, "--snapshot", a.snapshotFile())
 	}
 
 	var backup archiveapi.Backup

@@ -56,14 +56,31 @@ func (r *runner) startBootstrap(ctx context.Context) {
 func (b bootstrap) run(ctx context.Context) error {
 	dir, settings, err := b.makeData(ctx)
 	if err != nil {
-		return errors.Join(err, volume.Abandon(b.r.layout.DataDir))
+		return errors.Join(err, b.abandon())
 	}
 
 	if err := b.populate(ctx, dir, settings); err != nil {
-		return errors.Join(err, volume.Abandon(b.r.layout.DataDir))
+		return errors.Join(err, b.abandon())
+	}
+
+	if b.isOfSnapshot() {
+		return volume.CommitSnapshot(b.r.layout.DataDir)
 	}
 
 	return volume.Commit(b.r.layout.DataDir)
+}
+
+// abandon what an attempt has left. The data of a snapshot are kept: they cannot be had again, and a recovery goes on with them.
+func (b bootstrap) abandon() error {
+	if b.isOfSnapshot() {
+		return nil
+	}
+
+	return volume.Abandon(b.r.layout.DataDir)
+}
+
+func (b bootstrap) isOfSnapshot() bool {
+	return b.config.Bootstrap.Recovery != nil && b.config.Bootstrap.Recovery.Snapshot
 }
 
 // finishBootstrap takes the result over, and says when the next attempt may begin. What the user wrote does not change by
@@ -219,7 +236,8 @@ func (b bootstrap) external(in instanceapi.PgBaseBackup) (provision.Copy, error)
 
 // populate runs the new data's server, closed to everyone but us, and stops it again.
 func (b bootstrap) populate(ctx context.Context, dir string, settings []string) error {
-	if settings == nil {
+	recovers := settings != nil
+	if !recovers {
 		b.r.view.say(instanceapi.StateInitializing, "", "making roles and databases")
 	}
 
@@ -230,18 +248,22 @@ func (b bootstrap) populate(ctx context.Context, dir string, settings []string) 
 		return err
 	}
 
-	// Until the data are whole nothing needs to survive a crash: everything is synced at once at the end. What there is to
-	// archive waits for that, too.
+	// Until the data are whole nothing needs to survive a crash, unless they cannot be had again: everything is synced at once at
+	// the end. What there is to archive waits for that, too.
+	if !b.isOfSnapshot() {
+		settings = append([]string{"fsync=off", "full_page_writes=off", "synchronous_commit=off"}, settings...)
+	}
+
 	err := b.r.server.Start(ctx, server.Start{
 		Programs: b.programs, DataDir: dir, ConfFile: b.r.layout.ConfFile(), Lock: b.lock,
 		SocketDir: b.r.layout.OwnSocketDir(),
-		Settings:  append([]string{"fsync=off", "full_page_writes=off", "synchronous_commit=off", "archive_command="}, settings...),
+		Settings:  append([]string{"archive_command="}, settings...),
 	})
 	if err != nil {
 		return err
 	}
 
-	if settings != nil {
+	if recovers {
 		err = b.awaitRecovery(ctx)
 	}
 

@@ -70,6 +70,8 @@ func TestMain(m *testing.M) {
 // child is what an instance's process is told.
 type child struct {
 	Name, PodUID, OSUser, Record string
+	// Snapshot is the mark of a volume that was made of one.
+	Snapshot string
 	// Path is where programs are looked for.
 	Path   string
 	Layout layout.Layout
@@ -98,7 +100,7 @@ func runChild(encoded string) int {
 	err := instance.Run(ctx, instance.Options{
 		Cluster: "demo", Instance: c.Name, PodUID: c.PodUID, BinaryVersion: "test", OSUser: c.OSUser,
 		Path: c.Path, Env: []string{"PATH=" + os.Getenv("PATH")},
-		Layout: c.Layout, Clock: clock.RealClock{}, Log: log, ServerLog: log,
+		Snapshot: c.Snapshot, Layout: c.Layout, Clock: clock.RealClock{}, Log: log, ServerLog: log,
 		Term: fileStore{path: c.Record}, Labels: fileLabel{path: c.Layout.RunDir + "/label"},
 		TerminationLog: c.Layout.RunDir + "/termination-log", Terminations: fileKubelet{runDir: c.Layout.RunDir},
 		Peer:       func(name string) (string, int) { return "127.0.0.1", c.Ports[name] },
@@ -256,6 +258,8 @@ type world struct {
 	path     string
 	// programs is where our own binaries are; empty if the test needs none.
 	programs string
+	// snapshots are the marks of members' volumes that were made of one.
+	snapshots map[string]string
 }
 
 // newWorld prepares a Cluster demo with these members; nothing runs yet.
@@ -386,7 +390,7 @@ func (w *world) start(name, podUID string) *member {
 
 	encoded, err := json.Marshal(child{
 		Name: name, PodUID: podUID, OSUser: w.osUser, Record: w.store.path, Layout: m.layout, Ports: w.ports, Statuses: w.statuses,
-		Path: w.path, Programs: w.programs,
+		Path: w.path, Programs: w.programs, Snapshot: w.snapshots[name],
 	})
 	must(w.t, err)
 

@@ -23,6 +23,9 @@ type Options struct {
 	Path string
 	Env  []string
 
+	// Snapshot is this volume's own mark if it was made of a snapshot, of the volume of another instance; empty if it was not.
+	Snapshot string
+
 	Layout layout.Layout
 	Clock  clock.WithTicker
 	// Log is our own; ServerLog is for PostgreSQL's messages and may block.

@@ -2,8 +2,10 @@ package instance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -43,7 +45,7 @@ func (b bootstrap) recover(ctx context.Context, in instanceapi.Recovery) (dir st
 		return "", nil, err
 	}
 
-	if dir, err = volume.Begin(b.r.layout.DataDir); err != nil {
+	if dir, err = b.recoveryDir(); err != nil {
 		return "", nil, err
 	}
 
@@ -56,11 +58,7 @@ func (b bootstrap) recover(ctx context.Context, in instanceapi.Recovery) (dir st
 		return "", nil, err
 	}
 
-	if err := provision.Disown(dir); err != nil {
-		return "", nil, err
-	}
-
-	if err := volume.WriteFile(filepath.Join(dir, "recovery.signal"), nil, 0o600); err != nil {
+	if err := b.signalRecovery(ctx, dir); err != nil {
 		return "", nil, err
 	}
 
@@ -73,6 +71,47 @@ func (b bootstrap) recover(ctx context.Context, in instanceapi.Recovery) (dir st
 	b.r.view.say(instanceapi.StateInitializing, "", "replaying WAL up to "+target.String())
 
 	return dir, b.r.recoverySettings(target), nil
+}
+
+// recoveryDir is where the data are to be recovered: an empty folder, or the one that came with the volume.
+func (b bootstrap) recoveryDir() (string, error) {
+	if b.isOfSnapshot() {
+		return volume.SnapshotData(b.r.layout.DataDir)
+	}
+
+	return volume.Begin(b.r.layout.DataDir)
+}
+
+// signalRecovery has the server recover. Data of a snapshot may have begun to: they have the signal from the command, which is put
+// there once, and goes with the recovery's end.
+func (b bootstrap) signalRecovery(ctx context.Context, dir string) error {
+	signal := filepath.Join(dir, "recovery.signal")
+
+	if !b.isOfSnapshot() {
+		if err := provision.Disown(dir); err != nil {
+			return err
+		}
+
+		return volume.WriteFile(signal, nil, 0o600)
+	}
+
+	if _, err := os.Stat(signal); err == nil {
+		return provision.ForgetSettings(dir)
+	}
+
+	control, err := b.programs.ControlData(ctx, dir)
+	if err != nil {
+		return err
+	}
+
+	if !control.WasPrimary() {
+		return errors.New("the recovery was cut off in the moment of its end, and whether these data are whole is not known: " +
+			"delete the Cluster and its volume claims, and create it again")
+	}
+
+	b.r.log.Info("an earlier attempt has recovered these data")
+
+	return provision.ForgetSettings(dir)
 }
 
 // reserveTimeline has the recovery end on a timeline that the archive has nothing of, where the record reserves one: the Cluster goes
@@ -108,6 +147,10 @@ func restoreArgs(dir string, in instanceapi.Recovery) []string {
 		if value != "" {
 			args = append(args, flag, value)
 		}
+	}
+
+	if in.Snapshot {
+		args = append(args, "--snapshot")
 	}
 
 	add("--backup", in.BackupID)

@@ -19,6 +19,7 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/instance/serverlog"
 	"github.com/caretaker-dev/caretaker/internal/instance/statusserver"
 	"github.com/caretaker-dev/caretaker/internal/instance/tlsfiles"
+	"github.com/caretaker-dev/caretaker/internal/instance/volume"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/pgconn"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
@@ -29,6 +30,12 @@ import (
 func Run(ctx context.Context, opts Options) error {
 	if err := opts.Layout.Prepare(); err != nil {
 		return err
+	}
+
+	if opts.Snapshot != "" {
+		if err := volume.Disown(opts.Layout.StateDir, opts.Layout.DataDir, opts.Snapshot); err != nil {
+			return err
+		}
 	}
 
 	table, err := process.NewTable(opts.Clock)

@@ -73,6 +73,8 @@ type Recovery struct {
 	Archive Archive `json:"archive"`
 	// BackupID to start from; empty for the newest one before the target.
 	BackupID string `json:"backupID,omitempty"`
+	// Snapshot: the backup's files came with the volume, which was made of its snapshot.
+	Snapshot bool `json:"snapshot,omitempty"`
 	// Target to recover to.
 	Target RecoveryTarget `json:"target,omitzero"`
 	// Database and Owner whose password we manage; empty for none.
@@ -108,6 +110,11 @@ type ArchiveTask string
 const (
 	// TaskBackup takes a backup, and deletes what the retention lets go afterwards.
 	TaskBackup ArchiveTask = "backup"
+	// TaskSnapshot takes a backup whose files are in a snapshot of the instance's volume: PostgreSQL is in backup mode, and the run's
+	// step is archiveapi.PhaseSnapshot, until TaskSnapshotTaken; or fails after a while without it. TaskSnapshotTaken has the same
+	// request, and runs beside it.
+	TaskSnapshot      ArchiveTask = "snapshot"
+	TaskSnapshotTaken ArchiveTask = "snapshotTaken"
 	// TaskDelete deletes a backup.
 	TaskDelete ArchiveTask = "delete"
 	// TaskSwitch has the primary end the current WAL segment, which a backup from a standby waits for. It runs beside others.

@@ -54,6 +54,8 @@ const (
 	EnvPodUID    = "POD_UID"
 	EnvPodIP     = "POD_IP"
 	EnvNodeName  = "NODE_NAME"
+	// EnvSnapshot is set where the pod's volume was made of a snapshot, to something that is this volume's alone.
+	EnvSnapshot = "CARETAKER_SNAPSHOT"
 	// EnvMemoryLimit of the container in bytes, and EnvMySQLGroup, the UUID of the group, are for MySQL.
 	EnvMemoryLimit = "CARETAKER_MEMORY_LIMIT"
 	EnvMySQLGroup  = "CARETAKER_MYSQL_GROUP"

@@ -1,6 +1,8 @@
 package naming
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"strconv"
@@ -65,6 +67,11 @@ const (
 	LabelDrill = "caretaker.dev/drill"
 	// AnnotationDrillBackup on one of those is the Backup that it restores.
 	AnnotationDrillBackup = "caretaker.dev/drill-backup"
+	// LabelBackup, with its name, is on the snapshots of a Backup, AnnotationBackup there says what of the archive belongs to it.
+	LabelBackup      = "caretaker.dev/backup"
+	AnnotationBackup = "caretaker.dev/backup"
+	// AnnotationSnapshot on a volume claim that was made of a snapshot is what tells its volume from all others.
+	AnnotationSnapshot = "caretaker.dev/snapshot"
 	// LabelScheduledBackup, with its name, is on the Backups that a ScheduledBackup has made.
 	LabelScheduledBackup = "caretaker.dev/scheduled-backup"
 
@@ -220,6 +227,15 @@ func DrillDue(pod string) (time.Time, bool) {
 	due, err := time.Parse(moment, pod[i+len(drillInfix):])
 
 	return due, err == nil
+}
+
+// Snapshot is the name of the snapshot that an attempt to take a Backup makes, by what tells it from all other attempts.
+func Snapshot(backup, attempt string) string {
+	const longest = 244 // of 253, with the hash
+
+	sum := sha256.Sum256([]byte(attempt))
+
+	return strings.TrimRight(backup[:min(len(backup), longest)], "-.") + "-" + hex.EncodeToString(sum[:4])
 }
 
 // InstanceHost is the DNS name of an instance within the Kubernetes cluster.

@@ -222,17 +222,6 @@ func TestBackupsOfAClusterComeOneAfterTheOther(t *testing.T) {
 	w.wantTaken(t, backupReplica)
 }
 
-// TestBackupOfVolumesIsNotOffered, and says what is.
-func TestBackupOfVolumesIsNotOffered(t *testing.T) {
-	t.Parallel()
-
-	w := archivingWorld(t)
-	w.create(t, newBackup(func(spec *postgresqlv1.BackupSpec) { spec.Method = postgresqlv1.BackupMethodVolumeSnapshot }))
-	w.settle(t)
-	wantCondition(t, w.backup(t).Status.Conditions, conditionStalled, postgresqlv1.ReasonSnapshotsNotSupported, "spec.method")
-	wantCondition(t, w.backup(t).Status.Conditions, conditionStalled, postgresqlv1.ReasonSnapshotsNotSupported, "use objectStore")
-}
-
 // TestBackupIsTriedAgain: an attempt that is lost is followed by another, on an instance that is left.
 func TestBackupIsTriedAgain(t *testing.T) {
 	t.Parallel()

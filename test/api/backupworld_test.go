@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/backup"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/instanceclient"
@@ -39,6 +40,8 @@ type backupWorld struct {
 
 	clock     *clocktesting.FakePassiveClock
 	instances *archivers
+	// hasSnapshots: the kinds of snapshots are installed.
+	hasSnapshots bool
 }
 
 // newBackupWorld has no Cluster yet.
@@ -54,7 +57,12 @@ func newBackupWorld(t *testing.T) *backupWorld {
 	w.make = func(t *testing.T, process *crash.Process) reconciler {
 		t.Helper()
 
-		r, err := backup.New(process.Client(), backup.Options{
+		c := process.Client()
+		if !w.hasSnapshots {
+			c = withoutSnapshots(c)
+		}
+
+		r, err := backup.New(c, backup.Options{
 			Clock: w.clock, Instances: archiversOf{process, w.instances}, Recorder: w.events,
 		})
 		if err != nil {
@@ -229,6 +237,8 @@ type archivers struct {
 	// orders in their sequence, such as "backup shop-1", and what ended the WAL segment for.
 	orders   []string
 	switched []string
+	// told that their snapshot was taken, by request.
+	told []string
 	// stored are the backups in the store.
 	stored []string
 	// failures are what the next tasks end with.
@@ -291,6 +301,14 @@ func (a *archivers) step(role instanceapi.Role, run *instanceapi.ArchiveRun) boo
 	case run.Task == instanceapi.TaskDelete:
 		a.stored = slices.DeleteFunc(a.stored, func(id string) bool { return id == run.BackupID })
 		a.end(run)
+	case run.Task == instanceapi.TaskSnapshot && run.Progress == nil:
+		run.Progress = &instanceapi.ArchiveProgress{Step: archiveapi.PhaseSnapshot}
+	case run.Task == instanceapi.TaskSnapshot && run.Progress.Step == archiveapi.PhaseSnapshot:
+		if !slices.Contains(a.told, run.Request) {
+			return false
+		}
+
+		run.Progress = &instanceapi.ArchiveProgress{Step: archiveapi.PhaseWaiting}
 	case run.Progress == nil:
 		run.Progress = &instanceapi.ArchiveProgress{Step: "Copying", Done: 40, Total: 100}
 	case run.Progress.Step == "Copying":
@@ -378,6 +396,10 @@ func (a archiversOf) knows(name string, request instanceapi.ArchiveRequest) bool
 		return slices.Contains(a.switched, strings.TrimSuffix(request.Request, "/switch"))
 	}
 
+	if request.Task == instanceapi.TaskSnapshotTaken {
+		return slices.Contains(a.told, request.Request)
+	}
+
 	seen := a.status[name]
 
 	return seen != nil && seen.ArchiveRun != nil && seen.ArchiveRun.Request == request.Request
@@ -393,6 +415,12 @@ func (a *archivers) take(name string, request instanceapi.ArchiveRequest) error 
 		return &instanceclient.RefusedError{Instance: name, StatusCode: 409, Message: "only a primary can end a segment"}
 	case request.Task == instanceapi.TaskSwitch:
 		a.switched = append(a.switched, strings.TrimSuffix(request.Request, "/switch"))
+
+		return nil
+	case request.Task == instanceapi.TaskSnapshotTaken && (seen.ArchiveRun == nil || seen.ArchiveRun.Request != request.Request):
+		return &instanceclient.RefusedError{Instance: name, StatusCode: 409, Message: "no snapshot is waited for"}
+	case request.Task == instanceapi.TaskSnapshotTaken:
+		a.told = append(a.told, request.Request)
 
 		return nil
 	case seen.ArchiveRun != nil && seen.ArchiveRun.EndedAt == nil:

@@ -122,25 +122,3 @@ func TestSummary(t *testing.T) {
 		t.Error("what was measured was sorted in place")
 	}
 }
-
-func TestWritePage(t *testing.T) {
-	t.Parallel()
-
-	page := t.TempDir() + "/page.md"
-	if err := os.WriteFile(page, []byte("before\n"+markBegin+"old\n"+markEnd+"after\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-
-	if err := writePage(page, "| new |\n"); err != nil {
-		t.Fatal(err)
-	}
-
-	content, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	if diff := cmp.Diff("before\n"+markBegin+"\n| new |\n\n"+markEnd+"after\n", string(content)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}

@@ -37,6 +37,10 @@ type BackupConfiguration struct {
 	// +kubebuilder:validation:Pattern=`^[1-9][0-9]*[dwm]$`
 	RetentionPolicy string `json:"retentionPolicy,omitempty"`
 
+	// VolumeSnapshot is for Backups with method volumeSnapshot. They need an archive, too: for the WAL.
+	// +optional
+	VolumeSnapshot *VolumeSnapshotConfiguration `json:"volumeSnapshot,omitempty"`
+
 	// ClientEncryption encrypts WAL and backups before they leave the instance.
 	// +optional
 	ClientEncryption *ClientEncryption `json:"clientEncryption,omitempty"`
@@ -52,6 +56,15 @@ type BackupConfiguration struct {
 	// +listType=map
 	// +listMapKey=name
 	Copies []ArchiveCopy `json:"copies,omitempty"`
+}
+
+// VolumeSnapshotConfiguration is how snapshots of volumes are taken.
+type VolumeSnapshotConfiguration struct {
+	// ClassName of the VolumeSnapshotClass. By default that of the volume's driver which is marked as the default, or the only one.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	ClassName string `json:"className,omitempty"`
 }
 
 // ArchiveCopy is a further store, what of the archive it holds, and how often that is brought up to date.

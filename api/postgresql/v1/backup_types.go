@@ -74,13 +74,13 @@ const (
 // BackupSpec is what to back up, and how.
 //
 // +kubebuilder:validation:XValidation:rule="self.cluster == oldSelf.cluster && self.method == oldSelf.method && has(self.target) == has(oldSelf.target) && (!has(self.target) || self.target == oldSelf.target) && has(self.online) == has(oldSelf.online) && (!has(self.online) || self.online == oldSelf.online) && has(self.onlineConfiguration) == has(oldSelf.onlineConfiguration) && (!has(self.onlineConfiguration) || self.onlineConfiguration == oldSelf.onlineConfiguration)",message="spec: a Backup is taken once; only reclaimPolicy can change later; create another Backup"
-// +kubebuilder:validation:XValidation:rule="!has(self.online) || self.online || self.method == 'volumeSnapshot'",message="spec.online: backups into a store are always online; leave it out, or use volumeSnapshot"
+// +kubebuilder:validation:XValidation:rule="!has(self.online) || self.online",message="spec.online: the Cluster goes on while a backup of it is taken, by every method; leave it out"
 type BackupSpec struct {
 	// Cluster to back up, in the same namespace.
 	Cluster LocalObjectReference `json:"cluster"`
 
 	// Method: objectStore writes to the store of the Cluster's spec.backup; barmanObjectStore is another spelling of it;
-	// volumeSnapshot takes snapshots of the volumes, where the Kubernetes cluster can.
+	// volumeSnapshot takes a snapshot of the instance's volume, where the Kubernetes cluster can; the store has the WAL.
 	// +optional
 	// +kubebuilder:default=objectStore
 	// +kubebuilder:validation:Enum=objectStore;barmanObjectStore;volumeSnapshot
@@ -162,6 +162,10 @@ type BackupStatus struct {
 	// Volume that holds it, as the Cluster had it.
 	// +optional
 	Volume *VolumeStore `json:"volume,omitempty"`
+
+	// Snapshot that holds the files, by method volumeSnapshot; gone once that was deleted.
+	// +optional
+	Snapshot *BackupSnapshot `json:"snapshot,omitempty"`
 
 	// ClientEncryption that it was written with.
 	// +optional
@@ -264,6 +268,20 @@ type BackupStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// BackupSnapshot is the snapshot of a volume.
+type BackupSnapshot struct {
+	// Name of the VolumeSnapshot, in the same namespace.
+	Name string `json:"name"`
+	// ClassName of its VolumeSnapshotClass.
+	ClassName string `json:"className"`
+	// TakenAt is when it was seen to be cut; it may not be ready to use until later.
+	// +optional
+	TakenAt *metav1.Time `json:"takenAt,omitempty"`
+	// RestoreSize is what a volume made of it must have at least, such as 10Gi.
+	// +optional
+	RestoreSize string `json:"restoreSize,omitempty"`
 }
 
 // BackupRetention is how a retentionPolicy was followed after a backup.
@@ -397,7 +415,7 @@ const (
 // ScheduledBackupSpec is when to back up what.
 //
 // +kubebuilder:validation:XValidation:rule="self.cluster == oldSelf.cluster",message="spec.cluster: cannot change; create another ScheduledBackup"
-// +kubebuilder:validation:XValidation:rule="!has(self.online) || self.online || (has(self.method) && self.method == 'volumeSnapshot')",message="spec.online: backups into a store are always online; leave it out, or use volumeSnapshot"
+// +kubebuilder:validation:XValidation:rule="!has(self.online) || self.online",message="spec.online: the Cluster goes on while a backup of it is taken, by every method; leave it out"
 type ScheduledBackupSpec struct {
 	// Schedule in cron's five fields, or six with seconds first, such as "0 2 * * *" or "0 0 2 * * *"; @daily and the like
 	// work too.

@@ -86,6 +86,10 @@
 - apiGroups: [postgresql.caretaker.dev]
   resources: [backups/status, scheduledbackups/status]
   verbs: [get, patch, update]
+# Of Backups by method volumeSnapshot. The kind need not be installed.
+- apiGroups: [snapshot.storage.k8s.io]
+  resources: [volumesnapshots]
+  verbs: [get, create, patch, delete]
 {{- end -}}
 
 {{/* Backup of backup.caretaker.dev, whose plural is dumps. */}}

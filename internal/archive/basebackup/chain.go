@@ -52,7 +52,7 @@ func lineage(ctx context.Context, store objectstore.Store, id string) ([]*Manife
 
 		all = append([]*Manifest{m}, all...)
 
-		if m.Kind == Full {
+		if m.Kind != Incremental {
 			return all, nil
 		}
 
@@ -248,6 +248,8 @@ func (t *take) unfit(m *Manifest) string {
 	history, err := t.currentHistory()
 
 	switch {
+	case m.Kind == Snapshot:
+		return "its files are in a snapshot of the volume"
 	case m.SystemIdentifier != t.server.systemIdentifier:
 		return "it is of another server"
 	case m.Major != t.server.version.Major:

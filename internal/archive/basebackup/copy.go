@@ -148,6 +148,8 @@ func (c *copying) choose(ctx context.Context) ([]*Manifest, error) {
 		switch {
 		case b.Problem != "":
 			c.problem(b.Problem)
+		case b.Manifest != nil && b.Manifest.Kind == Snapshot:
+			// Its files are not here, and will not be there.
 		case b.Manifest == nil || b.Expired != nil || c.Keep != (Policy{}) && !isKept[b.ID]:
 		default:
 			manifests = append(manifests, b.Manifest)

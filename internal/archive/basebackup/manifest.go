@@ -23,6 +23,9 @@ type Kind string
 const (
 	Full        Kind = "full"
 	Incremental Kind = "incremental"
+	// Snapshot is a backup whose files are in a snapshot of the server's volume, which somebody else took and keeps: the store
+	// has only what makes a backup of it, and the WAL.
+	Snapshot Kind = "snapshot"
 )
 
 // Method is how an incremental backup knew what had changed.

@@ -75,6 +75,10 @@ func Restore(ctx context.Context, o RestoreOptions) (*Restored, error) {
 		return nil, err
 	}
 
+	if r.chain.newest().manifest.Kind == Snapshot {
+		return nil, fmt.Errorf("the files of backup %s are in a snapshot of a volume: make a volume of it and restore with --snapshot, or choose another backup", r.Backup)
+	}
+
 	// All that can be wrong with the backup's structure comes out here, before anything is touched.
 	work, bytes, err := r.chain.plan()
 	if err != nil {

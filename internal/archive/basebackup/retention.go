@@ -52,7 +52,8 @@ type Verdict struct {
 	Reason string `json:"reason"`
 }
 
-// Judge says which backups a policy needs. It never gives up the newest backup, nor what a backup that is kept counts on.
+// Judge says which backups a policy needs. It never gives up the newest backup, nor what a backup that is kept counts on. Those whose
+// files are in snapshots are judged by themselves: the store outlives a Kubernetes cluster, and its backups stand without them.
 func Judge(backups []Backup, policy Policy, now time.Time) []Verdict {
 	reasons := map[string]string{}
 	parents := map[string]string{}
@@ -67,7 +68,12 @@ func Judge(backups []Backup, policy Policy, now time.Time) []Verdict {
 	}
 
 	slices.SortFunc(complete, func(a, b *Manifest) int { return a.Stopped.Compare(b.Stopped) })
-	policy.apply(complete, now, reasons)
+
+	isSnapshot := func(m *Manifest) bool { return m.Kind == Snapshot }
+	isStored := func(m *Manifest) bool { return m.Kind != Snapshot }
+
+	policy.apply(slices.DeleteFunc(slices.Clone(complete), isSnapshot), now, reasons)
+	policy.apply(slices.DeleteFunc(slices.Clone(complete), isStored), now, reasons)
 
 	for _, b := range backups {
 		if b.Manifest == nil && b.Expired == nil && b.Parent != "" {
@@ -148,7 +154,7 @@ func (p Policy) applyCount(complete []*Manifest, reasons map[string]string) {
 	full := 0
 
 	for i := len(complete) - 1; i >= 0 && full < p.Count; i-- {
-		if complete[i].Kind == Full {
+		if complete[i].Kind != Incremental {
 			full++
 		}
 

@@ -63,6 +63,9 @@ type Options struct {
 	Workers int
 	// AcceptDamage makes a backup also of pages with wrong checksums. They are named in its manifest.
 	AcceptDamage bool
+	// Snapshot makes a backup of Kind Snapshot: it is called while the server is in backup mode, and comes back once the volume's
+	// snapshot has been taken. Nil: the files are read.
+	Snapshot func(ctx context.Context) error
 	// WaitForWAL is how long to wait until the WAL that the backup needs is in the archive. 0: not at all.
 	WaitForWAL time.Duration
 
@@ -105,6 +108,8 @@ type take struct {
 	reader   *reader
 	began    time.Time
 	manifest *Manifest
+	// snapshotBytes are what the data directory had as the snapshot was about to be taken.
+	snapshotBytes int64
 }
 
 // Take backs the server up. The backup exists when Take returns nil, or a *WALMissingError: then it is there, and it can be
@@ -173,6 +178,10 @@ func (t *take) prepare(ctx context.Context) error {
 		return err
 	}
 
+	if t.Snapshot != nil && (t.Parent != "" || t.BlockHashes) {
+		return errors.New("a snapshot holds all files: it can be neither incremental nor a parent")
+	}
+
 	if t.parent, err = t.findParent(ctx); err != nil {
 		return err
 	}
@@ -233,7 +242,7 @@ func (t *take) take(ctx context.Context) (err error) {
 		}
 	}()
 
-	index, err := t.copy(ctx)
+	index, err := t.files(ctx)
 	if err != nil {
 		return err
 	}
@@ -247,7 +256,11 @@ func (t *take) take(ctx context.Context) (err error) {
 		return err
 	}
 
-	damaged := t.reader.damaged(end.lsn)
+	var damaged []Damage
+	if t.reader != nil {
+		damaged = t.reader.damaged(end.lsn)
+	}
+
 	if len(damaged) > 0 && !t.AcceptDamage {
 		return &DamagedPagesError{Pages: damaged}
 	}
@@ -257,6 +270,28 @@ func (t *take) take(ctx context.Context) (err error) {
 	t.manifest.Damaged = damaged
 
 	return t.publish(ctx, index)
+}
+
+// files come into packs, or into a snapshot that somebody else takes.
+func (t *take) files(ctx context.Context) (*Index, error) {
+	if t.Snapshot == nil {
+		return t.copy(ctx)
+	}
+
+	t.meter.enter(archiveapi.PhaseSnapshot)
+
+	found, err := scanData(t.dataDir, t.Exclude)
+	if err != nil {
+		return nil, err
+	}
+
+	if len(found.tablespaces) > 0 {
+		return nil, fmt.Errorf("the tablespace at %s is not in a snapshot of this volume: back up into the store", found.tablespaces[0].Location)
+	}
+
+	t.manifest, t.snapshotBytes = &Manifest{}, found.bytes
+
+	return &Index{}, t.Snapshot(ctx)
 }
 
 // copy reads the data directory into packs.
@@ -323,6 +358,10 @@ func (t *take) describe(end stopped, index *Index) *Manifest {
 
 	if t.parent != nil {
 		m.Kind, m.Parent, m.Method = Incremental, t.parent.newest().manifest.ID, t.method()
+	}
+
+	if t.Snapshot != nil {
+		m.Kind, m.DataBytes = Snapshot, t.snapshotBytes
 	}
 
 	for i := range index.Files {

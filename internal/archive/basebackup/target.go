@@ -26,8 +26,8 @@ func Select(backups []Backup, histories map[postgres.Timeline]postgres.History, 
 
 	for _, b := range backups {
 		m := b.Manifest
-		if m == nil {
-			continue
+		if m == nil || m.Kind == Snapshot {
+			continue // the volume of a snapshot must have been made before: it can only be named
 		}
 
 		history, err := targetHistory(histories, t, m)

@@ -4,6 +4,7 @@
 //	ended      nothing, until another Backup of the Cluster tells that the retention has deleted what was stored
 //	running    its instance is asked; one that is gone, or knows nothing of it, has lost it: another attempt
 //	new        the Cluster must exist and have an archive, no older Backup of it may be running, and an instance must be ready
+//	snapshots  of volumes: as in snapshot.go
 //
 // An attempt that failed is followed by another, up to maxAttempts, with a pause. What the store holds of an attempt that was
 // lost is incomplete, can be seen to be, and is swept by the engine.
@@ -24,6 +25,7 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/cluster/build"
 	"github.com/caretaker-dev/caretaker/internal/conditions"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+	"github.com/caretaker-dev/caretaker/internal/naming"
 )
 
 // Finalizer keeps a Backup that is being deleted until it is off the store.
@@ -53,6 +55,8 @@ type View struct {
 	Siblings []v1.Backup
 	// Instances that run, by name.
 	Instances map[string]Instance
+	// Snapshots is what there is of snapshots of volumes; nil where it was not looked for.
+	Snapshots *Snapshots
 	// Drill is the result of a drill with this backup that has ended since the last look; nil if there is none.
 	Drill *v1.DrillStatus
 }
@@ -135,6 +139,8 @@ func Decide(view View) Plan {
 		p.reclaim()
 	case view.Backup.Status.StoppedAt != nil:
 		p.ended()
+	case isEnding(view.Backup):
+		p.endSnapshot()
 	case view.Backup.Status.InstanceID != nil:
 		p.follow()
 	default:
@@ -191,19 +197,20 @@ func isSamePlace(one, other *v1.Backup) bool {
 // ended: what was taken stays so; the finalizer follows the policy, which may change.
 func (p *planner) ended() {
 	status := &p.plan.Status
-	wanted := p.Backup.Spec.ReclaimPolicy == v1.BackupReclaimDelete && status.Error == "" && status.Expired == nil
+	isDropped := p.dropSnapshot()
+	wanted := isDropped || p.Backup.Spec.ReclaimPolicy == v1.BackupReclaimDelete && status.Error == "" && status.Expired == nil
 
 	if wanted != slices.Contains(p.Backup.Finalizers, Finalizer) {
 		p.plan.Actions = append(p.plan.Actions, SetFinalizer{Present: wanted})
 	}
 
 	if status.Error != "" {
-		p.say(conditions.Stalled, v1.ReasonBackupFailed, status.Error+"; create another Backup", 0)
+		p.say(conditions.Stalled, v1.ReasonBackupFailed, status.Error+"; create another Backup", p.plan.After)
 
 		return
 	}
 
-	p.say(conditions.Done, v1.ReasonBackupCompleted, fmt.Sprintf("%s was taken from %s", status.BackupID, instanceName(status.InstanceID)), 0)
+	p.say(conditions.Done, v1.ReasonBackupCompleted, fmt.Sprintf("%s was taken from %s", status.BackupID, instanceName(status.InstanceID)), p.plan.After)
 }
 
 func instanceName(instance *v1.BackupInstance) string {
@@ -229,6 +236,10 @@ func (p *planner) begin() {
 		return
 	}
 
+	if !p.isRidOfSnapshot() {
+		return
+	}
+
 	// The pause after an attempt that failed.
 	if status.StartedAt != nil && p.Now.Sub(status.StartedAt.Time) < pause {
 		p.say(conditions.Waiting, v1.ReasonBackupRunning, "Waiting: attempt "+fmt.Sprint(status.Attempts+1)+" follows soon; "+status.Error, afterWaiting)
@@ -243,6 +254,11 @@ func (p *planner) begin() {
 		return
 	}
 
+	class, ok := p.snapshotClass(chosen)
+	if !ok {
+		return
+	}
+
 	place, _ := build.OwnPlace(p.Cluster)
 	now := metav1.NewTime(p.Now.Truncate(time.Second))
 	status.Attempts++
@@ -254,15 +270,19 @@ func (p *planner) begin() {
 	status.ObjectStore, status.Volume, status.ClientEncryption = place.Store, place.Volume, place.Encryption
 	status.Origin = build.Origin(p.Cluster)
 	status.Error = ""
+
+	if class != "" {
+		status.Snapshot = &v1.BackupSnapshot{Name: naming.Snapshot(p.Backup.Name, p.request()), ClassName: class}
+	}
+
 	p.say(conditions.Waiting, v1.ReasonBackupRunning, fmt.Sprintf("Waiting for %s to begin", chosen), time.Millisecond)
 }
 
 // isPossible says in the outcome why not.
 func (p *planner) isPossible() bool {
 	switch {
-	case p.Backup.Spec.Method == v1.BackupMethodVolumeSnapshot:
-		p.say(conditions.Stalled, v1.ReasonSnapshotsNotSupported,
-			"spec.method: volume snapshots are not taken by this release of the operator; use objectStore", afterStalled)
+	case p.isSnapshot() && (p.Snapshots == nil || !p.Snapshots.Served):
+		p.say(conditions.Stalled, v1.ReasonSnapshotsNotSupported, noSnapshotKinds, afterStalled)
 	case p.Cluster == nil:
 		p.say(conditions.Waiting, v1.ReasonClusterMissing, fmt.Sprintf("Waiting: there is no Cluster %q in namespace %s; create it, or correct spec.cluster.name",
 			p.Backup.Spec.Cluster.Name, p.Backup.Namespace), afterWaiting)
@@ -382,13 +402,13 @@ func (p *planner) order(name string, seen *instanceapi.Status) {
 		return
 	}
 
-	// Before there is anything in the store, so that nothing stays there if the object is deleted meanwhile.
-	if p.Backup.Spec.ReclaimPolicy == v1.BackupReclaimDelete && !slices.Contains(p.Backup.Finalizers, Finalizer) {
+	// Before there is anything in the store, or a snapshot, so that nothing stays there if the object is deleted meanwhile.
+	if (p.Backup.Spec.ReclaimPolicy == v1.BackupReclaimDelete || p.isSnapshot()) && !slices.Contains(p.Backup.Finalizers, Finalizer) {
 		p.plan.Actions = append(p.plan.Actions, SetFinalizer{Present: true})
 	}
 
 	p.plan.Actions = append(p.plan.Actions, Order{Instance: name, Request: instanceapi.ArchiveRequest{
-		Request: p.request(), Task: instanceapi.TaskBackup, BackupID: p.Backup.Name, FastCheckpoint: p.isFast(), Known: p.known(),
+		Request: p.request(), Task: p.task(), BackupID: p.Backup.Name, FastCheckpoint: p.isFast(), Known: p.known(),
 	}})
 	p.say(conditions.Waiting, v1.ReasonBackupRunning, "Backing up "+name, afterRunning)
 }
@@ -428,6 +448,10 @@ func (p *planner) running(name string, run instanceapi.ArchiveRun) {
 	}
 
 	p.say(conditions.Waiting, v1.ReasonBackupRunning, "Backing up "+name, afterRunning)
+
+	if p.isSnapshot() && run.Progress != nil && run.Progress.Step == archiveapi.PhaseSnapshot {
+		p.takeSnapshot(name)
+	}
 }
 
 // stepWaitingForWAL is what the engine calls waiting for the archive (archiveapi.PhaseWaiting).
@@ -472,7 +496,7 @@ func progress(seen instanceapi.ArchiveProgress, began, now time.Time, last *v1.B
 // lost ends an attempt: another follows, or the Backup has failed.
 func (p *planner) lost(why string) {
 	status := &p.plan.Status
-	status.InstanceID, status.Progress = nil, nil
+	status.InstanceID, status.Progress, status.BackupID, status.Retention = nil, nil, "", nil
 	status.Error = fmt.Sprintf("attempt %d of %d failed: %s", status.Attempts, maxAttempts, why)
 
 	now := metav1.NewTime(p.Now.Truncate(time.Second))
@@ -485,7 +509,8 @@ func (p *planner) lost(why string) {
 	}
 
 	status.Phase, status.StoppedAt = v1.BackupFailed, &now
-	p.say(conditions.Stalled, v1.ReasonBackupFailed, status.Error+"; create another Backup", 0)
+	p.dropSnapshot()
+	p.say(conditions.Stalled, v1.ReasonBackupFailed, status.Error+"; create another Backup", p.plan.After)
 }
 
 func (p *planner) taken(run instanceapi.ArchiveRun) {
@@ -508,6 +533,13 @@ func (p *planner) taken(run instanceapi.ArchiveRun) {
 	status.Size = archiveapi.Size(backup.StoredBytes)
 	status.Verified = backup.Verified
 	status.Retention = p.retention(run.Retention)
+
+	if p.isSnapshot() {
+		p.awaitSnapshot()
+
+		return
+	}
+
 	p.ended()
 }
 
@@ -544,13 +576,15 @@ func (p *planner) reclaim() {
 	switch {
 	case !slices.Contains(p.Backup.Finalizers, Finalizer):
 		p.say(conditions.Resting, v1.ReasonDeleting, "the Backup is being deleted", 0)
-	case p.Backup.Spec.ReclaimPolicy != v1.BackupReclaimDelete:
+	case p.Backup.Spec.ReclaimPolicy != v1.BackupReclaimDelete && (!p.isSnapshot() || proof.IsStored(p.Backup)):
 		p.release("the stored backup stays, as spec.reclaimPolicy says")
 	case p.isTooLate() && !proof.IsComplete(p.Backup):
 		p.leave("the backup that is being taken from " + instanceName(status.InstanceID) + " did not end in time; what it leaves is in " + status.DestinationPath)
-	case status.StoppedAt == nil && status.InstanceID != nil && p.Cluster != nil:
+	case p.isSnapshotLeft():
+		p.reclaimSnapshot()
+	case status.StoppedAt == nil && status.InstanceID != nil && !isEnding(p.Backup) && p.Cluster != nil:
 		p.awaitEnd()
-	case !proof.IsComplete(p.Backup):
+	case !proof.IsComplete(p.Backup) && !isEnding(p.Backup):
 		p.release("there is nothing in the store")
 	case status.Expired != nil:
 		p.release("the stored backup is gone already: " + proof.ExpiredWords(*status.Expired))
@@ -591,6 +625,8 @@ func (p *planner) awaitEnd() {
 	}
 
 	switch run := instance.run(); {
+	case p.isSnapshot() && p.plan.Status.Snapshot != nil && p.plan.Status.Snapshot.TakenAt == nil:
+		p.release(name + " is not told that there is a snapshot, and gives the backup up")
 	case run == nil || run.Request != p.request() || run.EndedAt != nil && run.Backup == nil:
 		p.release("there is nothing in the store")
 	case run.EndedAt == nil:
@@ -637,26 +673,4 @@ func (p *planner) deleteStored() {
 		Request: request, Task: instanceapi.TaskDelete, BackupID: p.Backup.Status.BackupID,
 	}})
 	p.say(conditions.Waiting, v1.ReasonDeleting, "Waiting for "+name+" to delete the stored backup "+p.Backup.Status.BackupID, afterRunning)
-}
-
-// verdict says whether the backup can be restored.
-func (p *planner) verdict() {
-	status := p.plan.Status
-
-	switch {
-	case status.StoppedAt == nil:
-	case status.Error != "":
-		p.plan.Restorable = Verdict{Reason: v1.ReasonBackupFailed, Message: "there is no backup: " + status.Error}
-	case status.Expired != nil:
-		p.plan.Restorable = Verdict{Reason: v1.ReasonBackupExpired, Message: proof.ExpiredWords(*status.Expired)}
-	case status.Drill != nil && !status.Drill.Succeeded:
-		p.plan.Restorable = Verdict{Reason: v1.ReasonDrillFailed, Message: "a drill with it failed: " + status.Drill.Message}
-	case status.Drill != nil:
-		p.plan.Restorable = Verdict{True: true, Reason: v1.ReasonVerified, Message: "it was restored, replayed and checked at " +
-			status.Drill.StoppedAt.UTC().Format(time.RFC3339)}
-	case status.Verified:
-		p.plan.Restorable = Verdict{True: true, Reason: "ReadBack", Message: "all of it was read back and its checksums are right, and all WAL from its start to its end is in the archive"}
-	default:
-		p.plan.Restorable = Verdict{True: true, Reason: v1.ReasonBackupCompleted, Message: "it is complete, and all WAL from its start to its end is in the archive"}
-	}
 }

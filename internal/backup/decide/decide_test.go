@@ -203,7 +203,9 @@ func TestWhoIsBackedUp(t *testing.T) {
 		{"one that is not busy", func(v *decide.View) { answer(v, "db-1", &instanceapi.ArchiveRun{Request: "other"}) }, "db-2"},
 		{"no Cluster", func(v *decide.View) { v.Cluster = nil }, ""},
 		{"no archive", func(v *decide.View) { v.Cluster.Spec.Backup = nil }, ""},
-		{"snapshots", func(v *decide.View) { v.Backup.Spec.Method = v1.BackupMethodVolumeSnapshot }, ""},
+		{"snapshots where there are none", func(v *decide.View) {
+			v.Backup.Spec.Method, v.Snapshots = v1.BackupMethodVolumeSnapshot, &decide.Snapshots{}
+		}, ""},
 		{"an older one comes first", func(v *decide.View) {
 			v.Siblings = []v1.Backup{{ObjectMeta: metav1.ObjectMeta{Name: "sunday", CreationTimestamp: metav1.NewTime(now.Add(-time.Hour))}}}
 		}, ""},

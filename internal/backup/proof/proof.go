@@ -37,6 +37,11 @@ func IsStored(backup *v1.Backup) bool {
 	return IsComplete(backup) && backup.Status.Expired == nil
 }
 
+// IsInArchive says whether a backup is there, with all of its files in the archive: a recovery that names none finds it.
+func IsInArchive(backup *v1.Backup) bool {
+	return IsStored(backup) && backup.Status.Method != v1.BackupMethodVolumeSnapshot
+}
+
 // ExpiredWords say what became of a backup that is there no more, and what to do.
 func ExpiredWords(expired v1.BackupExpired) string {
 	words := fmt.Sprintf("it is no longer in the store, at the latest since retentionPolicy %s was followed at %s", expired.Policy, expired.At.UTC().Format(time.RFC3339))
@@ -63,9 +68,9 @@ func IsFailed(backup *v1.Backup) bool {
 	return backup.Status.StoppedAt != nil && backup.Status.Error != ""
 }
 
-// Newest backup of a Cluster that is there; nil if there is none.
+// Newest backup of a Cluster that is in the archive; nil if there is none. Snapshots of volumes are not drilled with.
 func Newest(cluster string, all []v1.Backup) *v1.Backup {
-	return newest(Of(cluster, all), IsStored)
+	return newest(Of(cluster, all), IsInArchive)
 }
 
 // NewestVerified is the newest backup of a Cluster that was restored with success, and is not being deleted; nil if there is

@@ -244,6 +244,7 @@ func Recovery(cluster *v1.Cluster, backup *v1.Backup) *instanceapi.Recovery {
 
 	if backup != nil {
 		recovery.BackupID = backup.Status.BackupID
+		recovery.Snapshot = RecoverySnapshot(cluster, backup) != nil
 	}
 
 	if target := given.RecoveryTarget; target != nil && target.BackupID != "" {

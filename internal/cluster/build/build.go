@@ -36,6 +36,8 @@ type Input struct {
 	// RecoveryBackup is the Backup that bootstrap.recovery names; nil if there is none. Recovering: it is still to be done.
 	RecoveryBackup *v1.Backup
 	Recovering     bool
+	// Snapshots are the marks of volumes that were made of snapshots, by instance.
+	Snapshots map[string]string
 	// Copies are the data of the Secret with the credentials of the stores that are copied to; nil if they need none.
 	Copies map[string][]byte
 	// InPlaceBackup is the Backup that recoverInPlace names; nil if there is none. RecoveringInPlace: it is still to be done.

@@ -19,6 +19,8 @@ type Volume struct {
 	Live *corev1.PersistentVolumeClaim
 	// KeepSize leaves a live claim at its size.
 	KeepSize bool
+	// Snapshot that a new claim is made of; nil for an empty one.
+	Snapshot *v1.BackupSnapshot
 	// Annotations are facts to keep with the volume.
 	Annotations map[string]string
 }
@@ -31,8 +33,13 @@ func PersistentVolumeClaim(in Input, volume Volume) *corev1.PersistentVolumeClai
 	maps.Copy(m.Annotations, volume.Annotations)
 
 	spec := claimSpec(in.Cluster.Spec.Storage, StorageSize(in.Cluster))
-	if volume.Live != nil {
+
+	switch {
+	case volume.Live != nil:
 		spec = liveSpec(in.Cluster.Spec.Storage, spec, volume)
+	case volume.Snapshot != nil:
+		spec.DataSource, spec.DataSourceRef = snapshotSource(*volume.Snapshot), nil
+		m.Annotations[naming.AnnotationSnapshot] = snapshotMark(in.Cluster, volume.Instance)
 	}
 
 	// The hash speaks of what we may change only: the rest of a live claim changes by itself, such as the volume's name.

@@ -62,7 +62,7 @@ func Pod(in Input, instance string) *corev1.Pod {
 			TopologySpreadConstraints:     spec.TopologySpreadConstraints,
 			SecurityContext:               podSecurity(in),
 			InitContainers:                []corev1.Container{installContainer(in)},
-			Containers:                    []corev1.Container{postgresContainer(in)},
+			Containers:                    []corev1.Container{postgresContainer(in, instance)},
 			Volumes:                       volumes(in, instance),
 		},
 	}
@@ -88,7 +88,7 @@ func installContainer(in Input) corev1.Container {
 	}
 }
 
-func postgresContainer(in Input) corev1.Container {
+func postgresContainer(in Input, instance string) corev1.Container {
 	spec := in.Cluster.Spec
 
 	return corev1.Container{
@@ -96,7 +96,7 @@ func postgresContainer(in Input) corev1.Container {
 		Image:           in.Image,
 		ImagePullPolicy: spec.ImagePullPolicy,
 		Command:         []string{instanceapi.Binary, "instance"},
-		Env:             environment(in),
+		Env:             environment(in, instance),
 		EnvFrom:         spec.EnvFrom,
 		Resources:       spec.Resources,
 		SecurityContext: podspec.ContainerSecurity(),
@@ -112,7 +112,7 @@ func postgresContainer(in Input) corev1.Container {
 	}
 }
 
-func environment(in Input) []corev1.EnvVar {
+func environment(in Input, instance string) []corev1.EnvVar {
 	field := func(name, path string) corev1.EnvVar {
 		return corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{
 			FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: path},
@@ -126,6 +126,11 @@ func environment(in Input) []corev1.EnvVar {
 		field(instanceapi.EnvPodUID, "metadata.uid"),
 		field(instanceapi.EnvPodIP, "status.podIP"),
 		field(instanceapi.EnvNodeName, "spec.nodeName"),
+	}
+
+	// No reason for a restart (see podInputs): it stays what it was when the volume was made.
+	if mark := in.Snapshots[instance]; mark != "" {
+		ours = append(ours, corev1.EnvVar{Name: instanceapi.EnvSnapshot, Value: mark})
 	}
 
 	return append(ours, in.Cluster.Spec.Env...)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
@@ -311,6 +312,28 @@ func targetWords(given *v1.RecoveryTarget) string {
 	return words
 }
 
+// checkRecoverySnapshot: it must be there, and fit into the first volume, until that has been made.
+func (f *facts) checkRecoverySnapshot(backup string) *problem {
+	snapshot := build.RecoverySnapshot(f.Cluster, f.RecoveryBackup)
+
+	switch {
+	case f.Volumes[f.primary] != nil:
+		return nil
+	case snapshot == nil && f.RecoveryBackup.Status.Method != v1.BackupMethodVolumeSnapshot:
+		return nil
+	case snapshot == nil || f.SnapshotMissing:
+		return &problem{v1.ReasonBackupMissing, fmt.Sprintf("spec.bootstrap.recovery.backup: the snapshot of Backup %q is gone; choose another Backup", backup)}
+	}
+
+	size := build.StorageSize(f.Cluster)
+	if needed, err := resource.ParseQuantity(snapshot.RestoreSize); err == nil && size.Cmp(needed) < 0 {
+		return &problem{v1.ReasonBootstrapFailed, fmt.Sprintf("spec.storage.size: is %s, and a volume made of the snapshot of Backup %q needs %s; set it to that or more",
+			size.String(), backup, snapshot.RestoreSize)}
+	}
+
+	return nil
+}
+
 // checkRecovery: the backup must be there and complete until it was restored, and the place that is recovered from must not
 // be the one that the new Cluster archives to.
 func (f *facts) checkRecovery() *problem {
@@ -342,6 +365,10 @@ func (f *facts) checkRecovery() *problem {
 		case !proof.IsStored(f.RecoveryBackup):
 			return &problem{v1.ReasonBackupMissing, fmt.Sprintf("spec.bootstrap.recovery.backup: Backup %q cannot be restored: %s",
 				name, proof.ExpiredWords(*f.RecoveryBackup.Status.Expired))}
+		}
+
+		if found := f.checkRecoverySnapshot(name); found != nil {
+			return found
 		}
 
 		if taken := int(f.RecoveryBackup.Status.Major); taken != 0 && f.major != 0 && taken != f.major {

@@ -78,7 +78,7 @@ func newFacts(view View) facts {
 		RecoveryBackup: view.RecoveryBackup, Recovering: f.isNew(),
 		InPlaceBackup: view.InPlaceBackup, RecoveringInPlace: f.recoversInPlace,
 		Smallest: f.smallestVolume(), App: f.appCredentials(), Superuser: f.superuserCredentials(), Certificates: view.Certificates.Certificates,
-		Copies: build.CopiesSecret(view.Cluster, view.Secrets),
+		Copies: build.CopiesSecret(view.Cluster, view.Secrets), Snapshots: snapshotMarks(view.Volumes, nil),
 	}
 	f.config = build.EncodedConfig(f.input)
 	f.hash = instanceapi.HashBytes(f.config)

@@ -290,6 +290,9 @@ func (p *planner) checkInPlaceBackup(name string, own build.Place) string {
 		return refuse("Backup %q is not complete yet; wait until it is, or choose another", name)
 	case !proof.IsStored(backup):
 		return refuse("Backup %q cannot be restored: %s", name, proof.ExpiredWords(*backup.Status.Expired))
+	case backup.Status.Method == v1.BackupMethodVolumeSnapshot:
+		return refuse("Backup %q is a snapshot of a volume, and a recovery in place begins with one in the archive; choose another, or make a new "+
+			"Cluster with spec.bootstrap.recovery", name)
 	case backup.Status.Major != 0 && p.major != 0 && int(backup.Status.Major) != p.major:
 		return refuse("Backup %q is of PostgreSQL %d, and this Cluster is of PostgreSQL %d; choose a later one", name, backup.Status.Major, p.major)
 	}
@@ -330,7 +333,7 @@ func (p *planner) checkInPlaceTarget(asked v1.RecoverInPlace) string {
 }
 
 func (p *planner) hasBackup() bool {
-	return slices.ContainsFunc(proof.Of(p.Cluster.Name, p.Backups), func(b v1.Backup) bool { return proof.IsComplete(&b) && proof.IsStored(&b) })
+	return slices.ContainsFunc(proof.Of(p.Cluster.Name, p.Backups), func(b v1.Backup) bool { return proof.IsInArchive(&b) })
 }
 
 // setAsideBy are the volumes that a recovery set aside, by name.

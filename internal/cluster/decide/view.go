@@ -33,6 +33,8 @@ type View struct {
 	Secrets map[string]map[string][]byte
 	// RecoveryBackup is the Backup that spec.bootstrap.recovery names, as long as it is needed; nil if there is none.
 	RecoveryBackup *v1.Backup
+	// SnapshotMissing: that Backup's snapshot, which the first volume is to be made of, is not there.
+	SnapshotMissing bool
 	// InPlaceBackup is the Backup that spec.recoverInPlace names; nil if there is none.
 	InPlaceBackup *v1.Backup
 	// Backups of the Cluster.

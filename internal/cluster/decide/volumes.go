@@ -58,8 +58,14 @@ func (p *planner) newVolume(name string) {
 		return
 	}
 
-	p.act(Apply{Object: build.PersistentVolumeClaim(p.input, build.Volume{Instance: name}), New: true})
-	p.made(name)
+	volume := build.Volume{Instance: name}
+	if name == p.primary && p.isNew() {
+		volume.Snapshot = build.RecoverySnapshot(p.Cluster, p.RecoveryBackup)
+	}
+
+	claim := build.PersistentVolumeClaim(p.input, volume)
+	p.act(Apply{Object: claim, New: true})
+	p.made(claim)
 }
 
 func (p *planner) keepVolume(name string, live *corev1.PersistentVolumeClaim) {
@@ -113,7 +119,7 @@ func (p *planner) expansionProblem(name string, live *corev1.PersistentVolumeCla
 func (p *planner) volumeAnnotations(name string, live *corev1.PersistentVolumeClaim) map[string]string {
 	annotations := map[string]string{}
 
-	for _, key := range []string{naming.AnnotationMemberID, naming.AnnotationImage, naming.AnnotationMajor} {
+	for _, key := range []string{naming.AnnotationMemberID, naming.AnnotationImage, naming.AnnotationMajor, naming.AnnotationSnapshot} {
 		if value := live.Annotations[key]; value != "" {
 			annotations[key] = value
 		}
@@ -136,13 +142,28 @@ func (p *planner) volumeAnnotations(name string, live *corev1.PersistentVolumeCl
 }
 
 // made notes that a volume will be there when this pass's actions are done.
-func (p *planner) made(name string) {
+func (p *planner) made(claim *corev1.PersistentVolumeClaim) {
 	p.Volumes = maps.Clone(p.Volumes)
 	if p.Volumes == nil {
 		p.Volumes = map[string]*corev1.PersistentVolumeClaim{}
 	}
 
-	p.Volumes[name] = &corev1.PersistentVolumeClaim{}
+	p.Volumes[claim.Name] = &corev1.PersistentVolumeClaim{}
+	p.input.Snapshots = snapshotMarks(map[string]*corev1.PersistentVolumeClaim{claim.Name: claim}, p.input.Snapshots)
+}
+
+// snapshotMarks adds those of volumes to others.
+func snapshotMarks(volumes map[string]*corev1.PersistentVolumeClaim, others map[string]string) map[string]string {
+	marks := map[string]string{}
+	maps.Copy(marks, others)
+
+	for name, volume := range volumes {
+		if mark := volume.Annotations[naming.AnnotationSnapshot]; mark != "" {
+			marks[name] = mark
+		}
+	}
+
+	return marks
 }
 
 // expanding describes the volumes that are growing; empty if none is.

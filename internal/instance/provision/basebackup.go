@@ -72,10 +72,15 @@ func parseProgress(line string) (percent int, ok bool) {
 	return min(percent, 100), err == nil
 }
 
+// ForgetSettings takes those of ALTER SYSTEM off data that were copied.
+func ForgetSettings(dir string) error {
+	return volume.WriteFile(filepath.Join(dir, "postgresql.auto.conf"), nil, 0o600)
+}
+
 // Disown takes off a copy what belonged to the server that it was copied from: settings of ALTER SYSTEM, which would
 // override the Cluster's, and the signal to be a standby.
 func Disown(dir string) error {
-	if err := volume.WriteFile(filepath.Join(dir, "postgresql.auto.conf"), nil, 0o600); err != nil {
+	if err := ForgetSettings(dir); err != nil {
 		return err
 	}
 

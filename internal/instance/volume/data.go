@@ -146,9 +146,9 @@ func Abandon(dataDir string) error {
 }
 
 // Commit makes the data folder that Begin gave the real one, durably. An empty folder in its place is replaced.
-func Commit(dataDir string) error {
-	dir := dataDir + Incomplete
+func Commit(dataDir string) error { return commit(dataDir+Incomplete, dataDir) }
 
+func commit(dir, dataDir string) error {
 	if err := syncFilesystem(dir); err != nil {
 		return err
 	}

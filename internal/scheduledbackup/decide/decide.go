@@ -6,7 +6,6 @@
 //	made already       it is written down: the operator ended before it could
 //	one still runs     it waits, and so does the moment
 //	no Cluster         it waits
-//	volumeSnapshot     none: each of them would fail
 package decide
 
 import (
@@ -59,12 +58,6 @@ func Decide(view View) Plan {
 	case err != nil:
 		plan.Status.NextScheduleTime = nil
 		plan.Outcome = conditions.Outcome{Kind: conditions.Stalled, Reason: v1.ReasonInvalidSchedule, Message: schedule.Field("spec", err) + ": " + err.Error()}
-	case view.Schedule.Spec.Method == v1.BackupMethodVolumeSnapshot:
-		plan.Status.NextScheduleTime = nil
-		plan.Outcome = conditions.Outcome{
-			Kind: conditions.Stalled, Reason: v1.ReasonSnapshotsNotSupported,
-			Message: "spec.method: volume snapshots are not taken by this release of the operator; use objectStore",
-		}
 	case view.Schedule.Spec.Suspend != nil && *view.Schedule.Spec.Suspend:
 		plan.Status.NextScheduleTime, plan.Status.LastCheckTime = nil, nil
 		plan.Outcome = conditions.Outcome{Kind: conditions.Resting, Reason: v1.ReasonSuspended, Message: "suspended; no backup is taken until spec.suspend is false"}

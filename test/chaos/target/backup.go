@@ -20,6 +20,21 @@ const (
 	backupPoll   = 50 * time.Millisecond
 )
 
+// backUp takes a backup that stays: the last one is never deleted.
+func (c *Caretaker) backUp(ctx context.Context) error {
+	backup := &postgresqlv1.Backup{
+		ObjectMeta: metav1.ObjectMeta{Namespace: c.Key.Namespace, Name: "first"},
+		Spec:       postgresqlv1.BackupSpec{Cluster: postgresqlv1.LocalObjectReference{Name: c.Key.Name}},
+	}
+	if err := create(ctx, c.Kube, backup); err != nil {
+		return err
+	}
+
+	return c.poll(ctx, startTimeout, func(ctx context.Context) error {
+		return c.backup(ctx, backup, func(s postgresqlv1.BackupStatus) bool { return s.Phase == postgresqlv1.BackupCompleted })
+	})
+}
+
 // Backup creates a Backup, which goes from the store with its object.
 func (c *Caretaker) Backup(ctx context.Context, from Role) (func(context.Context) error, error) {
 	backup := &postgresqlv1.Backup{

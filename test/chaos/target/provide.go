@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -55,7 +56,7 @@ func Provide(ctx context.Context, k *kube.Kube, wish Wish, nodes *Nodes) (*Targe
 
 	t, err := NewCaretaker(ctx, k, key, nodes)
 	if err == nil && wish.S3Image != "" {
-		err = fill(ctx, t)
+		err = errors.Join(fill(ctx, t), cluster.backUp(ctx))
 	}
 
 	return t, err
