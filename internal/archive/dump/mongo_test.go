@@ -83,7 +83,7 @@ func newMongo(t *testing.T, ferret, tools string) *mongo {
 
 	address := testport.Address(t)
 	_, port, _ := net.SplitHostPort(address)
-	number, _ := strconv.Atoi(port)
+	number, _ := strconv.ParseInt(port, 10, 32)
 
 	m := &mongo{t: t, tools: tools, address: address, port: int32(number)}
 
@@ -306,7 +306,7 @@ exec ` + ferret + ` "$@" --listen-addr= --listen-unix="$socket"
 
 	p.path = scripts + ":" + p.path + ":/usr/bin:/bin"
 
-	dir, err := os.MkdirTemp("", "scratch-") //nolint:usetesting // t.TempDir's are too long for sockets
+	dir, err := os.MkdirTemp("", "scratch-")
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -227,7 +227,7 @@ func owns(object *unstructured.Unstructured, path []string) bool {
 		}
 
 		var set map[string]any
-		if err := json.Unmarshal(entry.FieldsV1.Raw, &set); err != nil {
+		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &set); err != nil {
 			return false
 		}
 

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -104,11 +103,12 @@ func (c *Caretaker) backupEnded(ctx context.Context, backup *postgresqlv1.Backup
 	}
 
 	err = c.poll(ctx, 0, func(ctx context.Context) error {
-		if err := c.Client.Get(ctx, client.ObjectKeyFromObject(backup), backup); !apierrors.IsNotFound(err) {
-			return fmt.Errorf("it is still there (%w): %+v", err, backup.Status.Conditions)
+		err := c.Client.Get(ctx, client.ObjectKeyFromObject(backup), backup)
+		if err == nil {
+			return fmt.Errorf("it is still there: %+v", backup.Status.Conditions)
 		}
 
-		return nil
+		return client.IgnoreNotFound(err)
 	})
 	if err != nil {
 		return fmt.Errorf("delete Backup %s: %w", backup.Name, err)
