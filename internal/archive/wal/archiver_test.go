@@ -369,18 +369,36 @@ func TestNotThereNeedsAnArchive(t *testing.T) {
 	}
 }
 
-// TestAnEmptyHistoryGivesWay: it only keeps a timeline ID from being taken, which the real history does, too.
+// TestAnEmptyHistoryGivesWay: it only keeps a timeline ID from being taken. The real one may come later, when a recovery in place
+// was taken back and that is taken back as well.
 func TestAnEmptyHistoryGivesWay(t *testing.T) {
 	r := newRig(t)
 	archive := must(Open(t.Context(), *r.config().Archive))
 	history := File{Name: "00000002.history", Content: []byte("1\t0/3000000\tno recovery target specified\n")}
 
-	if _, err := archive.Push(t.Context(), history); err != nil {
-		t.Fatal(err)
+	// A standby asks first, the primary pushes; neither stands in the way of the real one.
+	if isThere, err := archive.Has(t.Context(), File{Name: history.Name}); !isThere || err != nil {
+		t.Errorf("a standby waits for a placeholder: %t, %v", isThere, err)
+	}
+
+	r.write(history.Name, nil)
+
+	if err := r.push(history.Name); err != nil {
+		t.Errorf("a placeholder is not let go: %v", err)
+	}
+
+	r.write(history.Name, history.Content)
+
+	if err := r.push(history.Name); err != nil {
+		t.Errorf("the real history is refused: %v", err)
+	}
+
+	if got, err := archive.Fetch(t.Context(), history.Name, nil); err != nil || string(got) != string(history.Content) {
+		t.Errorf("the archive has %q, %v", got, err)
 	}
 
 	if pushed, err := archive.Push(t.Context(), File{Name: history.Name}); err != nil || !pushed.WasThere {
-		t.Errorf("a placeholder is not let go: %+v, %v", pushed, err)
+		t.Errorf("a placeholder is not let go once the real history is there: %+v, %v", pushed, err)
 	}
 
 	history.Content = []byte("1\t0/4000000\tno recovery target specified\n")

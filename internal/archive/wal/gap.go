@@ -12,8 +12,12 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
 
-// Has says whether the archive holds this file. Other content under its name is an error.
+// Has says whether the archive holds this file, or does not need to. Other content under its name is an error.
 func (a *Archive) Has(ctx context.Context, file File) (bool, error) {
+	if file.isPlaceholder() {
+		return true, nil
+	}
+
 	key, err := layout.WAL(file.Name)
 	if err != nil {
 		return false, err
