@@ -42,6 +42,8 @@ type Restoration struct {
 	Backup types.NamespacedName
 	// Cluster to make.
 	Cluster string
+	// Server is the folder that it archives to; the Cluster's name if empty.
+	Server string
 	// TargetTime to recover to, UTC where it names no zone; the end of the archive if empty.
 	TargetTime string
 	// Storage is the size of each volume, Instances their number, and Image that of PostgreSQL, where not as the origin had them.
@@ -70,7 +72,8 @@ func (r Restoration) Run(ctx context.Context) error {
 
 	place, _ := build.RecoveryPlace(cluster, backup)
 	if own, archives := build.OwnPlace(cluster); archives && own.IsSame(place) {
-		return fmt.Errorf("Cluster %s would archive into the folder that it is recovered from; choose another name for --to-cluster", r.Cluster)
+		return fmt.Errorf("Cluster %s would archive into the folder that it is recovered from, %s; choose another name for --to-cluster, "+
+			"or another folder with --server-name, such as %s-2", r.Cluster, own.Server(), own.Server())
 	}
 
 	if r.DryRun {
@@ -247,11 +250,11 @@ func (r Restoration) cluster(backup *v1.Backup, origin *v1.Cluster, target strin
 	// Its folder has its own name, as two Clusters must not archive into one.
 	if spec.Backup != nil {
 		if store := spec.Backup.Store(); store != nil {
-			store.ServerName = ""
+			store.ServerName = r.Server
 		}
 
 		if spec.Backup.Volume != nil {
-			spec.Backup.Volume.ServerName = ""
+			spec.Backup.Volume.ServerName = r.Server
 		}
 	}
 

@@ -55,7 +55,7 @@ func TestArchiveGap(t *testing.T) {
 		b.waitArchiving(t, metav1.ConditionTrue, "s3://backups/financial-db")
 		b.write(t, "INSERT INTO ledger VALUES (401)")
 		b.waitArchived(t)
-		b.comesBack(t, "second")
+		b.comesBack(t, "second", "db", "--server-name db-2")
 		b.waitSQL(t, b.primary(t), "app", "SELECT count(*) || ' ' || sum(n) FROM ledger", "401 80601")
 	})
 }

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,8 +12,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/naming"
 	"github.com/caretaker-dev/caretaker/test/internal/kube"
 )
 
@@ -50,7 +53,7 @@ func TestVolumeArchive(t *testing.T) {
 		b.takeBackup(t, "after")
 		b.write(t, "INSERT INTO ledger VALUES (101)")
 		b.waitArchived(t)
-		b.comesBack(t, "after")
+		b.comesBack(t, "after", "again", "")
 		b.waitSQL(t, b.primary(t), "app", "SELECT count(*) || ' ' || sum(n) FROM ledger", "101 5151")
 		b.waitArchiving(t, metav1.ConditionTrue, "the volume archive, folder again")
 	})
@@ -121,33 +124,37 @@ func (b *backupTest) waitArchived(t *testing.T) {
 }
 
 // comesBack deletes the Cluster, with its volumes, and has the plugin make another one of a Backup.
-func (b *backupTest) comesBack(t *testing.T, backup string) {
+func (b *backupTest) comesBack(t *testing.T, backup, name, flags string) {
 	t.Helper()
 
 	if err := b.Client.Delete(t.Context(), b.cluster(t)); err != nil {
 		t.Fatalf("delete the Cluster: %v", err)
 	}
 
-	kube.Eventually(t, readyTimeout, "the Cluster is gone, and its pods", func(ctx context.Context) error {
-		if err := b.isGone(ctx, &postgresqlv1.Cluster{}, b.name); err != nil {
-			return err
+	kube.Eventually(t, readyTimeout, "the Cluster is gone, and its pods and volumes", func(ctx context.Context) error {
+		of, selector := client.InNamespace(b.namespace), client.MatchingLabels{naming.LabelCluster: b.name}
+
+		var (
+			pods    corev1.PodList
+			volumes corev1.PersistentVolumeClaimList
+		)
+
+		err := errors.Join(b.isGone(ctx, &postgresqlv1.Cluster{}, b.name), b.Client.List(ctx, &pods, of, selector), b.Client.List(ctx, &volumes, of, selector))
+		if err == nil && len(pods.Items)+len(volumes.Items) > 0 {
+			err = fmt.Errorf("there are %d pods and %d volumes", len(pods.Items), len(volumes.Items))
 		}
 
-		if pods := b.pods(t); len(pods) > 0 {
-			return fmt.Errorf("there are %d pods", len(pods))
-		}
-
-		return nil
+		return err
 	})
 
 	terminal := b.terminal(t)
-	terminal.run(t, `
+	terminal.run(t, fmt.Sprintf(`
 		kubectl get backups
-		kubectl caretaker restore `+backup+` --to-cluster again`)
+		kubectl caretaker restore %s --to-cluster %s %s`, backup, name, flags))
 
-	b.name = "again"
+	b.name = name
 	b.waitReadyWithin(t, 2*readyTimeout)
-	terminal.run(t, "kubectl caretaker status again")
+	terminal.run(t, "kubectl caretaker status "+name)
 }
 
 // createClaim of 1 GiB.
