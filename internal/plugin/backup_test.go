@@ -27,6 +27,9 @@ type backups struct {
 	react func(look int, backup *v1.Backup)
 	looks int
 	made  *v1.Cluster
+	// retained are the volumes of Clusters that are gone.
+	retained    map[string][]string
+	retainedErr error
 }
 
 func archivingFake() *backups {
@@ -63,6 +66,10 @@ func (f *backups) CreateBackup(_ context.Context, backup *v1.Backup) error {
 	f.backups[backup.Name] = backup.DeepCopy()
 
 	return nil
+}
+
+func (f *backups) Retained(_ context.Context, key types.NamespacedName) ([]string, error) {
+	return f.retained[key.Name], f.retainedErr
 }
 
 func (f *backups) CreateCluster(_ context.Context, cluster *v1.Cluster) error {
@@ -353,6 +360,8 @@ func TestRestoreUnderTheOldName(t *testing.T) {
 
 			r := f.restoration(out)
 			r.Cluster, r.Server = "shop", "shop-2"
+			// Whoever may not list volumes may restore all the same.
+			f.retainedErr = apierrors.NewForbidden(schema.GroupResource{Resource: "persistentvolumeclaims"}, "", nil)
 
 			if err := r.Run(t.Context()); err != nil {
 				t.Fatal(err)
@@ -411,6 +420,12 @@ func TestRestoreRefusals(t *testing.T) {
 		"the archive is taken": {
 			func(_ *backups, r *plugin.Restoration, _ *v1.Backup) { r.Cluster = "shop" },
 			"would archive into the folder that it is recovered from, shop; choose another name for --to-cluster, or another folder with --server-name, such as shop-2",
+		},
+		"volumes are there": {
+			func(f *backups, _ *plugin.Restoration, _ *v1.Backup) {
+				f.retained = map[string][]string{"again": {"again-0", "again-1"}}
+			},
+			"namespace web has the volumes of a Cluster again, again-0, again-1: a new one of that name goes on with them and recovers nothing",
 		},
 		"the folder is taken": {func(_ *backups, r *plugin.Restoration, _ *v1.Backup) { r.Server = "shop" }, "would archive into the folder that it is recovered from"},
 	} {

@@ -18,6 +18,7 @@ import (
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/cluster/build"
+	"github.com/caretaker-dev/caretaker/internal/naming"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
 
@@ -30,6 +31,8 @@ type RestoreAPI interface {
 
 	// Backup reads a Backup.
 	Backup(ctx context.Context, key types.NamespacedName) (*v1.Backup, error)
+	// Retained are the volumes that a Cluster of that name would take up when it is made.
+	Retained(ctx context.Context, key types.NamespacedName) ([]string, error)
 	// CreateCluster makes a Cluster.
 	CreateCluster(ctx context.Context, cluster *v1.Cluster) error
 }
@@ -80,6 +83,10 @@ func (r Restoration) Run(ctx context.Context) error {
 		return r.print(cluster)
 	}
 
+	if err := r.checkRetained(ctx, types.NamespacedName{Namespace: cluster.Namespace, Name: cluster.Name}); err != nil {
+		return err
+	}
+
 	if err := r.API.CreateCluster(ctx, cluster); apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("namespace %s has a Cluster %s already; choose another name for --to-cluster", cluster.Namespace, cluster.Name)
 	} else if err != nil {
@@ -95,6 +102,28 @@ func (r Restoration) Run(ctx context.Context) error {
 
 	return say(r.Out, "Cluster %s is made of Backup %s, recovered to %s. How far it is:\n  kubectl caretaker status %s -n %s",
 		cluster.Name, backup.Name, orElse(target, "the end of the archive"), cluster.Name, cluster.Namespace)
+}
+
+// checkRetained: a Cluster that takes up volumes is not recovered, though it was asked for.
+func (r Restoration) checkRetained(ctx context.Context, key types.NamespacedName) error {
+	if _, err := r.API.Cluster(ctx, key); err == nil {
+		return nil // they are of one that exists, which is what is told
+	}
+
+	volumes, err := r.API.Retained(ctx, key)
+
+	switch {
+	case apierrors.IsForbidden(err):
+		return nil // whoever may not see volumes is told by the Cluster's status
+	case err != nil:
+		return fmt.Errorf("list the volumes of namespace %s: %w", key.Namespace, err)
+	case len(volumes) == 0:
+		return nil
+	}
+
+	return fmt.Errorf("namespace %s has the volumes of a Cluster %s, %s: a new one of that name goes on with them and recovers nothing. That may be what you want: "+
+		"make it without bootstrap. Otherwise choose another name for --to-cluster, or delete them for good: kubectl -n %s delete pvc,clusterterm -l %s=%s",
+		key.Namespace, key.Name, strings.Join(volumes, ", "), key.Namespace, naming.LabelCluster, key.Name)
 }
 
 // source is a Backup to restore from.
