@@ -263,6 +263,12 @@ func TestStatus(t *testing.T) {
 				Message: "WAL has not reached the archive since 2026-11-20T11:12:00Z: 503 Slow Down",
 			})
 		},
+		"the archive has a gap": func(f *fake) {
+			archived(f, instanceapi.Archiving{
+				LastWAL: "000000040000000000000019", LastTime: new(now.Add(-12 * time.Second)), FailingSince: new(now.Add(-12 * time.Second)),
+				Missing: "000000040000000000000012 to 000000040000000000000018 on timeline 4", Exposure: &instanceapi.Exposure{},
+			})
+		},
 		"archived, never backed up, the primary says nothing": func(f *fake) {
 			archived(f, instanceapi.Archiving{})
 			f.liveErr = plugin.ErrNoRight

@@ -181,6 +181,12 @@ func advice(cluster *v1.Cluster, view View, now time.Time) []Advice {
 
 	next = append(next, instanceAdvice(cluster, view)...)
 
+	if view.Archive != nil && view.Archive.Missing != "" {
+		next = append(next, Advice{
+			"Take a backup, so that moments from now on can be recovered to:", fmt.Sprintf("kubectl caretaker backup %s -n %s", cluster.Name, cluster.Namespace),
+		})
+	}
+
 	next = append(next, setAsideAdvice(cluster, view)...)
 
 	return append(next, certificateAdvice(view, now)...)
