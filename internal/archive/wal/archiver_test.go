@@ -3,6 +3,7 @@ package wal
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"k8s.io/utils/clock"
 
+	"github.com/caretaker-dev/caretaker/internal/archive/basebackup"
 	"github.com/caretaker-dev/caretaker/internal/archive/compress"
 	"github.com/caretaker-dev/caretaker/internal/archive/layout"
 	"github.com/caretaker-dev/caretaker/internal/archiveapi"
@@ -476,6 +479,27 @@ func TestAGapIsNamed(t *testing.T) {
 
 	if gap.First != first || gap.Last != last {
 		t.Errorf("gap %+v, want %s to %s", gap, first, last)
+	}
+
+	// A backup is of use that needs nothing of the gap.
+	for number, want := range map[uint64]bool{4: false, 8: false, 9: true} {
+		m := basebackup.Manifest{ID: "20261128T233219Z", Timeline: 1, StartLSN: postgres.LSN(number * testSegmentBytes), WALSegmentBytes: testSegmentBytes}
+		manifest := must(json.Marshal(m))
+		body := must(json.Marshal(map[string]any{"manifest": json.RawMessage(manifest), "sum": xxhash.Sum64(manifest)}))
+
+		if err := r.store.Put(t.Context(), "db/backups/20261128T233219Z/manifest.json", body); err != nil {
+			t.Fatal(err)
+		}
+
+		if got, err := r.archiver.pusher.archive.hasBackupBehind(t.Context(), gap); got != want || err != nil {
+			t.Errorf("a backup from segment %d on: %t, %v", number, got, err)
+		}
+	}
+
+	// Those of the newest timeline are of no use to a later one's gap.
+	gap.Timeline = 2
+	if got, err := r.archiver.pusher.archive.hasBackupBehind(t.Context(), gap); got || err != nil {
+		t.Errorf("a backup of a timeline that was left: %t, %v", got, err)
 	}
 }
 
