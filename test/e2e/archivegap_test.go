@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -85,10 +84,7 @@ func (b *backupTest) losesPrimary(t *testing.T, withVolume bool) {
 
 	old := b.primary(t)
 	if withVolume {
-		volume := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: old}}
-		if err := b.Client.Delete(t.Context(), volume); err != nil {
-			t.Fatalf("delete volume: %v", err)
-		}
+		b.deleteVolume(t, old)
 	}
 
 	pod := b.pods(t)[old]
@@ -118,7 +114,7 @@ func losesItsWAL(t *testing.T, b *backupTest) {
 	b.write(t, "SELECT pg_switch_wal()")
 	b.waitArchiving(t, metav1.ConditionFalse, "PostgreSQL goes on")
 
-	b.replaces(t, b.replicas(t)[0])
+	b.replaceCopy(t, b.replicas(t)[0])
 	b.losesPrimary(t, true)
 	b.write(t, "INSERT INTO ledger SELECT generate_series(351, 400)")
 
@@ -128,38 +124,6 @@ func losesItsWAL(t *testing.T, b *backupTest) {
 	b.terminal(t).run(t, `
 		kubectl describe cluster db
 		kubectl caretaker status db`)
-}
-
-// replaces an instance by a new copy.
-func (b *backupTest) replaces(t *testing.T, replica string) {
-	t.Helper()
-
-	member := b.memberIDs(t)[replica]
-
-	volume := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: replica}}
-	if err := b.Client.Delete(t.Context(), volume); err != nil {
-		t.Fatalf("delete volume: %v", err)
-	}
-
-	pod := b.pods(t)[replica]
-	if err := b.Client.Delete(t.Context(), &pod); err != nil {
-		t.Fatalf("delete pod: %v", err)
-	}
-
-	kube.Eventually(t, readyTimeout, "a new member takes the place of "+replica, func(ctx context.Context) error {
-		cluster, err := b.get(ctx)
-		if err != nil {
-			return err
-		}
-
-		for _, m := range cluster.Status.Members {
-			if m.MemberID == member {
-				return fmt.Errorf("the old member is still there")
-			}
-		}
-
-		return ready(cluster)
-	})
 }
 
 // restores into a new Cluster of one instance, and deletes that.

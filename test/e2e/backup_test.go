@@ -172,8 +172,7 @@ func recovers(t *testing.T, b *backupTest) {
 	origin := b.name
 
 	// What comes after the moment must be in the archive: a recovery ends where it is known to end.
-	segment := b.write(t, "SELECT pg_walfile_name(pg_switch_wal())")
-	b.waitSQL(t, b.primary(t), "app", "SELECT last_archived_wal >= '"+segment+"' FROM pg_stat_archiver", "t")
+	b.waitArchived(t)
 
 	b.name = "restored"
 	b.create(t, b.newCluster(2, func(spec *postgresqlv1.ClusterSpec) {
@@ -197,6 +196,16 @@ func recovers(t *testing.T, b *backupTest) {
 	// It archives to a place of its own, at once.
 	b.waitArchiving(t, metav1.ConditionTrue, "folder restored")
 	b.name = origin
+}
+
+// waitArchived until everything that was written so far is in the archive, up to the segment that it gives.
+func (b *backupTest) waitArchived(t *testing.T) string {
+	t.Helper()
+
+	segment := b.write(t, "SELECT pg_walfile_name(pg_switch_wal())")
+	b.waitSQL(t, b.primary(t), "app", "SELECT last_archived_wal >= '"+segment+"' FROM pg_stat_archiver", "t")
+
+	return segment
 }
 
 // waitArchiving waits for the condition of the archive to have a status, and a part of its message.
@@ -256,15 +265,7 @@ func (f *fixture) startS3Server(t *testing.T, server string) {
 	f.setSecret(t, "aws-credentials", map[string]string{"ACCESS_KEY_ID": s3Key, "SECRET_ACCESS_KEY": s3Secret})
 
 	labels := map[string]string{"app": server}
-	volume := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: server}}
-	volume.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
-	volume.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
-
-	if f.environment.storageClass != "" {
-		volume.Spec.StorageClassName = &f.environment.storageClass
-	}
-
-	f.create(t, volume)
+	f.createClaim(t, server)
 	f.create(t, &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: server},
 		Spec:       corev1.ServiceSpec{Selector: labels, Ports: []corev1.ServicePort{{Port: s3Port}}},
@@ -311,6 +312,21 @@ func (f *fixture) startS3Server(t *testing.T, server string) {
 			},
 		},
 	})
+}
+
+// createClaim of 1 GiB.
+func (f *fixture) createClaim(t *testing.T, name string) {
+	t.Helper()
+
+	volume := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: name}}
+	volume.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
+	volume.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
+
+	if f.environment.storageClass != "" {
+		volume.Spec.StorageClassName = &f.environment.storageClass
+	}
+
+	f.create(t, volume)
 }
 
 func (f *fixture) scaleS3(t *testing.T, server string, replicas int32) {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -115,14 +114,6 @@ func goesBackUnderLoad(t *testing.T, w *writer) {
 	t.Logf("%d rows were acknowledged before the moment, %d between it and the recovery", before, between)
 }
 
-// waitArchived until everything that was written so far is in the archive.
-func (b *backupTest) waitArchived(t *testing.T) {
-	t.Helper()
-
-	segment := b.write(t, "SELECT pg_walfile_name(pg_switch_wal())")
-	b.waitSQL(t, b.primary(t), "app", "SELECT last_archived_wal >= '"+segment+"' FROM pg_stat_archiver", "t")
-}
-
 // comesBack deletes the Cluster, with its volumes, and has the plugin make another one of a Backup.
 func (b *backupTest) comesBack(t *testing.T, backup, name, flags string) {
 	t.Helper()
@@ -155,19 +146,4 @@ func (b *backupTest) comesBack(t *testing.T, backup, name, flags string) {
 	b.name = name
 	b.waitReadyWithin(t, 2*readyTimeout)
 	terminal.run(t, "kubectl caretaker status "+name)
-}
-
-// createClaim of 1 GiB.
-func (f *fixture) createClaim(t *testing.T, name string) {
-	t.Helper()
-
-	volume := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: name}}
-	volume.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
-	volume.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
-
-	if f.environment.storageClass != "" {
-		volume.Spec.StorageClassName = &f.environment.storageClass
-	}
-
-	f.create(t, volume)
 }
