@@ -40,12 +40,12 @@ func TestArchiveGap(t *testing.T) {
 	step(t, b, "the primary is lost while the store is down, and nothing is missing", losesItsPrimaryUnarchived)
 	step(t, b, "a moment after that is reached from the backup before it", func(t *testing.T, b *backupTest) {
 		t.Helper()
-		b.restores(t, "after-failover", "first", b.before, "200 20100")
+		b.restores(t, "after-failover")
 	})
 	step(t, b, "the primary's volume is lost while the store is down, and what is missing is told", losesItsWAL)
 	step(t, b, "a moment before the gap is reached", func(t *testing.T, b *backupTest) {
 		t.Helper()
-		b.restores(t, "before-gap", "first", b.before, "200 20100")
+		b.restores(t, "before-gap")
 	})
 	step(t, b, "no moment behind the gap is reached from the backup before it", namesWhatIsMissing)
 	step(t, b, "a new backup, and the Cluster comes back from it", func(t *testing.T, b *backupTest) {
@@ -126,17 +126,17 @@ func losesItsWAL(t *testing.T, b *backupTest) {
 		kubectl caretaker status db`)
 }
 
-// restores into a new Cluster of one instance, and deletes that.
-func (b *backupTest) restores(t *testing.T, name, backup, moment, want string) {
+// restores the first backup to the moment, into a new Cluster of one instance, and deletes that.
+func (b *backupTest) restores(t *testing.T, name string) {
 	t.Helper()
 
 	terminal := b.terminal(t)
-	terminal.run(t, fmt.Sprintf("kubectl caretaker restore %s --to-cluster %s --target-time '%s' --instances 1", backup, name, moment))
+	terminal.run(t, fmt.Sprintf("kubectl caretaker restore first --to-cluster %s --target-time '%s' --instances 1", name, b.before))
 
 	origin := b.name
 	b.name = name
 	b.waitReady(t)
-	b.waitSQL(t, b.primary(t), "app", "SELECT count(*) || ' ' || sum(n) FROM ledger", want)
+	b.waitSQL(t, b.primary(t), "app", "SELECT count(*) || ' ' || sum(n) FROM ledger", "200 20100")
 	terminal.run(t, "kubectl caretaker status "+name)
 
 	if err := b.Client.Delete(t.Context(), b.cluster(t)); err != nil {

@@ -257,6 +257,8 @@ func CheckReachable(ctx context.Context, store objectstore.Store, m *Manifest, h
 	}
 
 	return reach, &WALMissingError{
-		For: fmt.Sprintf("recovery to %s from backup %s", t, m.ID), Missing: []string{reach.Gap}, Count: reach.Missing, Instead: archiveapi.InsteadOfGap(reach.Behind, reach.LastArchived),
+		For:     fmt.Sprintf("recovery to %s from backup %s", t, m.ID),
+		Missing: []string{reach.Gap}, Count: reach.Missing,
+		Instead: archiveapi.InsteadOfGap(reach.Behind, reach.LastArchived),
 	}
 }

@@ -16,7 +16,8 @@ func TestAClaimIsNamedOnce(t *testing.T) {
 	on := func(claim string) *v1.VolumeStore {
 		return &v1.VolumeStore{PersistentVolumeClaim: corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim}}
 	}
-	encryption := &v1.ClientEncryption{Recipients: []string{"age1x"}, Identity: corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "age"}, Key: "key"}}
+	key := corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "age"}, Key: "key"}
+	encryption := &v1.ClientEncryption{Recipients: []string{"age1x"}, Identity: key}
 
 	for claim, wanted := range map[string][]string{"archive": {"archive"}, "elsewhere": {"archive", "elsewhere"}} {
 		t.Run(claim, func(t *testing.T) {

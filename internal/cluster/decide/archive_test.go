@@ -58,7 +58,7 @@ func TestContinuousArchiving(t *testing.T) {
 		},
 		{
 			"a gap, which is not the store's fault",
-			&instanceapi.Archiving{Server: "db", LastWAL: "000000010000000000000009", LastTime: &at, FailingSince: &at, Missing: "000000010000000000000005 to 000000010000000000000008 on timeline 1"},
+			&instanceapi.Archiving{FailingSince: &at, Missing: "000000010000000000000005 to 000000010000000000000008 on timeline 1"},
 			false, v1.ReasonWALMissing, "WAL is missing in the archive: 000000010000000000000005 to 000000010000000000000008 on timeline 1; what was written since is archived",
 		},
 	} {
