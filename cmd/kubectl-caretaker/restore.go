@@ -50,6 +50,7 @@ func newRestoreCommand(c *connection) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&restoration.Cluster, "to-cluster", "", "the new Cluster's `name`")
+	flags.StringVar(&restoration.Server, "server-name", "", "the `folder` that the new Cluster archives to; its name if empty")
 	flags.StringVar(&restoration.TargetTime, "target-time", "", "the `time` to recover to, UTC unless it names a zone; the end of the archive if empty")
 	flags.StringVar(&restoration.Storage, "storage", "", "the `size` of each volume, where not as before")
 	flags.Int32Var(&restoration.Instances, "instances", 0, "the `number` of instances, where not as before")
@@ -69,7 +70,7 @@ func excludeFlags(cmd *cobra.Command) {
 	cmd.MarkFlagsOneRequired("to-cluster", "in-place", "undo")
 	cmd.MarkFlagsMutuallyExclusive("to-cluster", "in-place", "undo")
 
-	for _, flag := range []string{"storage", "instances", "image", "dry-run"} {
+	for _, flag := range []string{"storage", "instances", "image", "server-name", "dry-run"} {
 		cmd.MarkFlagsMutuallyExclusive("in-place", flag)
 		cmd.MarkFlagsMutuallyExclusive("undo", flag)
 	}

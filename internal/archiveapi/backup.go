@@ -1,6 +1,7 @@
 package archiveapi
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/caretaker-dev/caretaker/internal/postgres"
@@ -54,6 +55,17 @@ type RestoreReach struct {
 	Newest postgres.Timeline `json:"newestTimeline"`
 	// Named is Timeline where PostgreSQL would not find it by itself; else 0.
 	Named postgres.Timeline `json:"namedTimeline"`
+	// Gap is the first segment that is missing although there are later ones, from Behind on; empty if there is no gap. What comes before
+	// it was archived by LastArchived.
+	Gap          string    `json:"gap"`
+	Behind       string    `json:"behind"`
+	LastArchived time.Time `json:"lastArchived"`
+}
+
+// InsteadOfGap says what can be recovered to although WAL is missing.
+func InsteadOfGap(behind string, archived time.Time) string {
+	return fmt.Sprintf("there is WAL from %s on again: begin with a backup that was taken since, or give a target before the gap; what comes before it was archived by %s",
+		behind, archived.UTC().Format("2006-01-02 15:04:05 UTC"))
 }
 
 // RestoredBackup is the backup that the data were made of.

@@ -324,7 +324,7 @@ func (a *archiving) report() *instanceapi.Archiving {
 
 	if !a.down.IsZero() {
 		since := a.down
-		out.FailingSince, out.Failure = &since, a.downWhy
+		out.FailingSince, out.Failure, out.Missing = &since, a.downWhy, ""
 	}
 
 	if out.FailingSince != nil {
@@ -354,8 +354,8 @@ func fill(out *instanceapi.Archiving, push archiveapi.PushStatus) {
 	case push.Gap != nil:
 		at := push.LastArchivedTime
 		out.FailingSince, out.FailedWAL = &at, push.Gap.First
-		out.Failure = fmt.Sprintf("WAL is missing in the archive: %s to %s on timeline %d; take a backup, so that recovery need not cross the gap",
-			push.Gap.First, push.Gap.Last, push.Gap.Timeline)
+		out.Missing = fmt.Sprintf("%s to %s on timeline %d", push.Gap.First, push.Gap.Last, push.Gap.Timeline)
+		out.Failure = fmt.Sprintf("WAL is missing in the archive: %s; take a backup, so that recovery need not cross the gap", out.Missing)
 	}
 }
 

@@ -54,12 +54,12 @@ func (r *runner) startBootstrap(ctx context.Context) {
 
 // run makes the data, populates them with a server that only we can reach, and gives them their real name at the end.
 func (b bootstrap) run(ctx context.Context) error {
-	dir, settings, err := b.makeData(ctx)
+	dir, replays, err := b.makeData(ctx)
 	if err != nil {
 		return errors.Join(err, b.abandon())
 	}
 
-	if err := b.populate(ctx, dir, settings); err != nil {
+	if err := b.populate(ctx, dir, replays); err != nil {
 		return errors.Join(err, b.abandon())
 	}
 
@@ -100,8 +100,8 @@ func (r *runner) finishBootstrap(ended *job) {
 	r.log.Error("making the data failed", "error", ended.err, "again", pause.String())
 }
 
-// makeData gives back where they are, and the settings that their first server needs.
-func (b bootstrap) makeData(ctx context.Context) (dir string, settings []string, err error) {
+// makeData gives back where they are, and what their first server is to replay; nil if nothing.
+func (b bootstrap) makeData(ctx context.Context) (dir string, replays *replay, err error) {
 	if err := b.checkWish(); err != nil {
 		return "", nil, err
 	}
@@ -235,9 +235,11 @@ func (b bootstrap) external(in instanceapi.PgBaseBackup) (provision.Copy, error)
 }
 
 // populate runs the new data's server, closed to everyone but us, and stops it again.
-func (b bootstrap) populate(ctx context.Context, dir string, settings []string) error {
-	recovers := settings != nil
-	if !recovers {
+func (b bootstrap) populate(ctx context.Context, dir string, replays *replay) error {
+	var settings []string
+	if replays != nil {
+		settings = replays.settings
+	} else {
 		b.r.view.say(instanceapi.StateInitializing, "", "making roles and databases")
 	}
 
@@ -263,8 +265,8 @@ func (b bootstrap) populate(ctx context.Context, dir string, settings []string) 
 		return err
 	}
 
-	if recovers {
-		err = b.awaitRecovery(ctx)
+	if replays != nil {
+		err = b.awaitRecovery(ctx, replays.reach)
 	}
 
 	if err == nil {

@@ -21,9 +21,15 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
 
-// recover makes the data from a backup, not yet under their real name. It gives back the settings that the server is to replay
-// the archive with. The command looks beforehand whether the archive leads to the target, and says what is missing if not.
-func (b bootstrap) recover(ctx context.Context, in instanceapi.Recovery) (dir string, settings []string, err error) {
+// replay is what the server that replays the archive is started with, and how far the archive goes.
+type replay struct {
+	settings []string
+	reach    archiveapi.RestoreReach
+}
+
+// recover makes the data from a backup, not yet under their real name. It gives back how the server is to replay the archive. The
+// command looks beforehand whether the archive leads to the target, and says what is missing if not.
+func (b bootstrap) recover(ctx context.Context, in instanceapi.Recovery) (dir string, replays *replay, err error) {
 	b.r.view.say(instanceapi.StateInitializing, "", "restoring a backup from "+in.Archive.URL+", folder "+in.Archive.Server)
 
 	a := b.r.archiving
@@ -70,7 +76,7 @@ func (b bootstrap) recover(ctx context.Context, in instanceapi.Recovery) (dir st
 	b.r.view.change(func(s *instanceapi.Status) { s.Recovered = &instanceapi.Recovered{BackupID: done.Restored.Manifest.ID} })
 	b.r.view.say(instanceapi.StateInitializing, "", "replaying WAL up to "+target.String())
 
-	return dir, b.r.recoverySettings(target), nil
+	return dir, &replay{b.r.recoverySettings(target), done.Reach}, nil
 }
 
 // recoveryDir is where the data are to be recovered: an empty folder, or the one that came with the volume.
@@ -218,7 +224,7 @@ func (r *runner) recoverySettings(target archiveapi.RecoveryTarget) []string {
 
 // awaitRecovery waits for the server to have reached its target and to have been promoted. That takes as long as it takes; a
 // server that cannot get there ends, and says why.
-func (b bootstrap) awaitRecovery(ctx context.Context) error {
+func (b bootstrap) awaitRecovery(ctx context.Context, reach archiveapi.RestoreReach) error {
 	local := pgconn.Local(b.r.layout.OwnSocketDir(), b.r.layout.PostgresPort, postgres.Superuser)
 
 	for {
@@ -231,7 +237,7 @@ func (b bootstrap) awaitRecovery(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case !b.r.server.IsUp():
-			return fmt.Errorf("the recovery did not reach its target; PostgreSQL said: %s", b.r.server.LastWords())
+			return unreached(reach, b.r.server.LastWords())
 		case isFinal(err):
 			return err
 		}
@@ -242,6 +248,16 @@ func (b bootstrap) awaitRecovery(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// unreached names what is missing, where that may be why the server did not get there.
+func unreached(reach archiveapi.RestoreReach, words string) error {
+	missing := ""
+	if reach.Gap != "" {
+		missing = fmt.Sprintf(". WAL segment %s is not in the archive, and %s", reach.Gap, archiveapi.InsteadOfGap(reach.Behind, reach.LastArchived))
+	}
+
+	return fmt.Errorf("the recovery did not reach its target; PostgreSQL said: %s%s", words, missing)
 }
 
 func (b bootstrap) noteRecovered(ctx context.Context, conn *pgx.Conn) error {

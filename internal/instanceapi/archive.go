@@ -209,6 +209,8 @@ type Archiving struct {
 	// Failure in the store's words: the last one, also if it goes well again.
 	Failure     string     `json:"failure,omitempty"`
 	FailureTime *time.Time `json:"failureTime,omitempty"`
+	// Missing are segments that are in no archive though later ones are, in words; Failure says it, too. What is written since arrives.
+	Missing string `json:"missing,omitempty"`
 	// Waiting is how many segments wait to be archived.
 	Waiting int `json:"waiting"`
 	// Retries of single operations, and Uploaded bytes and segments, since the archiver started.

@@ -23,6 +23,8 @@ type Archive struct {
 	WaitingFiles int `json:"waitingFiles,omitempty"`
 	// FailingSince is when WAL last reached it, if it does not now.
 	FailingSince *metav1.Time `json:"failingSince,omitempty"`
+	// Missing are segments that it lacks though it has later ones.
+	Missing string `json:"missing,omitempty"`
 }
 
 // archiveOf is what the primary says, and the status where it says nothing; nil if there is no archive.
@@ -49,9 +51,14 @@ func (a *Archive) trust(told instanceapi.Archiving, now time.Time) {
 		a.LastWAL, a.LastTime = told.LastWAL, timeOf(told.LastTime)
 	}
 
-	a.WaitingFiles, a.FailingSince = told.Waiting, timeOf(told.FailingSince)
+	a.WaitingFiles, a.Missing = told.Waiting, told.Missing
 
-	if told.Exposure == nil {
+	if told.Missing == "" {
+		a.FailingSince = timeOf(told.FailingSince)
+	}
+
+	// With all volumes everything behind the gap would be lost.
+	if told.Exposure == nil || told.Missing != "" {
 		return
 	}
 
@@ -84,6 +91,8 @@ func archive(a *Archive, now time.Time) string {
 	}
 
 	switch {
+	case a.Missing != "":
+		text += "; before it " + a.Missing + " is missing: backups from before lead up to there only"
 	case a.RPOSeconds == nil:
 	case *a.RPOSeconds == 0:
 		text += "; it has every change (RPO 0s)"

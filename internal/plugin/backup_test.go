@@ -27,6 +27,9 @@ type backups struct {
 	react func(look int, backup *v1.Backup)
 	looks int
 	made  *v1.Cluster
+	// retained are the volumes of Clusters that are gone.
+	retained    map[string][]string
+	retainedErr error
 }
 
 func archivingFake() *backups {
@@ -63,6 +66,10 @@ func (f *backups) CreateBackup(_ context.Context, backup *v1.Backup) error {
 	f.backups[backup.Name] = backup.DeepCopy()
 
 	return nil
+}
+
+func (f *backups) Retained(_ context.Context, key types.NamespacedName) ([]string, error) {
+	return f.retained[key.Name], f.retainedErr
 }
 
 func (f *backups) CreateCluster(_ context.Context, cluster *v1.Cluster) error {
@@ -338,6 +345,36 @@ func TestRestoreWithoutTheCluster(t *testing.T) {
 	}
 }
 
+// TestRestoreUnderTheOldName: the Cluster is gone, and applications know its name. It archives elsewhere.
+func TestRestoreUnderTheOldName(t *testing.T) {
+	for name, archive := range map[string]v1.BackupStatus{
+		"store":  {ObjectStore: &v1.ObjectStore{DestinationPath: "s3://backups/eu"}},
+		"volume": {Volume: &v1.VolumeStore{ServerName: "shop"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, out := archivingFake(), &strings.Builder{}
+			f.cluster = nil
+			backup := restorable(f)
+			backup.Status.Origin = &v1.BackupOrigin{Image: "postgres:17.2", Instances: 3, StorageSize: "20Gi"}
+			backup.Status.ObjectStore, backup.Status.Volume = archive.ObjectStore, archive.Volume
+
+			r := f.restoration(out)
+			r.Cluster, r.Server = "shop", "shop-2"
+			// Whoever may not list volumes may restore all the same.
+			f.retainedErr = apierrors.NewForbidden(schema.GroupResource{Resource: "persistentvolumeclaims"}, "", nil)
+
+			if err := r.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+
+			given := f.made.Spec.Backup
+			if store := given.ObjectStore; f.made.Name != "shop" || store != nil && store.ServerName != "shop-2" || given.Volume != nil && given.Volume.ServerName != "shop-2" {
+				t.Errorf("made was %s, which archives to %+v", f.made.Name, given)
+			}
+		})
+	}
+}
+
 func TestRestoreRefusals(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(f *backups, r *plugin.Restoration, b *v1.Backup)
@@ -379,8 +416,18 @@ func TestRestoreRefusals(t *testing.T) {
 			f.cluster.Status.Archiving.LastArchivedTime = new(ago(10 * time.Minute))
 			r.TargetTime = "2026-11-20 11:55"
 		}, "is later than what is archived, which ends at 2026-11-20 11:50:00 UTC"},
-		"the name is taken":    {func(_ *backups, r *plugin.Restoration, _ *v1.Backup) { r.Cluster = "stock" }, "has a Cluster stock already; choose another name"},
-		"the archive is taken": {func(_ *backups, r *plugin.Restoration, _ *v1.Backup) { r.Cluster = "shop" }, "would archive into the folder that it is recovered from"},
+		"the name is taken": {func(_ *backups, r *plugin.Restoration, _ *v1.Backup) { r.Cluster = "stock" }, "has a Cluster stock already; choose another name"},
+		"the archive is taken": {
+			func(_ *backups, r *plugin.Restoration, _ *v1.Backup) { r.Cluster = "shop" },
+			"would archive into the folder that it is recovered from, shop; choose another name for --to-cluster, or another folder with --server-name, such as shop-2",
+		},
+		"volumes are there": {
+			func(f *backups, _ *plugin.Restoration, _ *v1.Backup) {
+				f.retained = map[string][]string{"again": {"again-0", "again-1"}}
+			},
+			"namespace web has the volumes of a Cluster again, again-0, again-1: a new one of that name goes on with them and recovers nothing",
+		},
+		"the folder is taken": {func(_ *backups, r *plugin.Restoration, _ *v1.Backup) { r.Server = "shop" }, "would archive into the folder that it is recovered from"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, out := archivingFake(), &strings.Builder{}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -21,6 +22,7 @@ import (
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+	"github.com/caretaker-dev/caretaker/internal/naming"
 )
 
 const (
@@ -109,6 +111,24 @@ func (k *Kube) Backups(ctx context.Context, namespace string) ([]string, error) 
 	names := make([]string, 0, len(list.Items))
 	for _, backup := range list.Items {
 		names = append(names, backup.Name)
+	}
+
+	return names, nil
+}
+
+// Retained are the volumes that a Cluster of that name would take up when it is made.
+func (k *Kube) Retained(ctx context.Context, key types.NamespacedName) ([]string, error) {
+	list := &corev1.PersistentVolumeClaimList{}
+	request := k.client.Get().AbsPath("/api/v1/namespaces/"+key.Namespace+"/persistentvolumeclaims").
+		Param("labelSelector", naming.LabelCluster+"="+key.Name+",!"+naming.LabelSetAside)
+
+	if err := decode(request.Do(ctx), list); err != nil {
+		return nil, err
+	}
+
+	names := make([]string, 0, len(list.Items))
+	for _, volume := range list.Items {
+		names = append(names, volume.Name)
 	}
 
 	return names, nil

@@ -204,6 +204,35 @@ func TestStatus(t *testing.T) {
 			f.cluster.Status.Certificates[0].NotAfter = ago(-30 * time.Hour)
 		},
 		"new": func(f *fake) { f.cluster.Status = v1.ClusterStatus{} },
+		"recovered from a backup": func(f *fake) {
+			f.cluster.Status.Recovery = &v1.RecoveryStatus{
+				Backup: "shop-daily", Target: "time 2026-11-20 09:30:00+00 (UTC)", ReachedLSN: "0/5000060", ReachedAt: new(ago(20 * time.Minute)),
+			}
+		},
+		"recovering in place": func(f *fake) {
+			f.recoversInPlace(v1.InPlaceRecovering)
+			f.cluster.Status.Term, f.cluster.Status.Primary = 0, "shop-3"
+			f.cluster.Status.Members = []v1.MemberStatus{{Name: "shop-3", State: "Initializing", Node: "node-1", Message: "replaying WAL up to just after 2026-11-20 09:30:00 UTC"}}
+			set(f.cluster, metav1.Condition{
+				Type: v1.ConditionReady, Status: metav1.ConditionFalse, Reason: "Initializing",
+				Message: "Waiting for shop-3: replaying WAL up to just after 2026-11-20 09:30:00 UTC (0 of 3 instances ready)",
+			})
+		},
+		"stopping to recover in place": func(f *fake) {
+			f.recoversInPlace(v1.InPlaceStopping)
+			f.cluster.Status.SetAside, f.live = nil, nil
+			for i := range f.cluster.Status.Members {
+				f.cluster.Status.Members[i] = v1.MemberStatus{Name: f.cluster.Status.Members[i].Name}
+			}
+			set(f.cluster, metav1.Condition{
+				Type: v1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1.ReasonRecoveringInPlace,
+				Message: "Recovering in place (Stopping): stopping the instances, 2 more",
+			})
+		},
+		"recovered in place": func(f *fake) {
+			f.recoversInPlace(v1.InPlaceCompleted)
+			f.cluster.Status.RecoverInPlace.CompletedAt = new(ago(10 * time.Minute))
+		},
 		"backed up and proved": func(f *fake) {
 			archived(f, instanceapi.Archiving{
 				LastWAL: "000000040000000000000005", LastTime: new(now.Add(-12 * time.Second)), Exposure: &instanceapi.Exposure{},
@@ -234,6 +263,12 @@ func TestStatus(t *testing.T) {
 				Message: "WAL has not reached the archive since 2026-11-20T11:12:00Z: 503 Slow Down",
 			})
 		},
+		"the archive has a gap": func(f *fake) {
+			archived(f, instanceapi.Archiving{
+				LastWAL: "000000040000000000000019", LastTime: new(now.Add(-12 * time.Second)), FailingSince: new(now.Add(-12 * time.Second)),
+				Missing: "000000040000000000000012 to 000000040000000000000018 on timeline 4", Exposure: &instanceapi.Exposure{},
+			})
+		},
 		"archived, never backed up, the primary says nothing": func(f *fake) {
 			archived(f, instanceapi.Archiving{})
 			f.liveErr = plugin.ErrNoRight
@@ -261,6 +296,16 @@ func TestStatus(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// recoversInPlace is at a step of it, beside what an earlier one left that did not end.
+func (f *fake) recoversInPlace(step v1.InPlaceStep) {
+	f.cluster.Status.RecoverInPlace = &v1.RecoverInPlaceStatus{
+		ID: "before-the-drop", Step: step, Target: "time 2026-11-20 09:30:00+00 (UTC)", StartedAt: new(ago(12 * time.Minute)),
+	}
+	f.cluster.Status.SetAside = []v1.SetAsideStatus{
+		{ID: "before-the-drop", Volumes: []string{"shop-0", "shop-1", "shop-2"}}, {ID: "too-late", Volumes: []string{"shop-3"}, Incomplete: true},
 	}
 }
 

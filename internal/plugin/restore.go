@@ -18,6 +18,7 @@ import (
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/cluster/build"
+	"github.com/caretaker-dev/caretaker/internal/naming"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
 
@@ -30,6 +31,8 @@ type RestoreAPI interface {
 
 	// Backup reads a Backup.
 	Backup(ctx context.Context, key types.NamespacedName) (*v1.Backup, error)
+	// Retained are the volumes that a Cluster of that name would take up when it is made.
+	Retained(ctx context.Context, key types.NamespacedName) ([]string, error)
 	// CreateCluster makes a Cluster.
 	CreateCluster(ctx context.Context, cluster *v1.Cluster) error
 }
@@ -42,6 +45,8 @@ type Restoration struct {
 	Backup types.NamespacedName
 	// Cluster to make.
 	Cluster string
+	// Server is the folder that it archives to; the Cluster's name if empty.
+	Server string
 	// TargetTime to recover to, UTC where it names no zone; the end of the archive if empty.
 	TargetTime string
 	// Storage is the size of each volume, Instances their number, and Image that of PostgreSQL, where not as the origin had them.
@@ -70,11 +75,16 @@ func (r Restoration) Run(ctx context.Context) error {
 
 	place, _ := build.RecoveryPlace(cluster, backup)
 	if own, archives := build.OwnPlace(cluster); archives && own.IsSame(place) {
-		return fmt.Errorf("Cluster %s would archive into the folder that it is recovered from; choose another name for --to-cluster", r.Cluster)
+		return fmt.Errorf("Cluster %s would archive into the folder that it is recovered from, %s; choose another name for --to-cluster, "+
+			"or another folder with --server-name, such as %s-2", r.Cluster, own.Server(), own.Server())
 	}
 
 	if r.DryRun {
 		return r.print(cluster)
+	}
+
+	if err := r.checkRetained(ctx, types.NamespacedName{Namespace: cluster.Namespace, Name: cluster.Name}); err != nil {
+		return err
 	}
 
 	if err := r.API.CreateCluster(ctx, cluster); apierrors.IsAlreadyExists(err) {
@@ -92,6 +102,28 @@ func (r Restoration) Run(ctx context.Context) error {
 
 	return say(r.Out, "Cluster %s is made of Backup %s, recovered to %s. How far it is:\n  kubectl caretaker status %s -n %s",
 		cluster.Name, backup.Name, orElse(target, "the end of the archive"), cluster.Name, cluster.Namespace)
+}
+
+// checkRetained: a Cluster that takes up volumes is not recovered, though it was asked for.
+func (r Restoration) checkRetained(ctx context.Context, key types.NamespacedName) error {
+	if _, err := r.API.Cluster(ctx, key); err == nil {
+		return nil // they are of one that exists, which is what is told
+	}
+
+	volumes, err := r.API.Retained(ctx, key)
+
+	switch {
+	case apierrors.IsForbidden(err):
+		return nil // whoever may not see volumes is told by the Cluster's status
+	case err != nil:
+		return fmt.Errorf("list the volumes of namespace %s: %w", key.Namespace, err)
+	case len(volumes) == 0:
+		return nil
+	}
+
+	return fmt.Errorf("namespace %s has the volumes of a Cluster %s, %s: a new one of that name goes on with them and recovers nothing. That may be what you want: "+
+		"make it without bootstrap. Otherwise choose another name for --to-cluster, or delete them for good: kubectl -n %s delete pvc,clusterterm -l %s=%s",
+		key.Namespace, key.Name, strings.Join(volumes, ", "), key.Namespace, naming.LabelCluster, key.Name)
 }
 
 // source is a Backup to restore from.
@@ -247,11 +279,11 @@ func (r Restoration) cluster(backup *v1.Backup, origin *v1.Cluster, target strin
 	// Its folder has its own name, as two Clusters must not archive into one.
 	if spec.Backup != nil {
 		if store := spec.Backup.Store(); store != nil {
-			store.ServerName = ""
+			store.ServerName = r.Server
 		}
 
 		if spec.Backup.Volume != nil {
-			spec.Backup.Volume.ServerName = ""
+			spec.Backup.Volume.ServerName = r.Server
 		}
 	}
 

@@ -57,6 +57,8 @@ func summarize(cluster *v1.Cluster, view View) (Health, string) {
 		return Working, "is being deleted"
 	case hibernated(cluster):
 		return Asleep, "is hibernated: " + orElse(message, "no instance runs")
+	case isRecovering(cluster) && stalled == nil && !serves:
+		return Down, recoveringWords(cluster.Status.RecoverInPlace, message)
 	case cluster.Status.Term == 0 && stalled == nil:
 		return Working, "is being made: " + orElse(message, "the operator has not looked at it yet (is it running?)")
 	case stalled != nil && serves && stalled.Reason == v1.ReasonVolumeFull:
@@ -178,6 +180,14 @@ func advice(cluster *v1.Cluster, view View, now time.Time) []Advice {
 	}
 
 	next = append(next, instanceAdvice(cluster, view)...)
+
+	if view.Archive != nil && view.Archive.Missing != "" {
+		next = append(next, Advice{
+			"Take a backup, so that moments from now on can be recovered to:", fmt.Sprintf("kubectl caretaker backup %s -n %s", cluster.Name, cluster.Namespace),
+		})
+	}
+
+	next = append(next, setAsideAdvice(cluster, view)...)
 
 	return append(next, certificateAdvice(view, now)...)
 }

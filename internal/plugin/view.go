@@ -48,6 +48,11 @@ type View struct {
 	Archive *Archive          `json:"archive,omitempty"`
 	Backups *v1.BackupsStatus `json:"backups,omitempty"`
 
+	// Recovered is what the Cluster was made of, InPlace its last recovery in place, and SetAside the volumes of before.
+	Recovered *v1.RecoveryStatus       `json:"recovered,omitempty"`
+	InPlace   *v1.RecoverInPlaceStatus `json:"recoverInPlace,omitempty"`
+	SetAside  []v1.SetAsideStatus      `json:"setAside,omitempty"`
+
 	LastFailover   *v1.FailoverStatus     `json:"lastFailover,omitempty"`
 	LastSwitchover *v1.SwitchoverStatus   `json:"lastSwitchover,omitempty"`
 	Certificates   []v1.CertificateStatus `json:"certificates,omitempty"`
@@ -135,6 +140,7 @@ func viewOf(cluster *v1.Cluster, answers map[string]answer, now time.Time) View 
 		Cluster: cluster.Name, Namespace: cluster.Namespace,
 		Primary: status.Primary, Term: status.Term, TimelineID: status.TimelineID,
 		Version: status.Version, Image: status.Image,
+		Recovered: status.Recovery, InPlace: status.RecoverInPlace, SetAside: status.SetAside,
 		LastFailover: status.LastFailover, LastSwitchover: status.LastSwitchover,
 		Certificates: status.Certificates, PendingRestart: status.PendingRestart,
 		Instances: []Instance{}, Unwell: unwell(status.Conditions),

@@ -38,7 +38,10 @@ type History struct {
 }
 
 // ParseHistory reads a .history file of that timeline: lines of parent, switch LSN and reason;
-// empty lines and those with # are skipped. Parents and LSNs must grow.
+// empty lines and those with # are skipped. Parents must grow.
+//
+// LSNs grow, too, but for a server that recovered along a timeline to a moment before that one began: it never came to be on it, and
+// PostgreSQL names it as the parent all the same. What the server has not been on is left out: 1 to 5, 2 to 9 and 3 to 7 is 1 to 5 and 2 to 7.
 func ParseHistory(timeline Timeline, text string) (History, error) {
 	h := History{Timeline: timeline}
 	line := 0
@@ -54,6 +57,10 @@ func ParseHistory(timeline Timeline, text string) (History, error) {
 		}
 		if err != nil {
 			return History{}, fmt.Errorf("%s, line %d: %w", HistoryName(timeline), line, err)
+		}
+		for n := len(h.Entries); n > 0 && h.Entries[n-1].Switch > entry.Switch; n-- {
+			entry.Parent = h.Entries[n-1].Parent
+			h.Entries = h.Entries[:n-1]
 		}
 		h.Entries = append(h.Entries, entry)
 	}
@@ -82,9 +89,8 @@ func (h History) check(entry HistoryEntry) error {
 	if entry.Parent >= h.Timeline {
 		return fmt.Errorf("timeline %d is not older than %d", entry.Parent, h.Timeline)
 	}
-	if n := len(h.Entries); n > 0 && (entry.Parent <= h.Entries[n-1].Parent || entry.Switch < h.Entries[n-1].Switch) {
-		return fmt.Errorf("timeline %d at %s does not follow timeline %d at %s",
-			entry.Parent, entry.Switch, h.Entries[n-1].Parent, h.Entries[n-1].Switch)
+	if n := len(h.Entries); n > 0 && entry.Parent <= h.Entries[n-1].Parent {
+		return fmt.Errorf("timeline %d does not follow timeline %d", entry.Parent, h.Entries[n-1].Parent)
 	}
 	return nil
 }

@@ -207,6 +207,24 @@ func TestParseHistory(t *testing.T) {
 	}
 }
 
+// PostgreSQL names the timeline that it recovered along, also if it stopped before that began.
+func TestParseHistoryOfARecoveryToBeforeItsTimeline(t *testing.T) {
+	for name, tc := range map[string]struct {
+		text string
+		want []HistoryEntry
+	}{
+		"before the last": {"1\t0/5\ta\n2\t0/9\tb\n3\t0/7\tc\n", []HistoryEntry{{1, 0x5, "a"}, {2, 0x7, "c"}}},
+		"before all":      {"1\t0/5\ta\n2\t0/9\tb\n3\t0/3\tc\n", []HistoryEntry{{1, 0x3, "c"}}},
+		"and went on":     {"1\t0/5\ta\n2\t0/9\tb\n3\t0/7\tc\n4\t0/20\td\n", []HistoryEntry{{1, 0x5, "a"}, {2, 0x7, "c"}, {4, 0x20, "d"}}},
+		"right at it":     {"1\t0/5\ta\n2\t0/9\tb\n3\t0/9\tc\n", []HistoryEntry{{1, 0x5, "a"}, {2, 0x9, "b"}, {3, 0x9, "c"}}},
+	} {
+		got, err := ParseHistory(6, tc.text)
+		if diff := cmp.Diff(History{Timeline: 6, Entries: tc.want}, got); err != nil || diff != "" {
+			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+		}
+	}
+}
+
 func TestParseHistoryRefuses(t *testing.T) {
 	for name, text := range map[string]string{
 		"no LSN":             "1\n",
@@ -215,7 +233,6 @@ func TestParseHistoryRefuses(t *testing.T) {
 		"timeline 0":         "0\t0/1\tr\n",
 		"a younger parent":   "3\t0/1\tr\n",
 		"falling timelines":  "2\t0/1\tr\n1\t0/2\tr\n",
-		"falling LSNs":       "1\t0/2\tr\n2\t0/1\tr\n",
 		"the same timeline":  "1\t0/1\tr\n1\t0/2\tr\n",
 		"not a history file": "<html>",
 	} {

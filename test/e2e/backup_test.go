@@ -8,8 +8,10 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -165,8 +167,7 @@ func recovers(t *testing.T, b *backupTest) {
 	origin := b.name
 
 	// What comes after the moment must be in the archive: a recovery ends where it is known to end.
-	segment := b.write(t, "SELECT pg_walfile_name(pg_switch_wal())")
-	b.waitSQL(t, b.primary(t), "app", "SELECT last_archived_wal >= '"+segment+"' FROM pg_stat_archiver", "t")
+	b.waitArchived(t)
 
 	b.name = "restored"
 	b.create(t, b.newCluster(2, func(spec *postgresqlv1.ClusterSpec) {
@@ -190,6 +191,18 @@ func recovers(t *testing.T, b *backupTest) {
 	// It archives to a place of its own, at once.
 	b.waitArchiving(t, metav1.ConditionTrue, "folder restored")
 	b.name = origin
+}
+
+// waitArchived until everything that was written so far is in the archive, up to the segment that it gives.
+func (b *backupTest) waitArchived(t *testing.T) string {
+	t.Helper()
+
+	// A segment that has nothing in it yet is never archived, and archive_timeout may just have begun one.
+	segment := b.write(t, "SELECT pg_walfile_name(pg_logical_emit_message(false, 'test', 'the end') - 1)")
+	b.write(t, "SELECT pg_switch_wal()")
+	b.waitSQL(t, b.primary(t), "app", "SELECT last_archived_wal >= '"+segment+"' FROM pg_stat_archiver", "t")
+
+	return segment
 }
 
 // waitArchiving waits for the condition of the archive to have a status, and a part of its message.
@@ -249,6 +262,21 @@ func (f *fixture) startS3Server(t *testing.T, server string) {
 			t.Fatalf("start the store %s: %v", server, err)
 		}
 	}
+}
+
+// createClaim of 1 GiB.
+func (f *fixture) createClaim(t *testing.T, name string) {
+	t.Helper()
+
+	volume := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: name}}
+	volume.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
+	volume.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
+
+	if f.environment.storageClass != "" {
+		volume.Spec.StorageClassName = &f.environment.storageClass
+	}
+
+	f.create(t, volume)
 }
 
 func (f *fixture) scaleS3(t *testing.T, server string, replicas int32) {

@@ -76,8 +76,7 @@ func losesItsSecondStore(t *testing.T, b *backupTest) {
 	t.Logf("the condition said so after %s", time.Since(began).Round(time.Second))
 
 	b.write(t, "INSERT INTO ledger SELECT generate_series(101, 200)")
-	segment := b.write(t, "SELECT pg_walfile_name(pg_switch_wal())")
-	b.waitSQL(t, b.primary(t), "app", "SELECT last_archived_wal >= '"+segment+"' FROM pg_stat_archiver", "t")
+	segment := b.waitArchived(t)
 	b.waitArchiving(t, metav1.ConditionTrue, "s3://backups/financial-db")
 
 	if err := ready(b.cluster(t)); err != nil {
@@ -94,8 +93,7 @@ func copiesAfterASwitchover(t *testing.T, b *backupTest) {
 	switches(t, b)
 	b.write(t, "INSERT INTO ledger SELECT generate_series(1, 300)")
 
-	segment := b.write(t, "SELECT pg_walfile_name(pg_switch_wal())")
-	b.waitSQL(t, b.primary(t), "app", "SELECT last_archived_wal >= '"+segment+"' FROM pg_stat_archiver", "t")
+	segment := b.waitArchived(t)
 	b.waitCopied(t, segment)
 }
 

@@ -60,8 +60,7 @@ spec:
 	b.rememberMoment(t)
 	b.write(t, "DELETE FROM ledger")
 
-	segment := b.write(t, "SELECT pg_walfile_name(pg_switch_wal())")
-	b.waitSQL(t, b.primary(t), "app", "SELECT last_archived_wal >= '"+segment+"' FROM pg_stat_archiver", "t")
+	b.waitArchived(t)
 
 	// The document's moment is in 2024.
 	f.applyDocument(t, "cluster-financial-db-restored.yaml", fmt.Sprintf(`

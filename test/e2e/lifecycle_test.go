@@ -421,30 +421,7 @@ func deleteReplica(t *testing.T, f *fixture) {
 	replica := f.replicas(t)[1]
 	members := f.memberIDs(t)
 
-	pvc := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: replica}}
-	if err := f.Client.Delete(t.Context(), pvc); err != nil {
-		t.Fatalf("delete volume: %v", err)
-	}
-
-	pod := f.pods(t)[replica]
-	if err := f.Client.Delete(t.Context(), &pod); err != nil {
-		t.Fatalf("delete pod: %v", err)
-	}
-
-	kube.Eventually(t, readyTimeout, "a new member takes the place of "+replica, func(ctx context.Context) error {
-		cluster, err := f.get(ctx)
-		if err != nil {
-			return err
-		}
-
-		for _, member := range cluster.Status.Members {
-			if member.MemberID == members[replica] {
-				return fmt.Errorf("the old member is still there")
-			}
-		}
-
-		return ready(cluster)
-	})
+	f.replaceCopy(t, replica)
 
 	known := []string{}
 	for _, id := range members {
@@ -468,6 +445,44 @@ func deleteReplica(t *testing.T, f *fixture) {
 
 	f.waitSQL(t, f.primary(t), "postgres", "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'", "2")
 	f.waitSQL(t, f.primary(t), "postgres", "SELECT count(*) FROM pg_replication_slots", "2")
+}
+
+// replaceCopy takes an instance's pod and volume away, and waits until a new member has its place.
+func (f *fixture) replaceCopy(t *testing.T, instance string) {
+	t.Helper()
+
+	member := f.memberIDs(t)[instance]
+	f.deleteVolume(t, instance)
+
+	pod := f.pods(t)[instance]
+	if err := f.Client.Delete(t.Context(), &pod); err != nil {
+		t.Fatalf("delete pod: %v", err)
+	}
+
+	kube.Eventually(t, readyTimeout, "a new member takes the place of "+instance, func(ctx context.Context) error {
+		cluster, err := f.get(ctx)
+		if err != nil {
+			return err
+		}
+
+		for _, m := range cluster.Status.Members {
+			if m.MemberID == member {
+				return fmt.Errorf("the old member is still there")
+			}
+		}
+
+		return ready(cluster)
+	})
+}
+
+// deleteVolume of an instance; it goes once its pod has.
+func (f *fixture) deleteVolume(t *testing.T, instance string) {
+	t.Helper()
+
+	volume := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: instance}}
+	if err := f.Client.Delete(t.Context(), volume); err != nil {
+		t.Fatalf("delete volume: %v", err)
+	}
 }
 
 // deletePrimaryPod: it hands over, and comes back as a replica on its own data.

@@ -81,6 +81,7 @@ const (
 	ReasonBackupNotConfigured    = "NotConfigured"
 	ReasonArchiving              = "Archiving"
 	ReasonArchivingFailed        = "ArchivingFailed"
+	ReasonWALMissing             = "WALMissing"
 	ReasonArchivingStarting      = "Starting"
 	ReasonVerified               = "Verified"
 	ReasonNoDrill                = "NoDrillScheduled"

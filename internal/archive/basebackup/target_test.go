@@ -159,18 +159,28 @@ func TestWALReach(t *testing.T) {
 
 	for _, i := range []int{5, 20, 60, len(all) - 2} {
 		broken := store.clone()
+		broken.now = at(8)
 		delete(broken.objects, walKey(t, all[i]))
 
+		// The last segment before the gap was archived before that.
 		_, err := CheckReachable(ctx, broken, m, histories, archiveapi.RecoveryTarget{Time: at(9)})
+		wantMissing(t, err, all[i])
+
+		_, err = CheckReachable(ctx, broken, m, histories, archiveapi.RecoveryTarget{})
 		wantMissing(t, err, all[i])
 	}
 
 	broken := store.clone()
+	broken.now = at(8)
 	delete(broken.objects, walKey(t, all[60]))
+	delete(broken.objects, walKey(t, all[61]))
 
-	// A target before the gap is not affected by it.
-	if _, err := CheckReachable(ctx, broken, m, histories, archiveapi.RecoveryTarget{LSN: m.StopLSN + 0x200000}); err != nil {
-		t.Errorf("a target before the gap: %v", err)
+	// A target before the gap is not affected by it, nor one that may come before it: the recovery itself finds that out.
+	for _, target := range []archiveapi.RecoveryTarget{{LSN: m.StopLSN + 0x200000}, {Time: at(7)}, {XID: 5000}, {Name: "before-release"}} {
+		reach, err := CheckReachable(ctx, broken, m, histories, target)
+		if err != nil || reach.Gap != all[60] || reach.Behind != all[62] || reach.Missing != 2 {
+			t.Errorf("a target before the gap, %s: %+v %v", target, reach, err)
+		}
 	}
 }
 

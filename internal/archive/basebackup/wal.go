@@ -22,6 +22,8 @@ type WALMissingError struct {
 	Count   int
 	// For what they are needed.
 	For string
+	// Instead is what to do; empty if there is nothing to say.
+	Instead string
 }
 
 // Error names the segments.
@@ -31,7 +33,12 @@ func (e *WALMissingError) Error() string {
 		more = fmt.Sprintf(" and %d more", e.Count-len(e.Missing))
 	}
 
-	return fmt.Sprintf("%s needs WAL that is not in the archive: %s%s", e.For, strings.Join(e.Missing, ", "), more)
+	instead := ""
+	if e.Instead != "" {
+		instead = "; " + e.Instead
+	}
+
+	return fmt.Sprintf("%s needs WAL that is not in the archive: %s%s%s", e.For, strings.Join(e.Missing, ", "), more, instead)
 }
 
 const maxNamedSegments = 10
@@ -146,8 +153,9 @@ type Reach struct {
 	LastArchived time.Time `json:"lastArchived,omitzero"`
 	// Gap is the first segment that is missing although there are later ones; empty if there is no gap.
 	Gap string `json:"gap,omitempty"`
-	// Behind is the first segment behind the gap.
-	Behind string `json:"behind,omitempty"`
+	// Behind is the first segment behind the gap, and Missing how many are missing before it.
+	Behind  string `json:"behind,omitempty"`
+	Missing int    `json:"missing,omitempty"`
 	// Newest timeline that the archive has a history of, also if the recovery does not come by it; 0 if it has none.
 	Newest postgres.Timeline `json:"newestTimeline,omitempty"`
 	// Named is Timeline where PostgreSQL would not find it by itself, since a number before it is missing; else 0.
@@ -182,8 +190,8 @@ func WALReach(ctx context.Context, store objectstore.Store, m *Manifest, history
 			}
 
 			if segment.Number > next.Number {
-				next.Timeline = history.TimelineAt(next.Start(bytes) + postgres.LSN(bytes) - 1) //nolint:gosec // a size is positive
-				reach.Gap, reach.Behind = next.Name(bytes), segment.Name(bytes)
+				next.Timeline = history.TimelineAt(next.Start(bytes) + postgres.LSN(bytes) - 1)                                 //nolint:gosec // a size is positive
+				reach.Gap, reach.Behind, reach.Missing = next.Name(bytes), segment.Name(bytes), int(segment.Number-next.Number) //nolint:gosec // small
 
 				return reach, nil
 			}
@@ -207,9 +215,12 @@ func segmentOf(key string, bytes int64) (postgres.WALSegment, bool) {
 	return segment, err == nil
 }
 
+// clockSkew is how far a store's clock may be behind a server's.
+const clockSkew = 5 * time.Minute
+
 // CheckReachable says before a restore what is known to be missing on the way to a target. A time, a transaction or a restore
-// point can only be looked for by the recovery itself, which fails if the WAL ends before it: CheckReachable then checks that
-// there is no gap.
+// point can only be looked for by the recovery itself, which fails if the WAL ends before it: where it may come before a gap, the
+// recovery decides. A time cannot that is later than when the last segment before the gap was archived.
 func CheckReachable(ctx context.Context, store objectstore.Store, m *Manifest, histories map[postgres.Timeline]postgres.History, t archiveapi.RecoveryTarget) (Reach, error) {
 	missing, err := MissingWAL(ctx, store, m)
 	if err != nil {
@@ -240,22 +251,14 @@ func CheckReachable(ctx context.Context, store objectstore.Store, m *Manifest, h
 		return reach, nil
 	}
 
-	if reach.Gap != "" {
-		return reach, &WALMissingError{
-			For: fmt.Sprintf("recovery to %s (there are later segments, from %s on)", t, reach.Behind), Missing: []string{reach.Gap}, Count: 1,
-		}
+	mayComeBefore := t.XID != 0 || t.Name != "" || !t.Time.IsZero() && t.Time.Before(reach.LastArchived.Add(clockSkew))
+	if reach.Gap == "" || mayComeBefore {
+		return reach, nil
 	}
 
-	return reach, nil
-}
-
-// ExplainUnreached says what is missing after a recovery has ended before its target.
-func ExplainUnreached(t archiveapi.RecoveryTarget, reach Reach) string {
-	if reach.Gap != "" {
-		return fmt.Sprintf("the recovery did not reach %s: WAL segment %s is missing from the archive, though there are later ones, from %s on",
-			t, reach.Gap, reach.Behind)
+	return reach, &WALMissingError{
+		For:     fmt.Sprintf("recovery to %s from backup %s", t, m.ID),
+		Missing: []string{reach.Gap}, Count: reach.Missing,
+		Instead: archiveapi.InsteadOfGap(reach.Behind, reach.LastArchived),
 	}
-
-	return fmt.Sprintf("the recovery did not reach %s: the archive's WAL on timeline %d ends with segment %s, at %s",
-		t, reach.Timeline, reach.LastSegment, reach.End)
 }

@@ -227,13 +227,22 @@ type File struct {
 type Pushed struct {
 	// StoredBytes were sent; 0 if the file was there.
 	StoredBytes int64
-	// WasThere: the same content had been archived before.
+	// WasThere: the same content had been archived before, or does not need to be.
 	WasThere bool
 }
 
+func (f *File) isPlaceholder() bool { return len(f.Content) == 0 && postgres.IsHistoryName(f.Name) }
+
 // Push archives a file, and returns when it is durable. The same content again is success; other content under the same name
 // is an error that wraps ErrDifferent, and nothing is changed.
+//
+// An empty history only keeps PostgreSQL from picking that timeline ID, and is not archived: under its name belongs the real one, which
+// may be on the volumes of a recovery in place that was taken back.
 func (a *Archive) Push(ctx context.Context, file File) (Pushed, error) {
+	if file.isPlaceholder() {
+		return Pushed{WasThere: true}, nil
+	}
+
 	key, err := layout.WAL(file.Name)
 	if err != nil {
 		return Pushed{}, err
@@ -311,12 +320,6 @@ func (a *Archive) compare(ctx context.Context, key string, file File, sum string
 		if n := file.Compare; int64(len(there)) >= n && int64(len(file.Content)) >= n && bytes.Equal(there[:n], file.Content[:n]) {
 			return true, nil
 		}
-	}
-
-	// An empty history only keeps PostgreSQL from picking that timeline ID. A real one, as of a recovery in place that was taken back,
-	// does the same.
-	if _, err := postgres.ParseHistoryName(file.Name); err == nil && len(file.Content) == 0 {
-		return true, nil
 	}
 
 	return false, fmt.Errorf("%s in %s: %w: it has SHA-256 %.12s…, ours has %.12s…. Two servers have archived to one place, or this one "+

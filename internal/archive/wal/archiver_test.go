@@ -3,6 +3,7 @@ package wal
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"k8s.io/utils/clock"
 
+	"github.com/caretaker-dev/caretaker/internal/archive/basebackup"
 	"github.com/caretaker-dev/caretaker/internal/archive/compress"
 	"github.com/caretaker-dev/caretaker/internal/archive/layout"
 	"github.com/caretaker-dev/caretaker/internal/archiveapi"
@@ -369,18 +372,36 @@ func TestNotThereNeedsAnArchive(t *testing.T) {
 	}
 }
 
-// TestAnEmptyHistoryGivesWay: it only keeps a timeline ID from being taken, which the real history does, too.
+// TestAnEmptyHistoryGivesWay: it only keeps a timeline ID from being taken. The real one may come later, when a recovery in place
+// was taken back and that is taken back as well.
 func TestAnEmptyHistoryGivesWay(t *testing.T) {
 	r := newRig(t)
 	archive := must(Open(t.Context(), *r.config().Archive))
 	history := File{Name: "00000002.history", Content: []byte("1\t0/3000000\tno recovery target specified\n")}
 
-	if _, err := archive.Push(t.Context(), history); err != nil {
-		t.Fatal(err)
+	// A standby asks first, the primary pushes; neither stands in the way of the real one.
+	if isThere, err := archive.Has(t.Context(), File{Name: history.Name}); !isThere || err != nil {
+		t.Errorf("a standby waits for a placeholder: %t, %v", isThere, err)
+	}
+
+	r.write(history.Name, nil)
+
+	if err := r.push(history.Name); err != nil {
+		t.Errorf("a placeholder is not let go: %v", err)
+	}
+
+	r.write(history.Name, history.Content)
+
+	if err := r.push(history.Name); err != nil {
+		t.Errorf("the real history is refused: %v", err)
+	}
+
+	if got, err := archive.Fetch(t.Context(), history.Name, nil); err != nil || string(got) != string(history.Content) {
+		t.Errorf("the archive has %q, %v", got, err)
 	}
 
 	if pushed, err := archive.Push(t.Context(), File{Name: history.Name}); err != nil || !pushed.WasThere {
-		t.Errorf("a placeholder is not let go: %+v, %v", pushed, err)
+		t.Errorf("a placeholder is not let go once the real history is there: %+v, %v", pushed, err)
 	}
 
 	history.Content = []byte("1\t0/4000000\tno recovery target specified\n")
@@ -458,6 +479,27 @@ func TestAGapIsNamed(t *testing.T) {
 
 	if gap.First != first || gap.Last != last {
 		t.Errorf("gap %+v, want %s to %s", gap, first, last)
+	}
+
+	// A backup is of use that needs nothing of the gap.
+	for number, want := range map[uint64]bool{4: false, 8: false, 9: true} {
+		m := basebackup.Manifest{ID: "20261128T233219Z", Timeline: 1, StartLSN: postgres.LSN(number * testSegmentBytes), WALSegmentBytes: testSegmentBytes}
+		manifest := must(json.Marshal(m))
+		body := must(json.Marshal(map[string]any{"manifest": json.RawMessage(manifest), "sum": xxhash.Sum64(manifest)}))
+
+		if err := r.store.Put(t.Context(), "db/backups/20261128T233219Z/manifest.json", body); err != nil {
+			t.Fatal(err)
+		}
+
+		if got, err := r.archiver.pusher.archive.hasBackupBehind(t.Context(), gap); got != want || err != nil {
+			t.Errorf("a backup from segment %d on: %t, %v", number, got, err)
+		}
+	}
+
+	// Those of the newest timeline are of no use to a later one's gap.
+	gap.Timeline = 2
+	if got, err := r.archiver.pusher.archive.hasBackupBehind(t.Context(), gap); got || err != nil {
+		t.Errorf("a backup of a timeline that was left: %t, %v", got, err)
 	}
 }
 

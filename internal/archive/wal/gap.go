@@ -6,14 +6,19 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caretaker-dev/caretaker/internal/archive/basebackup"
 	"github.com/caretaker-dev/caretaker/internal/archive/layout"
 	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
 
-// Has says whether the archive holds this file. Other content under its name is an error.
+// Has says whether the archive holds this file, or does not need to. Other content under its name is an error.
 func (a *Archive) Has(ctx context.Context, file File) (bool, error) {
+	if file.isPlaceholder() {
+		return true, nil
+	}
+
 	key, err := layout.WAL(file.Name)
 	if err != nil {
 		return false, err
@@ -65,6 +70,39 @@ func (a *Archive) GapBefore(ctx context.Context, segment postgres.WALSegment, se
 		First:    postgres.WALSegment{Timeline: segment.Timeline, Number: last.Number + 1}.Name(segmentBytes),
 		Last:     postgres.WALSegment{Timeline: segment.Timeline, Number: before}.Name(segmentBytes),
 	}, nil
+}
+
+// isFilled says whether the archive has both ends of a gap by now.
+func (a *Archive) isFilled(ctx context.Context, gap archiveapi.Gap) bool {
+	for _, name := range []string{gap.First, gap.Last} {
+		if _, err := a.Header(ctx, name); err != nil {
+			return false
+		}
+	}
+
+	return true
+}
+
+// hasBackupBehind says whether there is a complete backup that needs nothing of a gap, nor of what comes before it.
+func (a *Archive) hasBackupBehind(ctx context.Context, gap archiveapi.Gap) (bool, error) {
+	backups, err := basebackup.List(ctx, a.store)
+	if err != nil {
+		return false, err
+	}
+
+	for _, backup := range slices.Backward(backups) {
+		m := backup.Manifest
+		if m == nil || m.Timeline < gap.Timeline {
+			continue
+		}
+
+		last, err := postgres.ParseWALName(gap.Last, m.WALSegmentBytes)
+		if err == nil && m.StartLSN >= last.Next().Start(m.WALSegmentBytes) {
+			return true, nil
+		}
+	}
+
+	return false, nil
 }
 
 // lineOf is a timeline and those that it came from, newest first.

@@ -320,7 +320,7 @@ func (p *pusher) checkGap(ctx context.Context, segment postgres.WALSegment, segm
 	}
 }
 
-// recheckGap forgets a gap that was filled.
+// recheckGap forgets a gap that was filled, or that a backup was taken behind: from there recovery goes on.
 func (p *pusher) recheckGap(ctx context.Context) {
 	p.mu.Lock()
 	gap := p.status.Gap
@@ -335,8 +335,13 @@ func (p *pusher) recheckGap(ctx context.Context) {
 		return
 	}
 
-	for _, name := range []string{gap.First, gap.Last} {
-		if _, err := p.archive.Header(ctx, name); err != nil {
+	if !p.archive.isFilled(ctx, *gap) {
+		isBehind, err := p.archive.hasBackupBehind(ctx, *gap)
+		if err != nil {
+			p.log.Warn("cannot look for a backup behind the gap", "last", gap.Last, "error", err)
+		}
+
+		if !isBehind {
 			return
 		}
 	}

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -290,18 +291,36 @@ func archiveVolumes(in Input) ([]corev1.Volume, []corev1.VolumeMount) {
 
 	add := func(place Place, credentials, storage, dir, storageDir string) {
 		more, at := placeVolumes(place, credentials, storage, dir, storageDir)
-		volumes, mounts = append(volumes, more...), append(mounts, at...)
+		mounts = append(mounts, at...)
+
+		for _, volume := range more {
+			if !slices.ContainsFunc(volumes, func(v corev1.Volume) bool { return v.Name == volume.Name }) {
+				volumes = append(volumes, volume)
+			}
+		}
 	}
 
-	if place, ok := OwnPlace(in.Cluster); ok {
-		add(place, volumeArchive, volumeArchiveStore, instanceapi.ArchiveDir, instanceapi.ArchiveVolumeDir)
+	own, archives := OwnPlace(in.Cluster)
+	if archives {
+		add(own, volumeArchive, volumeArchiveStore, instanceapi.ArchiveDir, instanceapi.ArchiveVolumeDir)
 	}
 
 	if place, ok := RecoveryPlace(in.Cluster, in.RecoveryBackup); ok && in.Recovering {
-		add(place, volumeRecovery, volumeRecoveryStorage, instanceapi.RecoveryArchiveDir, instanceapi.RecoveryVolumeDir)
+		storage := volumeRecoveryStorage
+		if archives && own.isOnVolume(place) {
+			storage = volumeArchiveStore
+		}
+
+		add(place, volumeRecovery, storage, instanceapi.RecoveryArchiveDir, instanceapi.RecoveryVolumeDir)
 	}
 
 	return volumes, mounts
+}
+
+// isOnVolume: both archives are on one claim. A pod that names a claim twice may never start: with volumes of CSI drivers the kubelet
+// waits for the second without end (kubernetes/kubernetes#127004).
+func (p Place) isOnVolume(other Place) bool {
+	return p.Volume != nil && other.Volume != nil && p.Volume.PersistentVolumeClaim.ClaimName == other.Volume.PersistentVolumeClaim.ClaimName
 }
 
 func placeVolumes(place Place, credentials, storage, dir, storageDir string) (volumes []corev1.Volume, mounts []corev1.VolumeMount) {

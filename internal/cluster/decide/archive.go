@@ -124,6 +124,10 @@ func (p *planner) archiving() Feature {
 	switch {
 	case report == nil || report.Archiving == nil:
 		return p.lastArchiving(feature)
+	case report.Archiving.FailingSince != nil && report.Archiving.Missing != "":
+		feature.Reason = v1.ReasonWALMissing
+		feature.Message = fmt.Sprintf("WAL is missing in the archive: %s; what was written since is archived, but no backup from before leads there: "+
+			"take a Backup now. Moments before the gap can be recovered to as before", report.Archiving.Missing)
 	case report.Archiving.FailingSince != nil:
 		feature.Reason = v1.ReasonArchivingFailed
 		feature.Message = fmt.Sprintf("WAL has not reached the archive since %s: %s; PostgreSQL goes on and keeps its WAL until it has; check %s, its Secret and the store",

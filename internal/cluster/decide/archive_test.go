@@ -56,6 +56,11 @@ func TestContinuousArchiving(t *testing.T) {
 			"failing", &instanceapi.Archiving{Server: "db", LastWAL: "000000010000000000000001", LastTime: &at, FailingSince: &at, Failure: "403 Forbidden"},
 			false, v1.ReasonArchivingFailed, "since 2026-03-01T12:00:00Z: 403 Forbidden; PostgreSQL goes on",
 		},
+		{
+			"a gap, which is not the store's fault",
+			&instanceapi.Archiving{FailingSince: &at, Missing: "000000010000000000000005 to 000000010000000000000008 on timeline 1"},
+			false, v1.ReasonWALMissing, "WAL is missing in the archive: 000000010000000000000005 to 000000010000000000000008 on timeline 1; what was written since is archived",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,61 @@
+package build_test
+
+import (
+	"slices"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/cluster/build"
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
+)
+
+// TestAClaimIsNamedOnce: a pod that recovers from the volume that it archives to starts with any storage driver.
+func TestAClaimIsNamedOnce(t *testing.T) {
+	on := func(claim string) *v1.VolumeStore {
+		return &v1.VolumeStore{PersistentVolumeClaim: corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim}}
+	}
+	key := corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "age"}, Key: "key"}
+	encryption := &v1.ClientEncryption{Recipients: []string{"age1x"}, Identity: key}
+
+	for claim, wanted := range map[string][]string{"archive": {"archive"}, "elsewhere": {"archive", "elsewhere"}} {
+		t.Run(claim, func(t *testing.T) {
+			in := smallest()
+			in.Recovering = true
+			in.Cluster.Spec.Backup = &v1.BackupConfiguration{Volume: on("archive"), ClientEncryption: encryption}
+			in.Cluster.Spec.Bootstrap = &v1.BootstrapConfiguration{Recovery: &v1.BootstrapRecovery{Backup: &v1.LocalObjectReference{Name: "b"}}}
+			in.RecoveryBackup = &v1.Backup{}
+			in.RecoveryBackup.Spec.Cluster.Name = "big"
+			in.RecoveryBackup.Status.Volume, in.RecoveryBackup.Status.ClientEncryption = on(claim), encryption
+
+			spec := build.Pod(in, "small-0").Spec
+
+			var claims []string
+
+			claimOf := map[string]string{}
+
+			for _, volume := range spec.Volumes {
+				if volume.PersistentVolumeClaim == nil || volume.PersistentVolumeClaim.ClaimName == "small-0" {
+					continue
+				}
+
+				claims = append(claims, volume.PersistentVolumeClaim.ClaimName)
+				claimOf[volume.Name] = volume.PersistentVolumeClaim.ClaimName
+			}
+
+			if !slices.Equal(claims, wanted) {
+				t.Errorf("the pod names the claims %v, want %v", claims, wanted)
+			}
+
+			at := map[string]string{}
+			for _, mount := range spec.Containers[0].VolumeMounts {
+				at[mount.MountPath] = claimOf[mount.Name]
+			}
+
+			if at[instanceapi.ArchiveVolumeDir] != "archive" || at[instanceapi.RecoveryVolumeDir] != claim {
+				t.Errorf("claims are mounted %v", at)
+			}
+		})
+	}
+}
