@@ -119,6 +119,11 @@ func (h History) TimelineAt(lsn LSN) Timeline {
 	return h.Timeline
 }
 
+// TimelineOf is the timeline under whose name a segment's place is whole: that of its last byte.
+func (h History) TimelineOf(segment WALSegment, segmentBytes int64) Timeline {
+	return h.TimelineAt(segment.Next().Start(segmentBytes) - 1)
+}
+
 // String is the text of the .history file.
 func (h History) String() string {
 	var out strings.Builder

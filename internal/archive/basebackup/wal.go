@@ -190,7 +190,7 @@ func WALReach(ctx context.Context, store objectstore.Store, m *Manifest, history
 			}
 
 			if segment.Number > next.Number {
-				next.Timeline = history.TimelineAt(next.Start(bytes) + postgres.LSN(bytes) - 1)                                 //nolint:gosec // a size is positive
+				next.Timeline = history.TimelineOf(next, bytes)
 				reach.Gap, reach.Behind, reach.Missing = next.Name(bytes), segment.Name(bytes), int(segment.Number-next.Number) //nolint:gosec // small
 
 				return reach, nil

@@ -42,9 +42,14 @@ func (a *Archive) GapBefore(ctx context.Context, segment postgres.WALSegment, se
 		return nil, nil //nolint:nilnil // nothing comes before the first
 	}
 
-	timelines, err := a.lineOf(ctx, segment.Timeline)
+	history, err := a.lineOf(ctx, segment.Timeline)
 	if err != nil {
 		return nil, err
+	}
+
+	timelines := []postgres.Timeline{segment.Timeline}
+	for _, entry := range slices.Backward(history.Entries) {
+		timelines = append(timelines, entry.Parent)
 	}
 
 	before := segment.Number - 1
@@ -65,11 +70,14 @@ func (a *Archive) GapBefore(ctx context.Context, segment postgres.WALSegment, se
 		return nil, err
 	}
 
-	return &archiveapi.Gap{
-		Timeline: segment.Timeline,
-		First:    postgres.WALSegment{Timeline: segment.Timeline, Number: last.Number + 1}.Name(segmentBytes),
-		Last:     postgres.WALSegment{Timeline: segment.Timeline, Number: before}.Name(segmentBytes),
-	}, nil
+	name := func(number uint64) string {
+		missing := postgres.WALSegment{Number: number}
+		missing.Timeline = history.TimelineOf(missing, segmentBytes)
+
+		return missing.Name(segmentBytes)
+	}
+
+	return &archiveapi.Gap{Timeline: segment.Timeline, First: name(last.Number + 1), Last: name(before)}, nil
 }
 
 // isFilled says whether the archive has both ends of a gap by now.
@@ -105,28 +113,20 @@ func (a *Archive) hasBackupBehind(ctx context.Context, gap archiveapi.Gap) (bool
 	return false, nil
 }
 
-// lineOf is a timeline and those that it came from, newest first.
-func (a *Archive) lineOf(ctx context.Context, timeline postgres.Timeline) ([]postgres.Timeline, error) {
-	line := []postgres.Timeline{timeline}
+// lineOf is the history of a timeline, without its parents if the archive does not have them.
+func (a *Archive) lineOf(ctx context.Context, timeline postgres.Timeline) (postgres.History, error) {
+	alone := postgres.History{Timeline: timeline}
 
 	if timeline == 1 {
-		return line, nil
+		return alone, nil
 	}
 
 	history, err := a.History(ctx, timeline)
 	if errors.Is(err, objectstore.ErrNotFound) {
-		return line, nil
+		return alone, nil
 	}
 
-	if err != nil {
-		return nil, err
-	}
-
-	for _, entry := range slices.Backward(history.Entries) {
-		line = append(line, entry.Parent)
-	}
-
-	return line, nil
+	return history, err
 }
 
 // History of a timeline, from the archive.

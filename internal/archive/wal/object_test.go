@@ -19,6 +19,8 @@ const (
 )
 
 // segment makes a segment with a true page header and content that seed decides.
+const testPageBytes = 8192
+
 func segment(timeline postgres.Timeline, number uint64, seed uint64) (name string, content []byte) {
 	s := postgres.WALSegment{Timeline: timeline, Number: number}
 	content = make([]byte, testSegmentBytes)
@@ -34,6 +36,11 @@ func segment(timeline postgres.Timeline, number uint64, seed uint64) (name strin
 	binary.LittleEndian.PutUint64(content[offsetPageAddress:], uint64(s.Start(testSegmentBytes)))
 	binary.LittleEndian.PutUint64(content[offsetSystemID:], testSystem)
 	binary.LittleEndian.PutUint32(content[offsetSegmentBytes:], testSegmentBytes)
+	binary.LittleEndian.PutUint32(content[offsetPageBytes:], testPageBytes)
+
+	for page := testPageBytes; page < len(content); page += testPageBytes {
+		binary.LittleEndian.PutUint64(content[page+offsetPageAddress:], uint64(s.Start(testSegmentBytes))+uint64(page))
+	}
 
 	return s.Name(testSegmentBytes), content
 }

@@ -20,7 +20,7 @@ func (a *Archive) PushFile(ctx context.Context, path string, mayBeThere bool, bu
 	}
 
 	file := File{Name: filepath.Base(path), Content: content, MayBeThere: mayBeThere}
-	if err := file.cutAtFork(filepath.Dir(path)); err != nil {
+	if err := file.fit(filepath.Dir(path)); err != nil {
 		return Pushed{}, content, err
 	}
 
@@ -29,8 +29,9 @@ func (a *Archive) PushFile(ctx context.Context, path string, mayBeThere bool, bu
 	return pushed, content, err
 }
 
-// cutAtFork gives a segment that its timeline does not fill the name of a partial one. See forks.go.
-func (f *File) cutAtFork(walDir string) error {
+// fit makes of a file what any server would archive under its name: it clears what is not of a segment, and gives one that its timeline does
+// not fill the name of a partial one. See forks.go.
+func (f *File) fit(walDir string) error {
 	isWhole := postgres.IsWALName(f.Name)
 	if !isWhole && !postgres.IsPartialName(f.Name) {
 		return nil
@@ -39,6 +40,10 @@ func (f *File) cutAtFork(walDir string) error {
 	page, err := parsePageHeader(f.Content)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Name, err)
+	}
+
+	if isWhole {
+		page.clearTail(f.Content)
 	}
 
 	segment, err := postgres.ParseWALName(f.Name[:24], page.segmentBytes)

@@ -14,6 +14,7 @@ type pageHeader struct {
 	systemIdentifier uint64
 	address          postgres.LSN
 	segmentBytes     int64
+	pageBytes        int
 }
 
 // errNotWAL says that a file is no segment.
@@ -26,6 +27,7 @@ const (
 	offsetPageAddress  = 8
 	offsetSystemID     = 24
 	offsetSegmentBytes = 32
+	offsetPageBytes    = 36
 	longHeaderBytes    = 40
 	flagLongHeader     = 0x0002
 )
@@ -39,9 +41,28 @@ func parsePageHeader(content []byte) (pageHeader, error) {
 		address:          postgres.LSN(binary.LittleEndian.Uint64(content[offsetPageAddress:])),
 		systemIdentifier: binary.LittleEndian.Uint64(content[offsetSystemID:]),
 		segmentBytes:     int64(binary.LittleEndian.Uint32(content[offsetSegmentBytes:])),
+		pageBytes:        int(binary.LittleEndian.Uint32(content[offsetPageBytes:])),
 	}
 
 	return h, nil
+}
+
+// clearTail makes zeros of the pages at a segment's end that are not of it. Behind a switch to the next segment the primary has zeros. A standby
+// whose primary died right then never received them, and has what the file had before it was recycled; its promotion begins the next
+// timeline at the segment's end. Both are the same segment.
+func (h pageHeader) clearTail(content []byte) {
+	if h.pageBytes <= longHeaderBytes {
+		return
+	}
+
+	for start := len(content) - h.pageBytes; start > 0; start -= h.pageBytes {
+		page := content[start : start+h.pageBytes]
+		if binary.LittleEndian.Uint64(page[offsetPageAddress:]) == uint64(h.address)+uint64(start) { //nolint:gosec // start is positive
+			return
+		}
+
+		clear(page)
+	}
 }
 
 // checkSegment says whether content is the segment that name says: a recycled or truncated file is not.
