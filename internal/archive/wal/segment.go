@@ -57,7 +57,7 @@ func (h pageHeader) clearTail(content []byte) {
 
 	for start := len(content) - h.pageBytes; start > 0; start -= h.pageBytes {
 		page := content[start : start+h.pageBytes]
-		if binary.LittleEndian.Uint64(page[offsetPageAddress:]) == uint64(h.address)+uint64(start) { //nolint:gosec // start is positive
+		if binary.LittleEndian.Uint64(page[offsetPageAddress:]) == uint64(h.address)+uint64(start) {
 			return
 		}
 
