@@ -60,12 +60,12 @@ func (c *controller) find(id string) (found volume, err error) {
 		if err != nil {
 			return volume{}, status.Error(codes.Internal, err.Error())
 		}
-		for _, image := range images {
-			info, err := os.Stat(image)
+		if len(images) > 0 {
+			info, err := os.Stat(images[0])
 			if err != nil {
 				return volume{}, status.Error(codes.Internal, err.Error())
 			}
-			return volume{id, filepath.Base(filepath.Dir(filepath.Dir(image))), image, info.Size()}, nil
+			return volume{id, filepath.Base(filepath.Dir(filepath.Dir(images[0]))), images[0], info.Size()}, nil
 		}
 	}
 	return volume{}, status.Errorf(codes.NotFound, "there is no volume %s", id)

@@ -23,7 +23,7 @@ const (
 	unit     = 1 << 20
 )
 
-var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`) //nolint:gochecknoglobals // It is a constant.
+var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 
 // run runs a shell script to its end, whatever becomes of this process: a script that was killed would leave a volume
 // frozen for ever. So the script is no child of a request, and does not have the mark by which the cluster's processes
