@@ -35,11 +35,11 @@ func (a *Archive) known() *objectstore.Capabilities {
 	return a.capabilities
 }
 
-// GapBefore says what is missing right before an archived segment: nil if the segment before it is there, or if there is no
-// earlier WAL at all, since an archive begins somewhere.
-func (a *Archive) GapBefore(ctx context.Context, segment postgres.WALSegment, segmentBytes int64) (*archiveapi.Gap, error) {
+// missingBefore are the names of what is missing right before an archived segment, in order: none if the segment before it is there, or if
+// there is no earlier WAL at all, since an archive begins somewhere.
+func (a *Archive) missingBefore(ctx context.Context, segment postgres.WALSegment, segmentBytes int64) ([]string, error) {
 	if segment.Number == 0 {
-		return nil, nil //nolint:nilnil // nothing comes before the first
+		return nil, nil // nothing comes before the first
 	}
 
 	history, err := a.lineOf(ctx, segment.Timeline)
@@ -52,12 +52,10 @@ func (a *Archive) GapBefore(ctx context.Context, segment postgres.WALSegment, se
 		timelines = append(timelines, entry.Parent)
 	}
 
-	before := segment.Number - 1
-
 	for _, timeline := range timelines {
-		_, err := a.Header(ctx, postgres.WALSegment{Timeline: timeline, Number: before}.Name(segmentBytes))
+		_, err := a.Header(ctx, postgres.WALSegment{Timeline: timeline, Number: segment.Number - 1}.Name(segmentBytes))
 		if err == nil {
-			return nil, nil //nolint:nilnil // no gap
+			return nil, nil // no gap
 		}
 
 		if !errors.Is(err, objectstore.ErrNotFound) {
@@ -70,14 +68,15 @@ func (a *Archive) GapBefore(ctx context.Context, segment postgres.WALSegment, se
 		return nil, err
 	}
 
-	name := func(number uint64) string {
+	var names []string
+
+	for number := last.Number + 1; number < segment.Number; number++ {
 		missing := postgres.WALSegment{Number: number}
 		missing.Timeline = history.TimelineOf(missing, segmentBytes)
-
-		return missing.Name(segmentBytes)
+		names = append(names, missing.Name(segmentBytes))
 	}
 
-	return &archiveapi.Gap{Timeline: segment.Timeline, First: name(last.Number + 1), Last: name(before)}, nil
+	return names, nil
 }
 
 // isFilled says whether the archive has both ends of a gap by now.

@@ -11,8 +11,24 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/caretaker-dev/caretaker/internal/archive/basebackup"
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
+
+// waitGap until one is noticed.
+func (r *rig) waitGap() archiveapi.Gap {
+	r.t.Helper()
+
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if gap := r.archiver.Status(r.t.Context()).Push.Gap; gap != nil {
+			return *gap
+		}
+
+		if time.Now().After(deadline) {
+			r.t.Fatal("the gap was not noticed")
+		}
+	}
+}
 
 func TestAGapIsNamed(t *testing.T) {
 	r := newRig(t)
@@ -26,16 +42,7 @@ func TestAGapIsNamed(t *testing.T) {
 		}
 	}
 
-	deadline := time.Now().Add(30 * time.Second)
-	for r.archiver.Status(t.Context()).Push.Gap == nil {
-		if time.Now().After(deadline) {
-			t.Fatal("the gap was not noticed")
-		}
-
-		time.Sleep(10 * time.Millisecond)
-	}
-
-	gap := *r.archiver.Status(t.Context()).Push.Gap
+	gap := r.waitGap()
 
 	first, _ := segment(1, 5, 1)
 	last, _ := segment(1, 8, 1)
@@ -128,6 +135,32 @@ func TestASegmentThatNobodyAskedFor(t *testing.T) {
 	}
 }
 
+// TestAGapThatIsFilledInPart stays one: what is archived of it does not hide the rest.
+func TestAGapThatIsFilledInPart(t *testing.T) {
+	r := newRig(t)
+
+	name, content := segment(1, 5, 1)
+	if err := os.WriteFile(r.pgwal(name), content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	for _, number := range []uint64{2, 6} {
+		name, content := segment(1, number, 1)
+		r.write(name, content)
+
+		if err := r.push(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	first, _ := segment(1, 3, 1)
+	last, _ := segment(1, 4, 1)
+
+	if gap := r.waitGap(); gap.First != first || gap.Last != last {
+		t.Errorf("gap %+v, want %s to %s", gap, first, last)
+	}
+}
+
 func TestAGapIsNamedByTheTimelineThatItLiesOn(t *testing.T) {
 	r := newRig(t)
 	history := postgres.History{Timeline: 2, Entries: []postgres.HistoryEntry{{Parent: 1, Switch: 6*testSegmentBytes + 100, Reason: "gone"}}}
@@ -146,16 +179,10 @@ func TestAGapIsNamedByTheTimelineThatItLiesOn(t *testing.T) {
 		}
 	}
 
-	for deadline := time.Now().Add(30 * time.Second); r.archiver.Status(t.Context()).Push.Gap == nil; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the gap was not noticed")
-		}
-	}
-
 	first, _ := segment(1, 4, 1)
 	last, _ := segment(2, 7, 1)
 
-	if gap := r.archiver.Status(t.Context()).Push.Gap; gap.First != first || gap.Last != last {
+	if gap := r.waitGap(); gap.First != first || gap.Last != last {
 		t.Errorf("gap %+v, want %s to %s", gap, first, last)
 	}
 }

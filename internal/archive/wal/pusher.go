@@ -304,68 +304,46 @@ func (p *pusher) acknowledge(ctx context.Context, name string) {
 }
 
 func (p *pusher) checkGap(ctx context.Context, segment postgres.WALSegment, segmentBytes int64) {
-	gap, err := p.archive.GapBefore(ctx, segment, segmentBytes)
-	if err == nil && gap != nil && p.fill(ctx, *gap, segmentBytes) {
-		gap, err = p.archive.GapBefore(ctx, segment, segmentBytes)
-	}
-
+	missing, err := p.archive.missingBefore(ctx, segment, segmentBytes)
 	if err != nil {
 		p.log.Warn("cannot look for a gap in the archive", "before", segment.Name(segmentBytes), "error", err)
 
 		return
 	}
 
+	if !p.config.isStandby() {
+		missing = slices.DeleteFunc(missing, func(name string) bool { return p.archives(ctx, name) })
+	}
+
+	if len(missing) == 0 {
+		return
+	}
+
+	gap := &archiveapi.Gap{Timeline: segment.Timeline, First: missing[0], Last: missing[len(missing)-1]}
+	p.log.Error("the archive has a gap: recovery cannot pass it; take a new backup", "first", gap.First, "last", gap.Last)
+
 	p.mu.Lock()
 	defer p.mu.Unlock()
-
-	if gap != nil {
-		p.log.Error("the archive has a gap: recovery cannot pass it; take a new backup", "first", gap.First, "last", gap.Last)
-		p.status.Gap = gap
-	}
+	p.status.Gap = gap
 }
 
-// fill archives what is missing and lies in pg_wal all the same, and says whether there was any. PostgreSQL asks for a segment that was
-// streamed only once the next one's first byte has come: where the old primary ended with a switch to the next segment, it does not.
-func (p *pusher) fill(ctx context.Context, gap archiveapi.Gap, segmentBytes int64) (isLess bool) {
-	first, err := postgres.ParseWALName(gap.First, segmentBytes)
-	if err != nil || p.config.isStandby() {
+// archives what is missing and lies in pg_wal all the same, and says whether it did. PostgreSQL asks for a segment that was streamed only once the
+// next one's first byte has come: where the old primary ended with a switch to the next segment, it does not.
+func (p *pusher) archives(ctx context.Context, name string) bool {
+	path := filepath.Join(p.config.WALDir, name)
+	if !IsSegment(path) {
 		return false
 	}
 
-	last, err := postgres.ParseWALName(gap.Last, segmentBytes)
-	if err != nil {
-		return false
-	}
-
-	history, err := newestHistory(p.config.WALDir)
-	if err != nil {
-		p.log.Warn("cannot read the history of the gap's timelines", "error", err)
+	if _, _, err := p.archive.PushFile(ctx, path, true, nil); err != nil {
+		p.log.Warn("a segment that nobody asked to archive cannot be", "segment", name, "error", err)
 
 		return false
 	}
 
-	for segment := first; segment.Number <= last.Number; segment.Number++ {
-		if history.Timeline != 0 {
-			segment.Timeline = history.TimelineOf(segment, segmentBytes)
-		}
+	p.log.Info("archived a segment that nobody asked to archive", "segment", name)
 
-		path := filepath.Join(p.config.WALDir, segment.Name(segmentBytes))
-		if !IsSegment(path) {
-			continue
-		}
-
-		if _, _, err := p.archive.PushFile(ctx, path, true, nil); err != nil {
-			p.log.Warn("a segment that nobody asked to archive cannot be", "segment", filepath.Base(path), "error", err)
-
-			continue
-		}
-
-		p.log.Info("archived a segment that nobody asked to archive", "segment", filepath.Base(path))
-
-		isLess = true
-	}
-
-	return isLess
+	return true
 }
 
 // recheckGap forgets a gap that was filled, or that a backup was taken behind: from there recovery goes on.
