@@ -36,7 +36,7 @@ func (r *Reconciler) observeSnapshots(ctx context.Context, o *observation) error
 	o.Snapshots = &decide.Snapshots{}
 
 	if named := backup.Status.Snapshot; named != nil {
-		object := snapshotNamed(backup, named.Name)
+		object := build.SnapshotNamed(backup.Namespace, named.Name)
 
 		err := r.client.Get(ctx, client.ObjectKeyFromObject(object), object)
 		if err == nil {
@@ -147,7 +147,7 @@ func (r *Reconciler) createSnapshot(ctx context.Context, backup *v1.Backup, a de
 }
 
 func (r *Reconciler) annotateSnapshot(ctx context.Context, backup *v1.Backup, a decide.AnnotateSnapshot) error {
-	object := snapshotNamed(backup, a.Name)
+	object := build.SnapshotNamed(backup.Namespace, a.Name)
 	object.SetUID(types.UID(a.UID))
 
 	patch := client.MergeFrom(object.DeepCopy())
@@ -163,19 +163,10 @@ func (r *Reconciler) annotateSnapshot(ctx context.Context, backup *v1.Backup, a 
 func (r *Reconciler) deleteSnapshot(ctx context.Context, backup *v1.Backup, a decide.DeleteSnapshot) error {
 	uid := types.UID(a.UID)
 
-	err := r.client.Delete(ctx, snapshotNamed(backup, a.Name), client.Preconditions(metav1.Preconditions{UID: &uid}))
+	err := r.client.Delete(ctx, build.SnapshotNamed(backup.Namespace, a.Name), client.Preconditions(metav1.Preconditions{UID: &uid}))
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("delete snapshot: %w", err)
 	}
 
 	return nil
-}
-
-func snapshotNamed(backup *v1.Backup, name string) *unstructured.Unstructured {
-	object := &unstructured.Unstructured{}
-	object.SetGroupVersionKind(build.SnapshotGVK())
-	object.SetNamespace(backup.Namespace)
-	object.SetName(name)
-
-	return object
 }

@@ -253,10 +253,8 @@ func (r *Reconciler) observeRecoverySnapshot(ctx context.Context, o *observation
 		return nil
 	}
 
-	found := &unstructured.Unstructured{}
-	found.SetGroupVersionKind(build.SnapshotGVK())
-
-	err := r.live.Get(ctx, client.ObjectKey{Namespace: o.Cluster.Namespace, Name: snapshot.Name}, found)
+	found := build.SnapshotNamed(o.Cluster.Namespace, snapshot.Name)
+	err := r.live.Get(ctx, client.ObjectKeyFromObject(found), found)
 
 	switch {
 	case apierrors.IsNotFound(err), meta.IsNoMatchError(err):

@@ -118,7 +118,6 @@ func Decide(v View) Plan {
 		plan.Outcome = conditions.Outcome{Kind: conditions.Waiting, Reason: databasev1.ReasonRollingUpdate, Message: "Waiting: applying changes"}
 	}
 
-	// Also after changes: the pass that their events bring may still read the status of before this one, and then writes none.
 	switch plan.Outcome.Kind {
 	case conditions.Waiting:
 		plan.After = waitingInterval

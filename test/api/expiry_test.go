@@ -11,10 +11,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/retry"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/backup"
@@ -206,32 +203,10 @@ func TestBackupsLearnThatTheyExpire(t *testing.T) {
 func (w *backupWorld) runManager(t *testing.T) {
 	t.Helper()
 
-	manager, err := ctrl.NewManager(w.server.Config, ctrl.Options{
-		Scheme: w.server.Client.Scheme(), Metrics: metricsserver.Options{BindAddress: "0"},
-		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{w.namespace: {}}},
-		Controller: config.Controller{SkipNameValidation: new(true)},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	if err := backup.SetupWithManager(manager, backup.Options{
-		Clock: w.clock, Instances: archiversOf{crash.NewProcess(w.server.Client, 0), w.instances}, Recorder: events.NewFakeRecorder(100),
-	}); err != nil {
-		t.Fatal(err)
-	}
-
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-
-	go func() { ended <- manager.Start(ctx) }()
-
-	t.Cleanup(func() {
-		cancel()
-
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
+	w.server.RunManager(t, w.namespace, func(manager ctrl.Manager) error {
+		return backup.SetupWithManager(manager, backup.Options{
+			Clock: w.clock, Instances: archiversOf{crash.NewProcess(w.server.Client, 0), w.instances}, Recorder: events.NewFakeRecorder(100),
+		})
 	})
 }
 

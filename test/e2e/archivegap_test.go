@@ -22,15 +22,9 @@ func TestArchiveGap(t *testing.T) {
 	longOnly(t)
 	t.Parallel()
 
-	f := newFixture(t, "archive-gap")
-	f.startS3(t)
-	f.start(t, f.newCluster(2, func(spec *postgresqlv1.ClusterSpec) {
-		spec.Backup = &postgresqlv1.BackupConfiguration{ObjectStore: f.s3Store()}
-		spec.PostgreSQL.Parameters = map[string]string{"archive_timeout": "5s"}
+	b := newFixture(t, "archive-gap").startArchiving(t, func(spec *postgresqlv1.ClusterSpec) {
 		spec.DeletionPolicy = postgresqlv1.DeletionPolicyDelete
-	}))
-
-	b := &backupTest{fixture: f}
+	})
 
 	step(t, b, "WAL is archived, and a backup is taken", func(t *testing.T, b *backupTest) {
 		t.Helper()

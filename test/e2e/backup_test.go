@@ -29,16 +29,9 @@ func TestBackup(t *testing.T) {
 	t.Parallel()
 
 	f := newFixture(t, "backup")
-	f.startS3(t)
-
-	f.start(t, f.newCluster(2, func(spec *postgresqlv1.ClusterSpec) {
-		spec.Backup = &postgresqlv1.BackupConfiguration{
-			BarmanObjectStore: f.s3Store(), RetentionPolicy: "30d",
-		}
-		spec.PostgreSQL.Parameters = map[string]string{"archive_timeout": "5s"}
-	}))
-
-	b := &backupTest{fixture: f}
+	b := f.startArchiving(t, func(spec *postgresqlv1.ClusterSpec) {
+		spec.Backup = &postgresqlv1.BackupConfiguration{BarmanObjectStore: f.s3Store(), RetentionPolicy: "30d"}
+	})
 
 	step(t, b, "WAL is archived", archives)
 	step(t, b, "a backup is taken from a replica", takesABackup)
@@ -241,6 +234,20 @@ func (f *fixture) s3StoreOf(server string) *postgresqlv1.ObjectStore {
 
 func (f *fixture) s3Server(name, image string) kube.S3 {
 	return kube.S3{Namespace: f.namespace, Name: name, Image: image, StorageClass: f.environment.storageClass}
+}
+
+// startArchiving starts a Cluster of two that archives to an S3 server, with segments that end soon.
+func (f *fixture) startArchiving(t *testing.T, change ...func(*postgresqlv1.ClusterSpec)) *backupTest {
+	t.Helper()
+	f.startS3(t)
+
+	archives := func(spec *postgresqlv1.ClusterSpec) {
+		spec.Backup = &postgresqlv1.BackupConfiguration{ObjectStore: f.s3Store()}
+		spec.PostgreSQL.Parameters = map[string]string{"archive_timeout": "5s"}
+	}
+	f.start(t, f.newCluster(2, append([]func(*postgresqlv1.ClusterSpec){archives}, change...)...))
+
+	return &backupTest{fixture: f}
 }
 
 func (f *fixture) startS3(t *testing.T) {

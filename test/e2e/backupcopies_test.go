@@ -23,15 +23,8 @@ func TestBackupCopies(t *testing.T) {
 	t.Parallel()
 
 	f := newFixture(t, "copies")
-	f.startS3(t)
 	f.startS3Server(t, s3Second)
-
-	f.start(t, f.newCluster(2, func(spec *postgresqlv1.ClusterSpec) {
-		spec.Backup = &postgresqlv1.BackupConfiguration{ObjectStore: f.s3Store()}
-		spec.PostgreSQL.Parameters = map[string]string{"archive_timeout": "5s"}
-	}))
-
-	b := &backupTest{fixture: f}
+	b := f.startArchiving(t)
 
 	step(t, b, "WAL is archived", archives)
 	step(t, b, "a copy is asked for, and nothing restarts", getsACopy)

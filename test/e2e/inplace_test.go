@@ -20,16 +20,10 @@ func TestRecoverInPlace(t *testing.T) {
 	longOnly(t)
 	t.Parallel()
 
-	f := newFixture(t, "in-place")
-	f.startS3(t)
-	f.start(t, f.newCluster(2, func(spec *postgresqlv1.ClusterSpec) {
-		spec.Backup = &postgresqlv1.BackupConfiguration{ObjectStore: f.s3Store()}
-		spec.PostgreSQL.Parameters = map[string]string{"archive_timeout": "5s"}
+	b := newFixture(t, "in-place").startArchiving(t, func(spec *postgresqlv1.ClusterSpec) {
 		// The volumes stay all the same.
 		spec.DeletionPolicy = postgresqlv1.DeletionPolicyDelete
-	}))
-
-	b := &backupTest{fixture: f}
+	})
 
 	step(t, b, "a backup, and rows after it", func(t *testing.T, b *backupTest) {
 		t.Helper()

@@ -29,15 +29,12 @@ func TestSnapshot(t *testing.T) {
 	t.Parallel()
 
 	f := newFixture(t, "snapshot")
-	f.startS3(t)
-
-	f.start(t, f.newCluster(2, func(spec *postgresqlv1.ClusterSpec) {
+	b := f.startArchiving(t, func(spec *postgresqlv1.ClusterSpec) {
 		spec.Storage.StorageClass = &class
-		spec.Backup = &postgresqlv1.BackupConfiguration{ObjectStore: f.s3Store(), RetentionPolicy: "30d"}
-		spec.PostgreSQL.Parameters = map[string]string{"archive_timeout": "5s"}
-	}))
+		spec.Backup.RetentionPolicy = "30d"
+	})
 
-	s := &snapshotTest{backupTest: &backupTest{fixture: f}, class: class}
+	s := &snapshotTest{backupTest: b, class: class}
 
 	step(t, s, "a backup is taken by a snapshot", takesASnapshot)
 	step(t, s, "a new Cluster is made of it, at the end of the archive", recoversToTheEnd)

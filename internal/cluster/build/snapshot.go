@@ -24,18 +24,26 @@ func SnapshotClassGVK() schema.GroupVersionKind {
 	return schema.GroupVersionKind{Group: snapshotGroup, Version: "v1", Kind: "VolumeSnapshotClass"}
 }
 
+// SnapshotNamed is a VolumeSnapshot with nothing but its name, to read, change or delete it by.
+func SnapshotNamed(namespace, name string) *unstructured.Unstructured {
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(SnapshotGVK())
+	object.SetNamespace(namespace)
+	object.SetName(name)
+
+	return object
+}
+
 // VolumeSnapshot of an instance's volume, for a Backup. Nobody owns it: it outlives the Backup unless that says otherwise.
 func VolumeSnapshot(backup *v1.Backup, snapshot v1.BackupSnapshot, instance string) *unstructured.Unstructured {
 	// A label's value is shorter than a name may be.
 	const longestValue = 63
 
-	object := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
+	object := SnapshotNamed(backup.Namespace, snapshot.Name)
+	object.Object["spec"] = map[string]any{
 		"volumeSnapshotClassName": snapshot.ClassName,
 		"source":                  map[string]any{"persistentVolumeClaimName": instance},
-	}}}
-	object.SetGroupVersionKind(SnapshotGVK())
-	object.SetNamespace(backup.Namespace)
-	object.SetName(snapshot.Name)
+	}
 	object.SetLabels(map[string]string{
 		naming.LabelManagedBy: naming.ManagedBy, naming.LabelCluster: backup.Spec.Cluster.Name, naming.LabelInstance: instance,
 		naming.LabelBackup: backup.Name[:min(len(backup.Name), longestValue)],

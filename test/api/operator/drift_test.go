@@ -10,16 +10,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/postgresql"
 	"github.com/caretaker-dev/caretaker/internal/postgresql/shortform"
-	"github.com/caretaker-dev/caretaker/test/internal/apiserver"
 )
 
 // TestScheduledBackupOfAPostgreSQLIsPutRight: what somebody changes in it, or deletes, comes back without anything else happening.
@@ -40,7 +36,12 @@ func TestScheduledBackupOfAPostgreSQLIsPutRight(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	runPostgreSQL(t, server, namespace)
+	server.RunManager(t, namespace, func(manager ctrl.Manager) error {
+		return postgresql.SetupWithManager(manager, postgresql.Options{
+			Defaults: postgresql.Defaults{Defaults: shortform.Defaults{Version: "17", Images: map[string]string{"17": "postgres:17"}}},
+			Clock:    clock.RealClock{}, Recorder: manager.GetEventRecorder("test"),
+		})
+	})
 
 	eventually(t, time.Minute, "the Cluster should be made", func() error { return turnReady(t.Context(), c, in) })
 
@@ -82,40 +83,6 @@ func TestScheduledBackupOfAPostgreSQLIsPutRight(t *testing.T) {
 	}
 
 	eventually(t, time.Minute, "the ScheduledBackup should be made again", right(schedule.UID))
-}
-
-// runPostgreSQL runs the controller of the kind PostgreSQL alone. Its name is that of another test's controller in this process.
-func runPostgreSQL(t *testing.T, server *apiserver.Server, namespace string) {
-	t.Helper()
-
-	manager, err := ctrl.NewManager(server.Config, ctrl.Options{
-		Scheme: server.Client.Scheme(), Metrics: metricsserver.Options{BindAddress: "0"},
-		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{namespace: {}}},
-		Controller: config.Controller{SkipNameValidation: new(true)},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	if err := postgresql.SetupWithManager(manager, postgresql.Options{
-		Defaults: postgresql.Defaults{Defaults: shortform.Defaults{Version: "17", Images: map[string]string{"17": "postgres:17"}}},
-		Clock:    clock.RealClock{}, Recorder: manager.GetEventRecorder("test"),
-	}); err != nil {
-		t.Fatal(err)
-	}
-
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-
-	go func() { ended <- manager.Start(ctx) }()
-
-	t.Cleanup(func() {
-		cancel()
-
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 // turnReady is the Cluster controller, which does not run here.

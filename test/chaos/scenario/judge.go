@@ -10,11 +10,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/caretaker-dev/caretaker/test/chaos/check"
 	"github.com/caretaker-dev/caretaker/test/chaos/history"
 	"github.com/caretaker-dev/caretaker/test/chaos/workload"
+	"github.com/caretaker-dev/caretaker/test/internal/kube"
 )
 
 // The limits of judging.
@@ -101,7 +101,13 @@ func (x *run) endState(ctx context.Context) ([]check.Node, error) {
 		return nil, err
 	}
 
-	state, err := eventually(ctx, func() (workload.State, error) { return endpoint.Rows(ctx, x.result.Run) })
+	var state workload.State
+
+	err = kube.Poll(ctx, pollEvery, func(ctx context.Context) (err error) {
+		state, err = endpoint.Rows(ctx, x.result.Run)
+
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read the primary: %w", err)
 	}
@@ -134,16 +140,16 @@ func (x *run) replicaState(ctx context.Context, replica *corev1.Pod, primary wor
 		return node, err
 	}
 
-	state, err := eventually(ctx, func() (workload.State, error) {
+	err = kube.Poll(ctx, pollEvery, func(ctx context.Context) error {
 		state, err := endpoint.Rows(ctx, x.result.Run)
+		node.Rows = state.Rows
+
 		if err == nil && behind(state.LSN, primary.LSN) {
 			err = fmt.Errorf("it has replayed %s, the primary had written %s", state.LSN, primary.LSN)
 		}
 
-		return state, err
+		return err
 	})
-
-	node.Rows = state.Rows
 
 	return node, err
 }
@@ -160,24 +166,6 @@ func lsn(text string) uint64 {
 	}
 
 	return high<<32 | low
-}
-
-func eventually[T any](ctx context.Context, try func() (T, error)) (T, error) {
-	var (
-		value T
-		last  error
-	)
-
-	err := wait.PollUntilContextCancel(ctx, pollEvery, true, func(context.Context) (bool, error) {
-		value, last = try()
-
-		return last == nil, nil
-	})
-	if err != nil && last != nil {
-		return value, last
-	}
-
-	return value, err
 }
 
 // WriteText writes lines for people to a file.

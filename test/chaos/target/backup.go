@@ -8,10 +8,10 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/test/internal/kube"
 )
 
 const (
@@ -29,7 +29,10 @@ func (c *Caretaker) backUp(ctx context.Context) error {
 		return err
 	}
 
-	return c.poll(ctx, startTimeout, func(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+
+	return kube.Poll(ctx, backupPoll, func(ctx context.Context) error {
 		return c.backup(ctx, backup, func(s postgresqlv1.BackupStatus) bool { return s.Phase == postgresqlv1.BackupCompleted })
 	})
 }
@@ -51,7 +54,10 @@ func (c *Caretaker) Backup(ctx context.Context, from Role) (func(context.Context
 		return nil, fmt.Errorf("create Backup %s: %w", backup.Name, err)
 	}
 
-	err := c.poll(ctx, backupBegins, func(ctx context.Context) error {
+	beginning, cancel := context.WithTimeout(ctx, backupBegins)
+	defer cancel()
+
+	err := kube.Poll(beginning, backupPoll, func(ctx context.Context) error {
 		return c.backup(ctx, backup, func(s postgresqlv1.BackupStatus) bool {
 			return s.Phase == postgresqlv1.BackupRunning || s.StoppedAt != nil
 		})
@@ -69,7 +75,7 @@ func (c *Caretaker) Backup(ctx context.Context, from Role) (func(context.Context
 
 // backupEnded: it is complete and restorable, the archive has no gap, and goes when its object does.
 func (c *Caretaker) backupEnded(ctx context.Context, backup *postgresqlv1.Backup) error {
-	err := c.poll(ctx, 0, func(ctx context.Context) error {
+	err := kube.Poll(ctx, backupPoll, func(ctx context.Context) error {
 		return c.backup(ctx, backup, func(s postgresqlv1.BackupStatus) bool { return s.StoppedAt != nil })
 	})
 	if err != nil {
@@ -82,7 +88,7 @@ func (c *Caretaker) backupEnded(ctx context.Context, backup *postgresqlv1.Backup
 		}
 	}
 
-	err = c.poll(ctx, 0, func(ctx context.Context) error {
+	err = kube.Poll(ctx, backupPoll, func(ctx context.Context) error {
 		cluster, err := c.Get(ctx)
 		if err != nil {
 			return err
@@ -102,7 +108,7 @@ func (c *Caretaker) backupEnded(ctx context.Context, backup *postgresqlv1.Backup
 		return fmt.Errorf("delete Backup %s: %w", backup.Name, err)
 	}
 
-	err = c.poll(ctx, 0, func(ctx context.Context) error {
+	err = kube.Poll(ctx, backupPoll, func(ctx context.Context) error {
 		err := c.Client.Get(ctx, client.ObjectKeyFromObject(backup), backup)
 		if err == nil {
 			return fmt.Errorf("it is still there: %+v", backup.Status.Conditions)
@@ -127,30 +133,4 @@ func (c *Caretaker) backup(ctx context.Context, backup *postgresqlv1.Backup, is 
 	}
 
 	return nil
-}
-
-// poll until there is no error; the last one is returned. A timeout of 0 leaves it to the context.
-func (c *Caretaker) poll(ctx context.Context, timeout time.Duration, try func(context.Context) error) error {
-	if timeout > 0 {
-		var cancel context.CancelFunc
-
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
-
-	var last error
-
-	err := wait.PollUntilContextCancel(ctx, backupPoll, true, func(ctx context.Context) (bool, error) {
-		err := try(ctx)
-		if err == nil || ctx.Err() == nil {
-			last = err
-		}
-
-		return err == nil, nil
-	})
-	if err != nil && last != nil {
-		return last
-	}
-
-	return err
 }

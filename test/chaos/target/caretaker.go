@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -91,10 +90,7 @@ func (c *Caretaker) pods(ctx context.Context, cluster *postgresqlv1.Cluster) err
 			return fmt.Errorf("the Cluster is Ready, but get pod %s: %w", member.Name, err)
 		}
 
-		isReady := slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
-			return condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue
-		})
-		if pod.DeletionTimestamp != nil || pod.Status.PodIP == "" || !isReady {
+		if !isReady(pod) {
 			return fmt.Errorf("the Cluster is Ready, but pod %s is not", member.Name)
 		}
 	}

@@ -8,8 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
-
-	corev1 "k8s.io/api/core/v1"
 )
 
 // Foreign is a cluster of another operator, or of none: what it knows of itself is asked by commands, or guessed from pods.
@@ -33,11 +31,9 @@ func (f *Foreign) Whole(ctx context.Context) error {
 
 	ready := 0
 
-	for _, pod := range pods {
-		for _, condition := range pod.Status.Conditions {
-			if condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue && pod.DeletionTimestamp == nil {
-				ready++
-			}
+	for i := range pods {
+		if isReady(&pods[i]) {
+			ready++
 		}
 	}
 

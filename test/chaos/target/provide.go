@@ -43,15 +43,11 @@ func Provide(ctx context.Context, k *kube.Kube, wish Wish, nodes *Nodes) (*Targe
 	key := client.ObjectKey{Namespace: wish.Namespace, Name: clusterName}
 	cluster := &Caretaker{Kube: k, Key: key}
 
-	var last error
+	coming, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
 
-	err := wait.PollUntilContextTimeout(ctx, startPoll, startTimeout, true, func(ctx context.Context) (bool, error) {
-		last = cluster.Whole(ctx)
-
-		return last == nil, nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("the Cluster of %d instances does not come up: %w", wish.Instances, last)
+	if err := kube.Poll(coming, startPoll, cluster.Whole); err != nil {
+		return nil, fmt.Errorf("the Cluster of %d instances does not come up: %w", wish.Instances, err)
 	}
 
 	t, err := NewCaretaker(ctx, k, key, nodes)

@@ -113,6 +113,13 @@ func (t *Target) list(ctx context.Context, namespace, selector string) ([]corev1
 	return pods.Items, nil
 }
 
+// isReady: it serves, and is not on its way out.
+func isReady(pod *corev1.Pod) bool {
+	return pod.DeletionTimestamp == nil && pod.Status.PodIP != "" && slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
+}
+
 // InContainer says where commands run in a pod.
 func (t *Target) InContainer(pod string) kube.Container {
 	return kube.Container{Namespace: t.Namespace, Pod: pod, Container: t.Container}

@@ -128,9 +128,16 @@ func Eventually(t *testing.T, timeout time.Duration, what string, try func(ctx c
 func EventuallyWith(ctx context.Context, t *testing.T, what string, try func(ctx context.Context) error) {
 	t.Helper()
 
+	if err := Poll(ctx, pollInterval, try); err != nil {
+		t.Fatalf("not in time: %s: %v", what, err)
+	}
+}
+
+// Poll tries until there is no error; when the context ends it gives back the last one that is not of that end.
+func Poll(ctx context.Context, interval time.Duration, try func(ctx context.Context) error) error {
 	var last error
 
-	err := wait.PollUntilContextCancel(ctx, pollInterval, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextCancel(ctx, interval, true, func(ctx context.Context) (bool, error) {
 		err := try(ctx)
 		if err == nil || ctx.Err() == nil || last == nil {
 			last = err
@@ -138,9 +145,11 @@ func EventuallyWith(ctx context.Context, t *testing.T, what string, try func(ctx
 
 		return err == nil, nil
 	})
-	if err != nil {
-		t.Fatalf("not in time: %s: %v", what, last)
+	if err != nil && last != nil {
+		return last
 	}
+
+	return err
 }
 
 // Always tries for a while; the test fails at the first error.
