@@ -131,7 +131,7 @@ func (m *machine) nextChange(r *Record) {
 	var ready []MemberID
 	for _, x := range m.Obs.Senders {
 		p := m.member(x.Member)
-		if p != nil && x.Flush > 0 && m.Now-p.Answered < m.Settings.Timing.missed() && p.Answered != 0 {
+		if p != nil && x.Flush > 0 && m.promises(p) {
 			ready = with(ready, x.Member)
 		}
 	}
@@ -141,22 +141,20 @@ func (m *machine) nextChange(r *Record) {
 	if m.Now-m.Entered < clientsFirst && len(r.Voters) > 0 {
 		return
 	}
+	if r.Acks == 0 && m.Settings.Acks > 0 {
+		return // to be armed, once enough are ready
+	}
 	for _, id := range ready {
-		if !slices.Contains(r.Voters, id) && m.mayAdd(r, id) {
+		if !slices.Contains(r.Voters, id) {
 			m.weaker(r, Sync{Voters: with(r.Voters, id), Acks: r.Acks}, "voter added")
 			return
 		}
 	}
 }
 
-// mayAdd: a rule without voters is armed instead; an asynchronous primary needs the new one's promise first.
-func (m *machine) mayAdd(r *Record, id MemberID) bool {
-	if r.Acks > 0 {
-		return true
-	}
-	p := m.member(id)
-
-	return m.Settings.Acks == 0 && p.Held > m.Now+m.Settings.Timing.Promise/2
+// promises tells whether enough is left of the peer's promise. Authority may rest on it from the moment that it is a voter.
+func (m *machine) promises(p *Peer) bool {
+	return p.Answered != 0 && p.Held > m.Now+m.Settings.Timing.Promise/2
 }
 
 // removeVoter takes out a voter that is gone for long, or whose volume is not the one that was named.

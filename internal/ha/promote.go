@@ -110,6 +110,7 @@ func (m *machine) configure(s Sync) {
 		m.Disk.Sync = s.clone()
 		m.save()
 	}
+	m.NextBeat = min(m.NextBeat, m.Now) // authority is about to rest on others' promises
 	m.LastGen++
 	m.Lead.Gen = m.LastGen
 	m.do(ConfigureSync{Gen: m.LastGen, Sync: s.clone()})

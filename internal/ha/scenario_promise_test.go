@@ -102,3 +102,41 @@ func promiseScenarios() []scenario {
 		}},
 	}
 }
+
+// TestFirstVoterHasPromised: authority rests on promises from the moment that there is a voter. One whose promise is old by then, as replies
+// get lost on a busy machine, must not take the primary's authority with it as soon as the API server is slow.
+func TestFirstVoterHasPromised(t *testing.T) {
+	for name, c := range map[string]struct{ silent, answers time.Duration }{
+		"its promise is about to run out":              {silent: 9 * time.Second},
+		"half of it is left, and the next is lost too": {silent: 6 * time.Second, answers: 300 * ms},
+	} {
+		o := directed(2, 1)
+		o.voters, o.beat = -1, 4*time.Second
+		w := newWorld(o, 1)
+		a, b := w.node("A"), w.node("B")
+		a.refuses = forever // B is started, and does not stream yet
+		w.must(t, "a promise", 20*time.Second, func() bool { return a.admitted && a.st.Peers[0].Answered > a.clock()-20*ms })
+		w.hold = func(from, _ *node, m Message) bool {
+			_, reply := m.(HeartbeatReply)
+			return reply && from == b
+		}
+		lost := w.hold
+		w.run(w.now + c.silent)
+		a.refuses = 0
+		if c.answers > 0 {
+			w.hold = nil
+		}
+		w.wait(2*time.Second, func() bool { return len(w.rec.Voters) > 0 })
+		w.api(false, "A")
+		w.run(w.now + c.answers)
+		w.hold = lost
+		w.run(w.now + 4*time.Second)
+		w.hold = nil
+		w.api(true, "A")
+		w.must(t, "a voter", 20*time.Second, func() bool { return len(w.rec.Voters) > 0 })
+		w.run(w.now + 5*time.Second)
+		if w.fail != "" || w.stats.fences > 0 || a.st.Phase != Primary {
+			t.Errorf("%s: %s A is %v, %d fences\n%s", name, w.fail, a.st.Phase, w.stats.fences, w.traceText())
+		}
+	}
+}

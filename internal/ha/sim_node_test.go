@@ -75,6 +75,9 @@ func (n *node) whenThawed(inc int, f func()) {
 func (n *node) settings() Settings {
 	s := Settings{Acks: n.w.acks, Preferred: n.w.o.preferred, SystemID: n.systemID, Timing: DefaultTiming(), off: n.w.o.off}
 	s.Timing.Promise = n.promise
+	if n.w.o.beat != 0 {
+		s.Timing.Heartbeat = n.w.o.beat
+	}
 	if n.w.o.establish != 0 {
 		s.Timing.Establish = n.w.o.establish
 	}

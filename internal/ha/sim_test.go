@@ -34,7 +34,8 @@ type opt struct {
 	voters    int           // so many in the first rule; 0 for all, -1 for none
 	establish time.Duration // other bounds than the product's
 	deaths    int
-	refuse    bool // now and then no standby can connect
+	refuse    bool          // now and then no standby can connect
+	beat      time.Duration // another interval of heartbeats than the product's; promises are four of them
 }
 
 type item struct {
@@ -115,6 +116,9 @@ func newWorld(o opt, seed uint64) *world {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(o.name))
 	w := &world{o: o, rnd: rand.New(rand.NewPCG(seed, h.Sum64())) /* #nosec G404 -- repeatable */, apiUp: true, exposed: map[int]uint64{}, acks: o.acks, promise: DefaultTiming().Promise}
+	if o.beat != 0 {
+		w.promise = 4 * o.beat
+	}
 	w.br = []branch{{parent: -1, tl: 1}}
 	for i := range o.n {
 		w.apiTo[i] = true

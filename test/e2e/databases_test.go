@@ -95,10 +95,15 @@ spec: {version: %q, storageClass: %q, %s}`, mainMajor, f.environment.storageClas
 		t.Fatal(err)
 	}
 
-	out, err := f.Exec(t.Context(), kube.Container{Namespace: f.namespace, Pod: "test-db-0"}, "psql", string(secret.Data["uri"]), "-Atc", "SELECT current_user")
-	if err != nil || out != "orders" {
-		t.Errorf("with the Secret's uri one is %q: %v", out, err)
-	}
+	// A node's kube-proxy refuses connections to a Service until it has seen its first endpoint, which may be a second after everybody else.
+	kube.Eventually(t, time.Minute, "the Secret's uri connects", func(ctx context.Context) error {
+		out, err := f.Exec(ctx, kube.Container{Namespace: f.namespace, Pod: "test-db-0"}, "psql", string(secret.Data["uri"]), "-Atc", "SELECT current_user")
+		if err == nil && out != "orders" {
+			return fmt.Errorf("with the Secret's uri one is %q", out)
+		}
+
+		return err
+	})
 
 	if err := f.Client.Delete(t.Context(), database); err != nil {
 		t.Fatal(err)

@@ -2,11 +2,10 @@
 package wal
 
 import (
-	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,8 +14,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"k8s.io/utils/clock"
 
 	archivewal "github.com/caretaker-dev/caretaker/internal/archive/wal"
 	"github.com/caretaker-dev/caretaker/internal/archiveapi"
@@ -105,7 +102,8 @@ func (b *bench) prepare() {
 	b.t.Cleanup(func() { _ = os.RemoveAll(dir) })
 
 	b.dir, b.helper = dir, filepath.Join(dir, "caretaker-wal")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.helper, "github.com/caretaker-dev/caretaker/cmd/caretaker-wal")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", dir,
+		"github.com/caretaker-dev/caretaker/cmd/caretaker-wal", "github.com/caretaker-dev/caretaker/cmd/caretaker-archive")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	b.must(build.Run())
 	b.must(os.Chmod(dir, 0o755))
@@ -115,6 +113,12 @@ func (b *bench) prepare() {
 	}
 
 	b.store = stores.S3(b.t)
+
+	for _, file := range []*string{&b.store.Config.Credentials.AccessKeyIDFile, &b.store.Config.Credentials.SecretAccessKeyFile} {
+		readable := b.path(filepath.Base(*file))
+		b.must(copyInto(*file, readable))
+		*file = readable
+	}
 }
 
 func (b *bench) sql(text string) string {
@@ -127,7 +131,11 @@ func (b *bench) start(data string, settings ...string) {
 		"max_wal_size = 100GB", "checkpoint_timeout = 1d", "wal_keep_size = 100GB", "full_page_writes = on", "max_wal_senders = 4",
 	}, settings...)
 	b.must(os.WriteFile(filepath.Join(data, "postgresql.auto.conf"), []byte(strings.Join(settings, "\n")+"\n"), 0o644))
-	b.run("pg_ctl", "-D", data, "-l", data+".log", "-w", "-t", "3600", "start")
+
+	if out, err := b.command(filepath.Join(b.bin, "pg_ctl"), "-D", data, "-l", data+".log", "-w", "-t", "3600", "start").CombinedOutput(); err != nil {
+		text, _ := os.ReadFile(data + ".log")
+		b.t.Fatalf("PostgreSQL does not start: %v\n%s\n%s", err, out, text[max(0, len(text)-4096):])
+	}
 }
 
 func (b *bench) stop(data string) { b.run("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop") }
@@ -181,20 +189,21 @@ func (b *bench) makeWAL() {
 	}
 }
 
-// archiver of a data directory; stop ends it.
+// archiver of a data directory, as the server's user; stop ends it.
 func (b *bench) archiver(data string) (socket string, stop func()) {
 	socket = b.path("s")
-	target := archiveapi.Target{Store: b.store.Config, Server: "db"}
 
-	archiver, err := archivewal.New(b.t.Context(), archiveapi.Config{
-		Archive: &target, Socket: socket, DataDir: data, SpoolDir: b.path("spool"),
-	}, clock.RealClock{}, slog.New(slog.DiscardHandler))
+	text, err := json.Marshal(archiveapi.Config{
+		Archive: &archiveapi.Target{Store: b.store.Config, Server: "db"}, Socket: socket, DataDir: data, SpoolDir: b.path("spool"),
+	})
 	b.must(err)
 
-	ctx, cancel := context.WithCancel(b.t.Context())
-	done := make(chan error, 1)
+	file := b.path("archiver.json")
+	b.must(os.WriteFile(file, text, 0o644))
 
-	go func() { done <- archiver.Run(ctx) }()
+	archiver := b.command(b.path("caretaker-archive"), "archiver", "--config", file)
+	archiver.Stderr = b.t.Output()
+	b.must(archiver.Start())
 
 	for range 100 {
 		if _, err := os.Stat(socket); err == nil {
@@ -204,11 +213,9 @@ func (b *bench) archiver(data string) (socket string, stop func()) {
 		time.Sleep(20 * time.Millisecond)
 	}
 
-	b.must(os.Chmod(socket, 0o666))
-
 	return socket, func() {
-		cancel()
-		b.must(<-done)
+		b.must(archiver.Process.Signal(syscall.SIGTERM))
+		b.must(archiver.Wait())
 	}
 }
 
