@@ -46,6 +46,8 @@ func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 
+	endQuietly()
+
 	socket := os.Getenv("CARETAKER_WAL_SOCKET")
 	if socket == "" {
 		socket = defaultSocket
@@ -65,6 +67,18 @@ func run(args []string) int {
 
 		return exitAbort
 	}
+}
+
+// endQuietly on SIGQUIT, by which PostgreSQL ends a command at once: Go would write a page of stacks into its log.
+func endQuietly() {
+	quit := make(chan os.Signal, 1)
+	signal.Notify(quit, syscall.SIGQUIT)
+
+	go func() {
+		<-quit
+
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	}()
 }
 
 func push(ctx context.Context, socket, path string) int {

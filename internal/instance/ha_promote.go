@@ -177,6 +177,7 @@ func (p *protocol) promote(ctx context.Context, a ha.Promote) (ha.Done, error) {
 	}
 
 	p.r.monitor.Forget()
+	p.mendLineage(postgres.Timeline(a.Timeline))
 
 	tip, err := p.primaryTip(ctx)
 	if err == nil && tip.Timeline != a.Timeline {

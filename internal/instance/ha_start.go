@@ -353,9 +353,12 @@ func (p *protocol) prepare() error {
 		return err
 	}
 
-	if err := clearPlaceholders(p.walDir()); err != nil {
+	newest, err := clearPlaceholders(p.walDir())
+	if err != nil {
 		return err
 	}
+
+	p.mendLineage(newest) // PID 1 may have ended between a promotion and this
 
 	return p.r.conf.Start()
 }

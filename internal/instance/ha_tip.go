@@ -250,17 +250,14 @@ func reserve(dir string, timeline postgres.Timeline) error {
 	return nil
 }
 
-// clearPlaceholders removes those above the newest timeline: a start would take the highest for its target.
-func clearPlaceholders(dir string) error {
+// clearPlaceholders removes those above the newest timeline, which it gives back: a start would take the highest for its target.
+func clearPlaceholders(dir string) (newest postgres.Timeline, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return fmt.Errorf("look at the WAL: %w", err)
+		return 0, fmt.Errorf("look at the WAL: %w", err)
 	}
 
-	var (
-		newest postgres.Timeline
-		empty  []postgres.Timeline
-	)
+	var empty []postgres.Timeline
 
 	for _, entry := range entries {
 		t, err := postgres.ParseHistoryName(entry.Name())
@@ -280,9 +277,9 @@ func clearPlaceholders(dir string) error {
 		}
 
 		if err := os.Remove(filepath.Join(dir, postgres.HistoryName(t))); err != nil {
-			return fmt.Errorf("remove the placeholder of a timeline: %w", err)
+			return 0, fmt.Errorf("remove the placeholder of a timeline: %w", err)
 		}
 	}
 
-	return nil
+	return newest, nil
 }

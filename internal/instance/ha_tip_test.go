@@ -106,8 +106,8 @@ func TestReservedTimeline(t *testing.T) {
 		}
 	}
 
-	if err := clearPlaceholders(p.walDir()); err != nil {
-		t.Fatal(err)
+	if newest, err := clearPlaceholders(p.walDir()); err != nil || newest != 3 {
+		t.Fatalf("the newest timeline is %d: %v", newest, err)
 	}
 
 	left, err := filepath.Glob(filepath.Join(p.walDir(), "*.history"))

@@ -40,10 +40,26 @@ type History struct {
 // ParseHistory reads a .history file of that timeline: lines of parent, switch LSN and reason;
 // empty lines and those with # are skipped. Parents must grow.
 //
-// LSNs grow, too, but for a server that recovered along a timeline to a moment before that one began: it never came to be on it, and
-// PostgreSQL names it as the parent all the same. What the server has not been on is left out: 1 to 5, 2 to 9 and 3 to 7 is 1 to 5 and 2 to 7.
+// LSNs grow, too, but where a server was promoted that aimed at a timeline which it had not come to be on: it recovered to a moment before that
+// one began, or had its history and not yet its log. PostgreSQL names it as the parent all the same. What the server has not been on is left out:
+// 1 to 5, 2 to 9 and 3 to 7 is 1 to 5 and 2 to 7.
 func ParseHistory(timeline Timeline, text string) (History, error) {
-	h := History{Timeline: timeline}
+	h, _, err := parseHistory(timeline, text)
+	return h, err
+}
+
+// StraightenHistory is the text of a .history file without what the server has not been on: see ParseHistory. PostgreSQL itself takes the file
+// at its word, when it sends an older timeline and in pg_rewind.
+func StraightenHistory(timeline Timeline, text string) (string, error) {
+	h, isStraight, err := parseHistory(timeline, text)
+	if err != nil || isStraight {
+		return text, err
+	}
+	return h.String(), nil
+}
+
+func parseHistory(timeline Timeline, text string) (h History, isStraight bool, err error) {
+	h, isStraight = History{Timeline: timeline}, true
 	line := 0
 	for raw := range strings.Lines(text) {
 		line++
@@ -56,15 +72,15 @@ func ParseHistory(timeline Timeline, text string) (History, error) {
 			err = h.check(entry)
 		}
 		if err != nil {
-			return History{}, fmt.Errorf("%s, line %d: %w", HistoryName(timeline), line, err)
+			return History{}, false, fmt.Errorf("%s, line %d: %w", HistoryName(timeline), line, err)
 		}
-		for n := len(h.Entries); n > 0 && h.Entries[n-1].Switch > entry.Switch; n-- {
-			entry.Parent = h.Entries[n-1].Parent
+		for n := len(h.Entries); n > 0 && h.Entries[n-1].Switch >= entry.Switch; n-- {
+			entry.Parent, isStraight = h.Entries[n-1].Parent, false
 			h.Entries = h.Entries[:n-1]
 		}
 		h.Entries = append(h.Entries, entry)
 	}
-	return h, nil
+	return h, isStraight, nil
 }
 
 func parseHistoryLine(line string) (HistoryEntry, error) {
@@ -84,7 +100,7 @@ func parseHistoryLine(line string) (HistoryEntry, error) {
 }
 
 // check holds PostgreSQL's own rule: each parent is newer than the one before it, and older
-// than the history's timeline. Switch points may be equal, when a promotion followed another at once.
+// than the history's timeline.
 func (h History) check(entry HistoryEntry) error {
 	if entry.Parent >= h.Timeline {
 		return fmt.Errorf("timeline %d is not older than %d", entry.Parent, h.Timeline)

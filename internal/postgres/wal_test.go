@@ -216,12 +216,21 @@ func TestParseHistoryOfARecoveryToBeforeItsTimeline(t *testing.T) {
 		"before the last": {"1\t0/5\ta\n2\t0/9\tb\n3\t0/7\tc\n", []HistoryEntry{{1, 0x5, "a"}, {2, 0x7, "c"}}},
 		"before all":      {"1\t0/5\ta\n2\t0/9\tb\n3\t0/3\tc\n", []HistoryEntry{{1, 0x3, "c"}}},
 		"and went on":     {"1\t0/5\ta\n2\t0/9\tb\n3\t0/7\tc\n4\t0/20\td\n", []HistoryEntry{{1, 0x5, "a"}, {2, 0x7, "c"}, {4, 0x20, "d"}}},
-		"right at it":     {"1\t0/5\ta\n2\t0/9\tb\n3\t0/9\tc\n", []HistoryEntry{{1, 0x5, "a"}, {2, 0x9, "b"}, {3, 0x9, "c"}}},
+		"right at it":     {"1\t0/5\ta\n2\t0/9\tb\n3\t0/9\tc\n", []HistoryEntry{{1, 0x5, "a"}, {2, 0x9, "c"}}},
 	} {
 		got, err := ParseHistory(6, tc.text)
 		if diff := cmp.Diff(History{Timeline: 6, Entries: tc.want}, got); err != nil || diff != "" {
 			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
 		}
+
+		text, err := StraightenHistory(6, tc.text)
+		if err != nil || text != got.String() {
+			t.Errorf("%s: made straight it is %q (%v)", name, text, err)
+		}
+	}
+
+	if text, err := StraightenHistory(3, history); err != nil || text != history {
+		t.Errorf("one that is straight becomes %q (%v)", text, err)
 	}
 }
 
