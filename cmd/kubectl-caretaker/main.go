@@ -2,9 +2,9 @@
 package main
 
 import (
-	"io"
 	"os"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
 
@@ -12,12 +12,14 @@ import (
 )
 
 func main() {
-	// What libraries have to say of streams that were given up is not for the user.
-	klog.LogToStderr(false)
-	klog.SetOutput(io.Discard)
+	silenceLibraries()
 
 	os.Exit(command.Run(newCommand(), "error"))
 }
+
+// silenceLibraries: what they have to say of streams that were given up is not for the user. klog's own output cannot be
+// switched off, errors go to standard error all the same.
+func silenceLibraries() { klog.SetLogger(logr.Discard()) }
 
 func newCommand() *cobra.Command {
 	root := command.Root("kubectl-caretaker", "Look after PostgreSQL Clusters of Caretaker, and restore dumps")

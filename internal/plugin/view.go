@@ -191,7 +191,12 @@ func (v *View) trustPrimary(answers map[string]answer) {
 		v.Primary, v.Term, v.TimelineID = name, live.status.Term, live.status.TimelineID
 
 		for i := range v.Instances {
-			if instance := &v.Instances[i]; answers[instance.Name].err != nil {
+			instance := &v.Instances[i]
+
+			switch {
+			case instance.Name == name:
+				instance.SyncState, instance.Streaming = "", nil // it had them as a replica
+			case answers[instance.Name].err != nil:
 				*instance = Instance{Name: instance.Name, Node: instance.Node, State: "Unknown", Message: "it does not answer"}
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +17,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
+
+	"github.com/caretaker-dev/caretaker/test/internal/kube"
 )
 
 // documents are the source documents' manifests, see docs/reference/source-documents.md.
@@ -113,17 +116,29 @@ func (c terminal) run(t *testing.T, lines string) string {
 		}
 
 		began := time.Now()
-		out, err := c.command(t.Context(), line).CombinedOutput()
+		out, code := c.try(t.Context(), line)
 		t.Logf("$ %s  (%.1f s)\n%s", line, time.Since(began).Seconds(), out)
 
-		if err != nil {
-			t.Fatalf("%s: %v", line, err)
+		if code != 0 {
+			t.Fatalf("%s: exit code %d", line, code)
 		}
 
-		printed.Write(out)
+		printed.WriteString(out)
 	}
 
 	return printed.String()
+}
+
+// try runs a command, and gives what it prints and its exit code.
+func (c terminal) try(ctx context.Context, line string) (printed string, code int) {
+	command := c.command(ctx, line)
+
+	out, err := command.CombinedOutput()
+	if err != nil && command.ProcessState == nil {
+		return err.Error(), -1
+	}
+
+	return string(out), command.ProcessState.ExitCode()
 }
 
 // watch runs a command that does not end by itself, such as kubectl get --watch, until it has printed what is awaited.
@@ -164,4 +179,21 @@ func (c terminal) watch(t *testing.T, timeout time.Duration, line, awaited strin
 	if len(printed) == 0 || !strings.Contains(printed[len(printed)-1], awaited) {
 		t.Fatalf("%s did not print %q within %s", line, awaited, timeout)
 	}
+}
+
+// waitSays runs a command until lines of what it prints match all of the regular expressions.
+func (c terminal) waitSays(t *testing.T, command string, lines ...string) {
+	t.Helper()
+
+	printed := ""
+
+	kube.Eventually(t, readyTimeout, command+" says it", func(ctx context.Context) error {
+		var code int
+		if printed, code = c.try(ctx, command); code != 0 {
+			return fmt.Errorf("exit code %d: %s", code, printed)
+		}
+
+		return lacks(printed, lines...)
+	})
+	t.Logf("$ %s\n%s", command, printed)
 }

@@ -40,6 +40,16 @@ func newFixture(t *testing.T, prefix string) *fixture {
 
 	k := testEnvironment.kube
 
+	// What never came may be the operator's doing: on a starved machine it loses its lease, and starts again and again.
+	t.Cleanup(func() {
+		if t.Failed() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+
+			k.Dump(ctx, t, testEnvironment.namespace)
+		}
+	})
+
 	return &fixture{Kube: k, environment: testEnvironment, namespace: k.Namespace(t, prefix), name: "db"}
 }
 

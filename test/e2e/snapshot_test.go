@@ -119,8 +119,7 @@ func takesASnapshot(t *testing.T, s *snapshotTest) {
 	s.rememberMoment(t)
 	s.write(t, "DELETE FROM ledger WHERE n > 10")
 
-	segment := s.write(t, "SELECT pg_walfile_name(pg_switch_wal())")
-	s.waitSQL(t, s.primary(t), "app", "SELECT last_archived_wal >= '"+segment+"' FROM pg_stat_archiver", "t")
+	s.waitArchived(t)
 }
 
 // recovered is a new Cluster of the snapshot.

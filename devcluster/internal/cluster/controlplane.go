@@ -117,6 +117,12 @@ func (c *Cluster) startComponent(name string) error {
 	if c.process(name).PID() != 0 {
 		return nil
 	}
+	if name == csiController {
+		// They end once they notice that it is another one, which is when somebody wants something of them.
+		if err := c.process(csiSidecars).Kill(); err != nil {
+			return err
+		}
+	}
 	args, err := c.command(name)
 	if err != nil {
 		return err

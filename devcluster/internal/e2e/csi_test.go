@@ -58,6 +58,7 @@ func TestCSI(t *testing.T) {
 		{"restore", bench.csiRestore},
 		{"node stop and start", bench.csiNodeStop},
 		{"kill everything", bench.csiKillAll},
+		{"kill the driver's controller", bench.csiKillController},
 		{"delete", bench.csiDelete},
 		{"down", bench.csiDown},
 	} {
@@ -162,10 +163,23 @@ func (b bench) csiKillAll() {
 	b.snapshot("after", "two")
 }
 
+// csiKillController: Kubernetes' own programs beside the driver's do not outlive their connection to it.
+func (b bench) csiKillController() {
+	process, err := os.ReadFile(filepath.Join(b.state, "run", "csi-controller"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	pid, _, _ := strings.Cut(string(process), " ")
+	if err := syscall.Kill(b.number(pid), syscall.SIGKILL); err != nil {
+		b.Fatal(err)
+	}
+	b.do(b.binary, "up")
+	b.snapshot("again", "two")
+}
+
 func (b bench) csiDelete() {
-	b.volumeNames() // For what "down" leaves.
 	b.do(b.kubectl, "delete", "pod/one", "pod/two", "pvc/one", "pvc/two", "--timeout=60s")
-	b.do(b.kubectl, "delete", "volumesnapshot/before", "volumesnapshot/after", "--timeout=60s")
+	b.do(b.kubectl, "delete", "volumesnapshot/before", "volumesnapshot/after", "volumesnapshot/again", "--timeout=60s")
 	b.eventually(60*time.Second, func() error {
 		if left := b.do(b.kubectl, "get", "pv,volumesnapshotcontents", "-o", "name"); left != "" {
 			return fmt.Errorf("volumes or snapshots are left: %s", left)
@@ -185,6 +199,9 @@ func (b bench) csiDown() {
 	b.do(b.kubectl, "wait", "pod/three", "--for=condition=Ready", "--timeout=120s")
 	address := b.do(b.kubectl, "get", "pod", "three", "-o", "jsonpath={.status.podIP}")
 	link := regexp.MustCompile(`devcluster\d+`).FindString(b.do("ip", "route", "get", address))
+	if before := b.leftovers(link); len(before) < 7 {
+		b.Fatalf("not everything of a running cluster is found: %q", before)
+	}
 	b.do(b.binary, "down")
 	if left := b.leftovers(link); len(left) > 0 {
 		b.Errorf("down leaves something behind: %q", left)

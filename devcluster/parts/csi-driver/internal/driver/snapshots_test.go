@@ -1,11 +1,14 @@
 package driver
 
 import (
+	"bytes"
 	"encoding/binary"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 )
@@ -63,18 +66,47 @@ func (b bench) volume(name string, source *csi.VolumeContentSource) (folder stri
 	return folder
 }
 
-// count writes numbers to a file, and each to another one once it is on disk in the first, until it is stopped.
-func (b bench) count(first, second *os.File, stop <-chan struct{}) {
+// A file that is copied takes a while from its first place to its last.
+const (
+	places   = 9
+	distance = 16 << 20
+)
+
+// numbered makes a file with a zero in each place, and gives it back open.
+func (b bench) numbered(path string) *os.File {
+	b.Helper()
+	file, err := os.Create(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = file.Close() })
+	// No hole is copied quickly.
+	ballast := bytes.Repeat([]byte{1}, distance)
+	binary.BigEndian.PutUint64(ballast, 0)
+	for range places {
+		if _, err := file.Write(ballast); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := file.Sync(); err != nil {
+		b.Fatal(err)
+	}
+	return file
+}
+
+// count writes a number to each place in turn, once it is on disk in the one before, and then the next number, until it is
+// stopped. It tells of each number that is everywhere.
+func (b bench) count(file *os.File, stop <-chan struct{}, written *atomic.Uint64) {
 	content := make([]byte, 8)
 	for number := uint64(1); ; number++ {
-		select {
-		case <-stop:
-			return
-		default:
-		}
 		binary.BigEndian.PutUint64(content, number)
-		for _, file := range []*os.File{first, second} {
-			if _, err := file.WriteAt(content, 0); err != nil {
+		for place := range int64(places) {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if _, err := file.WriteAt(content, place*distance); err != nil {
 				b.Error(err)
 				return
 			}
@@ -83,61 +115,66 @@ func (b bench) count(first, second *os.File, stop <-chan struct{}) {
 				return
 			}
 		}
+		written.Store(number)
 	}
 }
 
-func (b bench) create(path string, content []byte) *os.File {
+// numbers are those in the places of a file.
+func (b bench) numbers(path string) []uint64 {
 	b.Helper()
-	file, err := os.Create(path)
+	file, err := os.Open(path)
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { _ = file.Close() })
-	if _, err := file.Write(content); err != nil {
-		b.Fatal(err)
+	defer func() { _ = file.Close() }()
+	numbers, content := make([]uint64, places), make([]byte, 8)
+	for place := range numbers {
+		if _, err := file.ReadAt(content, int64(place)*distance); err != nil {
+			b.Fatal(err)
+		}
+		numbers[place] = binary.BigEndian.Uint64(content)
 	}
-	if err := file.Sync(); err != nil {
-		b.Fatal(err)
-	}
-	return file
+	return numbers
 }
 
-// TestSnapshotIsOfOneMoment takes a snapshot while two files are written in turn: their copies must not be apart.
+func (b bench) waitCounted(written *atomic.Uint64, least uint64) {
+	b.Helper()
+	for deadline := time.Now().Add(time.Minute); written.Load() < least; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.Fatalf("number %d is not written; the last one is %d: is the file system frozen?", least, written.Load())
+		}
+	}
+}
+
+// TestSnapshotIsOfOneMoment takes a snapshot while one number after the other is written to all places of a file: the copy
+// has one number up to some place, and from there on the one before. A copy that is made while they are written has later
+// ones where it comes to later.
 func TestSnapshotIsOfOneMoment(t *testing.T) {
 	b := newBench(t)
 	folder := b.volume("source", nil)
-	// What lies between the two takes a while to copy.
-	first := b.create(filepath.Join(folder, "first"), make([]byte, 4096))
-	ballast := make([]byte, 128<<20)
-	for i := range ballast {
-		ballast[i] = 1
-	}
-	b.create(filepath.Join(folder, "ballast"), ballast)
-	second := b.create(filepath.Join(folder, "second"), make([]byte, 4096))
-	stop, stopped := make(chan struct{}), make(chan struct{})
+	file := b.numbered(filepath.Join(folder, "numbers"))
+	written, stop, stopped := &atomic.Uint64{}, make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
-		b.count(first, second, stop)
+		b.count(file, stop, written)
 	}()
+	// Not before Fatal, which leaves a file system that is in use.
+	defer func() { <-stopped }()
+	defer close(stop)
+	b.waitCounted(written, 1)
 	_, err := b.controller.CreateSnapshot(t.Context(), &csi.CreateSnapshotRequest{Name: "moment", SourceVolumeId: "source"})
-	close(stop)
-	<-stopped
-	_, _ = first.Close(), second.Close()
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.waitCounted(written, written.Load()+2) // It goes on.
 	restored := b.volume("restored", &csi.VolumeContentSource{Type: &csi.VolumeContentSource_Snapshot{
 		Snapshot: &csi.VolumeContentSource_SnapshotSource{SnapshotId: "moment"},
 	}})
-	var numbers []uint64
-	for _, name := range []string{"first", "second"} {
-		content, err := os.ReadFile(filepath.Join(restored, name))
-		if err != nil || len(content) < 8 {
-			t.Fatalf("%s has %d bytes: %v", name, len(content), err)
+	numbers := b.numbers(filepath.Join(restored, "numbers"))
+	for place, number := range numbers {
+		if number > numbers[max(place-1, 0)] || number+1 < numbers[0] || number == 0 {
+			t.Fatalf("the snapshot has the numbers %d: it is of more than one moment", numbers)
 		}
-		numbers = append(numbers, binary.BigEndian.Uint64(content))
 	}
-	if numbers[0] != numbers[1] && numbers[0] != numbers[1]+1 {
-		t.Errorf("the snapshot has number %d, and then number %d: it is of more than one moment", numbers[0], numbers[1])
-	}
+	t.Logf("the snapshot has the numbers %d", numbers)
 }
