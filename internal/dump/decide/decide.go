@@ -298,6 +298,15 @@ func (plan *Plan) verification(view View) *Verified {
 	}
 }
 
+// makesJob says whether the dump that is due at once is about to be taken.
+func (plan *Plan) makesJob() bool {
+	return slices.ContainsFunc(plan.Changes, func(change owned.Change) bool {
+		apply, ok := change.(owned.Apply)
+
+		return ok && apply.Object.GetObjectKind().GroupVersionKind().Kind == "Job"
+	})
+}
+
 func isFalse(v *Verified) bool { return v != nil && v.Status == metav1.ConditionFalse }
 
 // LastFailed is the newest failure, if no dump has succeeded since; nil if there is none.
@@ -339,6 +348,8 @@ func (plan *Plan) outcome(view View, runs []Run) conditions.Outcome {
 		return *waiting(v1.ReasonVerificationFailed, plan.Verified.Message+due)
 	case isFalse(plan.Verified):
 		return *stalled(v1.ReasonVerificationFailed, fmt.Sprintf("%s; correct it, and delete the Job %s to have another dump taken", plan.Verified.Message, last.Job))
+	case last == nil && plan.makesJob():
+		return *waiting(v1.ReasonDumping, "Waiting for Job "+naming.DumpImmediateJob(view.Backup.Name))
 	case last == nil && due != "":
 		return conditions.Outcome{Kind: conditions.Done, Reason: v1.ReasonScheduled, Message: "no dump yet" + due}
 	case last == nil:
