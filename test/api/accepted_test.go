@@ -60,7 +60,7 @@ func TestSamplesAccepted(t *testing.T) {
 	server := suite.Server(t)
 	ns := server.Namespace(t)
 
-	for _, path := range []string{"cluster-small.yaml", "financial-db/cluster.yaml", "overlays/devcluster/cluster.yaml", "quickstart.yaml", "webapp.yaml", "mysql-dumps.yaml"} {
+	for _, path := range []string{"cluster-small.yaml", "financial-db/cluster.yaml", "overlays/devcluster/cluster.yaml", "quickstart.yaml", "webapp.yaml", "proved-mysql.yaml"} {
 		t.Run(path, func(t *testing.T) {
 			content, err := os.ReadFile(filepath.Join("../../config/samples", path))
 			if err != nil {
