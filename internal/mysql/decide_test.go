@@ -265,7 +265,10 @@ func TestBackup(t *testing.T) {
 			reason: databasev1.ReasonScheduled,
 		},
 		"to be proved": {
-			change:  func(v *View) { isThere(v); v.Object.Spec.Backup.Verification = &backupv1.Verification{TestRestore: true} },
+			change: func(v *View) {
+				isThere(v)
+				v.Object.Spec.Backup.Verification = &backupv1.Verification{TestRestore: true}
+			},
 			changes: "update Backup shop-db", reason: databasev1.ReasonScheduled,
 		},
 	} {
