@@ -172,6 +172,10 @@ func newDumpCommand() *cobra.Command {
 
 			result, m, err := takeDump(cmd, in)
 			if err != nil {
+				if in.StoreDir != "" {
+					err = dump.Trouble(in.Store, err)
+				}
+
 				result.Error = err.Error()
 			} else if in.Verification != nil {
 				err = testDump(cmd, in, m, &result, terminationLog)

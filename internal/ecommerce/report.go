@@ -51,7 +51,7 @@ func statusOf(view decide.View, plan decide.Plan, failure error) v1.EcommercePla
 	for _, c := range []struct {
 		kind string
 		said *metav1.Condition
-	}{{v1.ConditionMonitoring, plan.Monitoring}, {v1.ConditionBackup, plan.Backup}} {
+	}{{v1.ConditionMonitoring, plan.Monitoring}, {v1.ConditionBackup, plan.Backup}, {v1.ConditionBackupVerified, plan.Verified}} {
 		if c.said == nil {
 			writer.Remove(c.kind)
 		} else {

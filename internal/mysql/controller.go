@@ -268,10 +268,16 @@ func statusOf(view View, plan Plan, failure, refused error) databasev1.MySQLStat
 
 	told := plan.Backup.Condition
 	if outcome := application.Outcome(conditions.Outcome{}, refused); outcome.Reason != "" {
-		told = shortform.BackupCondition{Reason: outcome.Reason, Message: outcome.Message}
+		told = shortform.BackupCondition{Reason: outcome.Reason, Message: ownFields(outcome.Message)}
 	}
 
 	told.Write(writer)
+
+	if verified := plan.Backup.Verified; verified == nil {
+		writer.Remove(databasev1.ConditionBackupVerified)
+	} else {
+		writer.Set(databasev1.ConditionBackupVerified, verified.Status, verified.Reason, verified.Message)
+	}
 
 	return status
 }

@@ -252,6 +252,25 @@ func TestBackup(t *testing.T) {
 			},
 			reason: "SecretMissing", message: "Backup shop-db (kubectl describe dump): there is no Secret",
 		},
+		"the last dump failed": {
+			change:  func(v *View) { isThere(v); v.Dumps.Status.LastFailure = failed(2) },
+			reason:  backupv1.ReasonDumpFailed,
+			message: "Backup shop-db (kubectl describe dump): the last dump failed at 1970-01-01T00:00:02Z: no such bucket: correct spec.backup.destination",
+		},
+		"one succeeded since": {
+			change: func(v *View) {
+				isThere(v)
+				v.Dumps.Status.LastFailure, v.Dumps.Status.LastDump = failed(2), &backupv1.DumpStatus{CompletedAt: &metav1.Time{Time: time.Unix(3, 0)}}
+			},
+			reason: databasev1.ReasonScheduled,
+		},
+		"to be proved": {
+			change: func(v *View) {
+				isThere(v)
+				v.Object.Spec.Backup.Verification = &backupv1.Verification{TestRestore: true}
+			},
+			changes: "update Backup shop-db", reason: databasev1.ReasonScheduled,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -292,6 +311,60 @@ func TestBackup(t *testing.T) {
 	}
 }
 
+func failed(at int64) *backupv1.DumpFailure {
+	return &backupv1.DumpFailure{Job: "shop-db-immediate", Time: metav1.Unix(at, 0), Message: "no such bucket: correct spec.destination"}
+}
+
+// TestBackupVerified: what the Backup says of its test restores is the MySQL's word, with the names that the fields have there.
+func TestBackupVerified(t *testing.T) {
+	t.Parallel()
+
+	says := func(status metav1.ConditionStatus, reason, message string) *backupv1.Backup {
+		return &backupv1.Backup{Status: backupv1.BackupStatus{Conditions: []metav1.Condition{
+			{Type: backupv1.ConditionVerified, Status: status, Reason: reason, Message: message},
+		}}}
+	}
+	tested := &backupv1.Verification{TestRestore: true}
+
+	for name, tc := range map[string]struct {
+		asked *backupv1.Verification
+		dumps *backupv1.Backup
+		off   bool
+		want  string
+	}{
+		"not asked for":      {dumps: says(metav1.ConditionTrue, "Verified", "well")},
+		"asked for, and not": {asked: &backupv1.Verification{}},
+		"switched off":       {asked: tested, off: true},
+		"no Backup yet":      {asked: tested, want: "Unknown NotVerified no dump was restored to prove it yet"},
+		"no word yet":        {asked: tested, dumps: &backupv1.Backup{}, want: "Unknown NotVerified no dump was restored to prove it yet"},
+		"proved":             {asked: tested, dumps: says(metav1.ConditionTrue, "Verified", "dump x was restored"), want: "True Verified dump x was restored"},
+		"not proved": {
+			asked: tested, dumps: says(metav1.ConditionFalse, "VerificationFailed", "it takes more room: raise spec.verification.size"),
+			want: "False VerificationFailed it takes more room: raise spec.backup.verification.size",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			v := settled(t, 1, online("primary"))
+			v.Object.Spec.Backup = &databasev1.BackupSpec{
+				Enabled: !tc.off, Schedule: "0 2 * * *", Destination: &databasev1.BackupDestination{Bucket: "mine"}, Verification: tc.asked,
+			}
+			v.Dumps = tc.dumps
+			v.Object.Status.Conditions = []metav1.Condition{{Type: databasev1.ConditionBackupVerified, Status: "True", Reason: "Before", Message: "before"}}
+
+			got := ""
+			if told := meta.FindStatusCondition(statusOf(v, Decide(v), nil, nil).Conditions, databasev1.ConditionBackupVerified); told != nil {
+				got = string(told.Status) + " " + told.Reason + " " + told.Message
+			}
+
+			if got != tc.want {
+				t.Errorf("the condition is %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
 // TestRefusedBackup: what the API server has against the Backup is told of the backups, and not of the database.
 func TestRefusedBackup(t *testing.T) {
 	t.Parallel()
@@ -307,7 +380,7 @@ func TestRefusedBackup(t *testing.T) {
 	status := statusOf(v, Decide(v), nil, refused)
 
 	told := meta.FindStatusCondition(status.Conditions, databasev1.ConditionBackup)
-	if told.Status != metav1.ConditionFalse || told.Reason != databasev1.ReasonError || !strings.Contains(told.Message, "spec.destination.prefix") {
+	if told.Status != metav1.ConditionFalse || told.Reason != databasev1.ReasonError || !strings.Contains(told.Message, "spec.backup.destination.prefix") {
 		t.Errorf("the condition is %+v", told)
 	}
 

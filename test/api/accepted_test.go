@@ -60,7 +60,7 @@ func TestSamplesAccepted(t *testing.T) {
 	server := suite.Server(t)
 	ns := server.Namespace(t)
 
-	for _, path := range []string{"cluster-small.yaml", "financial-db/cluster.yaml", "overlays/devcluster/cluster.yaml", "quickstart.yaml", "webapp.yaml"} {
+	for _, path := range []string{"cluster-small.yaml", "financial-db/cluster.yaml", "overlays/devcluster/cluster.yaml", "quickstart.yaml", "webapp.yaml", "proved-mysql.yaml"} {
 		t.Run(path, func(t *testing.T) {
 			content, err := os.ReadFile(filepath.Join("../../config/samples", path))
 			if err != nil {
@@ -69,7 +69,7 @@ func TestSamplesAccepted(t *testing.T) {
 
 			for document := range bytes.SplitSeq(content, []byte("\n---\n")) {
 				object := decode(t, document)
-				if kind := object.GetKind(); kind != "Cluster" && kind != "WebApp" && kind != "AppConfig" {
+				if kind := object.GetKind(); kind != "Cluster" && kind != "WebApp" && kind != "AppConfig" && kind != "MySQL" {
 					continue
 				}
 

@@ -128,6 +128,9 @@ func newMySQL() *databasev1.MySQL {
 		Backup: &databasev1.BackupSpec{
 			Enabled: true, Schedule: "0 2 * * *", Retention: "30d",
 			Destination: &databasev1.BackupDestination{Bucket: "dumps", Endpoint: "https://s3.example.com", SecretName: "s3"},
+			Verification: &backupv1.Verification{
+				TestRestore: true, Size: "20Gi", Checks: []backupv1.VerificationCheck{{Name: "orders", SQL: "SELECT COUNT(*) > 0 FROM orders"}},
+			},
 		},
 	}}
 }
@@ -171,6 +174,36 @@ func TestMySQL(t *testing.T) {
 		t.Errorf("the Backup is %+v", dumps.Spec)
 	}
 
+	if given := dumps.Spec.Verification; given == nil || !given.TestRestore || given.Size != "20Gi" || len(given.Checks) != 1 || given.Checks[0].Name != "orders" {
+		t.Errorf("the Backup's verification is %+v", given)
+	}
+
+	wantCondition(t, object.Status.Conditions, "BackupVerified", "NotVerified", "no dump was restored to prove it yet")
+	w.dumpsTurn(t, "BackupVerified", "VerificationFailed", "raise spec.backup.verification.size", backupv1.BackupStatus{Conditions: []metav1.Condition{{
+		Type: backupv1.ConditionVerified, Status: metav1.ConditionFalse, Reason: backupv1.ReasonVerificationFailed, Message: "it takes too much room: raise spec.verification.size",
+		LastTransitionTime: metav1.Unix(1, 0),
+	}}})
+	w.dumpsTurn(t, "BackupScheduled", "DumpFailed", "the last dump failed at 1970-01-01T00:00:01Z: no such bucket", backupv1.BackupStatus{
+		LastFailure: &backupv1.DumpFailure{Job: "shop-immediate", Time: metav1.Unix(1, 0), Message: "no such bucket"},
+	})
+	w.dumpsTurn(t, "BackupScheduled", "Scheduled", "0 2 * * *, to s3://dumps/", backupv1.BackupStatus{})
+
+	// A proof that is no longer asked for is not told of.
+	w.get(t, "shop", object)
+	object.Spec.Backup.Verification = nil
+
+	if err := w.server.Client.Update(t.Context(), object); err != nil {
+		t.Fatal(err)
+	}
+
+	w.settle(t)
+	w.get(t, "shop", object)
+	w.get(t, "shop", dumps)
+
+	if told := meta.FindStatusCondition(object.Status.Conditions, "BackupVerified"); told != nil || dumps.Spec.Verification != nil {
+		t.Errorf("no proof is asked for: %+v, %+v", told, dumps.Spec.Verification)
+	}
+
 	// What was changed by hand is put right; a Backup that is no longer wanted goes.
 	dumps.Spec.Schedule = "0 3 * * *"
 	if err := w.server.Client.Update(t.Context(), dumps); err != nil {
@@ -195,6 +228,23 @@ func TestMySQL(t *testing.T) {
 	if w.get(t, "shop", dumps) {
 		t.Error("backups are switched off, and the Backup is still there")
 	}
+}
+
+// dumpsTurn gives the Backup a status, and demands a condition of the MySQL.
+func (w *shortWorld) dumpsTurn(t *testing.T, condition, reason, message string, status backupv1.BackupStatus) {
+	t.Helper()
+
+	dumps, object := &backupv1.Backup{}, &databasev1.MySQL{}
+	w.get(t, "shop", dumps)
+
+	dumps.Status = status
+	if err := w.server.Client.Status().Update(t.Context(), dumps); err != nil {
+		t.Fatal(err)
+	}
+
+	w.settle(t)
+	w.get(t, "shop", object)
+	wantCondition(t, object.Status.Conditions, condition, reason, message)
 }
 
 // TestMySQLWithoutDumps: a Backup that cannot be made is told of, and does not stop the database.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -246,7 +247,9 @@ func dumpsOfMySQLItself(t *testing.T, f *fixture) {
 
 	server := &databasev1.MySQL{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: f.name}}
 	patch := fmt.Sprintf(`{"spec":{"backup":{"enabled":true,"schedule":"0 2 * * *","retention":"30d","destination":
-		{"bucket":"backups","endpoint":"http://%s.%s.svc:%d","secretName":"aws-credentials"}}}}`, s3Name, f.namespace, kube.S3Port)
+		{"bucket":"backups","endpoint":"http://%s.%s.svc:%d","secretName":"aws-credentials"},
+		"verification":{"testRestore":true,"size":"2Gi","checks":[{"name":"kept","sql":"SELECT SUM(answer) = 85 FROM kept"}]}}}}`,
+		s3Name, f.namespace, kube.S3Port)
 
 	if err := f.Client.Patch(t.Context(), server, client.RawPatch("application/merge-patch+json", []byte(patch))); err != nil {
 		t.Fatal(err)
@@ -255,11 +258,67 @@ func dumpsOfMySQLItself(t *testing.T, f *fixture) {
 	backup := &backupv1.Backup{ObjectMeta: server.ObjectMeta}
 	f.waitDumped(t, backup)
 
-	if err := f.Client.Get(t.Context(), client.ObjectKeyFromObject(server), server); err != nil {
+	if test := f.waitVerified(t, backup, metav1.ConditionTrue); test.Tables != 1 || test.Rows != 2 || fmt.Sprint(test.Checks) != "[kept]" {
+		t.Errorf("the test restore is %+v", test)
+	}
+
+	f.waitTold(t, server, databasev1.ConditionBackup, metav1.ConditionTrue, "0 2 * * *, to s3://backups/")
+	f.waitTold(t, server, databasev1.ConditionBackupVerified, metav1.ConditionTrue, "1 tables, 2 rows; true: kept")
+
+	// What the table lacks by now, the next dump is found to lack.
+	f.mysql(t, "DELETE FROM app.kept WHERE answer = 43")
+	f.dumpNow(t, backup)
+	f.waitTold(t, server, databasev1.ConditionBackupVerified, metav1.ConditionFalse, "is in the store, but the test restore failed: check kept: it is not true")
+	f.waitTold(t, server, databasev1.ConditionBackup, metav1.ConditionTrue, "")
+
+	// A store that has no such bucket.
+	patch = `{"spec":{"backup":{"destination":{"bucket":"nowhere"}}}}`
+	if err := f.Client.Patch(t.Context(), server, client.RawPatch("application/merge-patch+json", []byte(patch))); err != nil {
 		t.Fatal(err)
 	}
 
-	if told := meta.FindStatusCondition(server.Status.Conditions, databasev1.ConditionBackup); told == nil || told.Status != metav1.ConditionTrue {
-		t.Errorf("BackupScheduled is %+v", told)
-	}
+	f.waitTold(t, server, databasev1.ConditionBackup, metav1.ConditionTrue, "s3://nowhere/")
+	f.dumpNow(t, backup)
+	f.waitTold(t, server, databasev1.ConditionBackup, metav1.ConditionFalse, "Backup orders (kubectl describe dump): the last dump failed at")
+}
+
+// dumpNow is `kubectl create job --from=cronjob/…`, from a CronJob that goes where the Backup says.
+func (f *fixture) dumpNow(t *testing.T, backup *backupv1.Backup) {
+	t.Helper()
+	kube.Eventually(t, dumpTimeout, "a Job by hand for "+backup.Name, func(ctx context.Context) error {
+		if err := f.Client.Get(ctx, client.ObjectKeyFromObject(backup), backup); err != nil {
+			return err
+		}
+
+		cronJob := &batchv1.CronJob{}
+		if err := f.Client.Get(ctx, client.ObjectKey{Namespace: f.namespace, Name: backup.Name + "-cronjob"}, cronJob); err != nil {
+			return err
+		}
+
+		spec := cronJob.Spec.JobTemplate.Spec
+		if said := spec.Template.Spec.Containers[0].Env[0].Value; !strings.Contains(said, `"bucket":"`+backup.Spec.Destination.Bucket+`"`) {
+			return fmt.Errorf("the CronJob is told %s", said)
+		}
+
+		return f.Client.Create(ctx, &batchv1.Job{
+			ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, GenerateName: "by-hand-", Labels: cronJob.Spec.JobTemplate.Labels}, Spec: spec,
+		})
+	})
+}
+
+// waitTold waits for a condition of a MySQL, with a part of its message.
+func (f *fixture) waitTold(t *testing.T, server *databasev1.MySQL, condition string, status metav1.ConditionStatus, message string) {
+	t.Helper()
+	kube.Eventually(t, dumpTimeout, condition+" is "+string(status), func(ctx context.Context) error {
+		if err := f.Client.Get(ctx, client.ObjectKeyFromObject(server), server); err != nil {
+			return err
+		}
+
+		told := meta.FindStatusCondition(server.Status.Conditions, condition)
+		if told == nil || told.Status != status || !strings.Contains(told.Message, message) {
+			return fmt.Errorf("conditions are %+v", server.Status.Conditions)
+		}
+
+		return nil
+	})
 }

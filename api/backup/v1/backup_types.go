@@ -105,7 +105,7 @@ type BackupSpec struct {
 
 // Verification says how a dump is proved: a throw-away server beside it takes it from the store, and is checked.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.checks) || has(self.testRestore) && self.testRestore",message="spec.verification.checks: are run after a test restore; set spec.verification.testRestore: true"
+// +kubebuilder:validation:XValidation:rule="!has(self.checks) || has(self.testRestore) && self.testRestore",message="verification.checks: are run after a test restore; set verification.testRestore: true"
 type Verification struct {
 	// TestRestore restores each dump, once it is stored, into a throw-away server from the same image, and counts what came. A
 	// dump that fails it stays; the condition Verified turns False.
@@ -122,7 +122,7 @@ type Verification struct {
 	// Size that the throw-away server may take on the node's disk; 10Gi if empty.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule="isQuantity(self) && quantity(self).compareTo(quantity('1Gi')) >= 0",message="spec.verification.size: must be a quantity of at least 1Gi, such as 20Gi"
+	// +kubebuilder:validation:XValidation:rule="isQuantity(self) && quantity(self).compareTo(quantity('1Gi')) >= 0",message="verification.size: must be a quantity of at least 1Gi, such as 20Gi"
 	Size string `json:"size,omitempty"`
 
 	// Resources of the throw-away server.

@@ -10,6 +10,9 @@ const (
 	ConditionStalled = "Stalled"
 	// ConditionBackup says whether backups are scheduled; present where spec.backup.enabled is true.
 	ConditionBackup = "BackupScheduled"
+	// ConditionBackupVerified says whether the newest dump of a MySQL was restored to prove it; present where
+	// spec.backup.verification.testRestore asks for that.
+	ConditionBackupVerified = "BackupVerified"
 )
 
 // Reasons of the conditions, one word for each cause, beside those of the Cluster that a PostgreSQL passes on.

@@ -18,6 +18,7 @@ import (
 // +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Endpoint",type=string,priority=1,JSONPath=`.status.endpoint`
+// +kubebuilder:printcolumn:name="Verified",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="BackupVerified")].status`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 50",message="metadata.name: must be at most 50 characters long, since names of pods and services are made from it"
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name: must start with a letter and hold only lowercase letters, digits and '-', since services are named after it"
 type MySQL struct {
@@ -130,7 +131,7 @@ type MySQLStatus struct {
 	// +optional
 	SecretName string `json:"secretName,omitempty"`
 
-	// Conditions: Ready, Reconciling, Stalled, BackupScheduled.
+	// Conditions: Ready, Reconciling, Stalled, BackupScheduled, BackupVerified.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

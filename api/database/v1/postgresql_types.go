@@ -44,6 +44,7 @@ type PostgreSQLList struct {
 
 // PostgreSQLSpec is what a user wants of a PostgreSQL.
 //
+// +kubebuilder:validation:XValidation:rule="!has(self.backup) || !has(self.backup.verification)",message="spec.backup.verification: restores dumps, which a MySQL has; drills prove the backups of a PostgreSQL: set spec.backup.drill of the Cluster of the same name"
 // +kubebuilder:validation:XValidation:rule="has(self.storageClass) == has(oldSelf.storageClass) && (!has(self.storageClass) || self.storageClass == oldSelf.storageClass)",message="spec.storageClass: cannot change on existing volumes; set it back, or move the data into a new database"
 type PostgreSQLSpec struct {
 	// Version is the major version, "14" to "19". The default is set in the operator's configuration, and is pinned when

@@ -1,5 +1,7 @@
 package v1
 
+import backupv1 "github.com/caretaker-dev/caretaker/api/backup/v1"
+
 // DeletionPolicy says what becomes of the volumes when the object is deleted.
 type DeletionPolicy string
 
@@ -32,6 +34,11 @@ type BackupSpec struct {
 	// Destination of the backups. The default is set in the operator's configuration.
 	// +optional
 	Destination *BackupDestination `json:"destination,omitempty"`
+
+	// Verification proves each dump of a MySQL once it is stored, as that of a Backup of backup.caretaker.dev does. A PostgreSQL has
+	// no dumps: drills prove its backups, spec.backup.drill of its Cluster.
+	// +optional
+	Verification *backupv1.Verification `json:"verification,omitempty"`
 }
 
 // BackupDestination is a bucket and how to get at it.

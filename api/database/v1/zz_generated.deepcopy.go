@@ -5,6 +5,7 @@
 package v1
 
 import (
+	backupv1 "github.com/caretaker-dev/caretaker/api/backup/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 )
@@ -31,6 +32,11 @@ func (in *BackupSpec) DeepCopyInto(out *BackupSpec) {
 		in, out := &in.Destination, &out.Destination
 		*out = new(BackupDestination)
 		**out = **in
+	}
+	if in.Verification != nil {
+		in, out := &in.Verification, &out.Verification
+		*out = new(backupv1.Verification)
+		(*in).DeepCopyInto(*out)
 	}
 }
 

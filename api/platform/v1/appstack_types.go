@@ -110,7 +110,7 @@ type AppStackStatus struct {
 	// +optional
 	Endpoints Endpoints `json:"endpoints,omitempty"`
 
-	// Conditions: Ready, Reconciling, Stalled, MonitoringAvailable and BackupScheduled.
+	// Conditions: Ready, Reconciling, Stalled, MonitoringAvailable, BackupScheduled and BackupVerified.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

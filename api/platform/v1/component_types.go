@@ -21,6 +21,7 @@ const (
 // DatabaseSpec is the database of an application.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.replicas) || self.replicas != 2 || !has(self.type) || self.type != 'mysql'",message="spec.database.replicas: a MySQL group of 2 stops when either server is lost, since it has no majority then; use 1 or 3"
+// +kubebuilder:validation:XValidation:rule="!has(self.backup) || !has(self.backup.verification) || has(self.type) && self.type == 'mysql'",message="spec.database.backup.verification: restores dumps, which a mysql has; drills prove the backups of a postgresql: set spec.backup.drill of the Cluster <metadata.name>-db"
 type DatabaseSpec struct {
 	// Type of the server.
 	// +kubebuilder:default=postgresql

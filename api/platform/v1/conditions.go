@@ -12,6 +12,8 @@ const (
 	ConditionMonitoring = "MonitoringAvailable"
 	// ConditionBackup is the database's word on its scheduled backups; present where they are asked for.
 	ConditionBackup = "BackupScheduled"
+	// ConditionBackupVerified is the database's word on the proofs of its backups; present where it has one.
+	ConditionBackupVerified = "BackupVerified"
 )
 
 // Reasons of the conditions, one word for each cause.

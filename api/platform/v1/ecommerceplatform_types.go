@@ -160,7 +160,7 @@ type EcommercePlatformStatus struct {
 	// +optional
 	Endpoints Endpoints `json:"endpoints,omitempty"`
 
-	// Conditions: Ready, Reconciling, Stalled, MonitoringAvailable and BackupScheduled.
+	// Conditions: Ready, Reconciling, Stalled, MonitoringAvailable, BackupScheduled and BackupVerified.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -54,6 +54,8 @@ type Plan struct {
 	Monitoring Feature
 	// Backup is what the database says of its backups; nil if it says nothing.
 	Backup *metav1.Condition
+	// Verified is what it says of their proofs; nil likewise.
+	Verified *metav1.Condition
 	// After is when to look again at the latest; 0 for not before something changes.
 	After time.Duration
 }
@@ -73,7 +75,7 @@ func Decide(view View) Plan {
 		return teardown(view, parts)
 	}
 
-	plan := Plan{After: lookAgain, Monitoring: monitoring(view), Backup: backup(view)}
+	plan := Plan{After: lookAgain, Monitoring: monitoring(view), Backup: toldBy(view, databasev1.ConditionBackup), Verified: toldBy(view, databasev1.ConditionBackupVerified)}
 
 	if problem := validate(view, input); problem != "" {
 		plan.Outcome = conditions.Outcome{Kind: conditions.Stalled, Reason: v1.ReasonInvalidSpec, Message: problem}
@@ -262,14 +264,14 @@ func monitoring(view View) Feature {
 	}
 }
 
-// backup is what the database says of its backups. A preset asks for them, so that nobody may look at the database itself
+// toldBy the database is a condition of it on its backups. A preset asks for them, so that nobody may look at the database itself
 // to see that there is nowhere to put them.
-func backup(view View) *metav1.Condition {
+func toldBy(view View, condition string) *metav1.Condition {
 	switch database := view.Owned[databaseKey(view)].(type) {
 	case *databasev1.PostgreSQL:
-		return meta.FindStatusCondition(database.Status.Conditions, databasev1.ConditionBackup)
+		return meta.FindStatusCondition(database.Status.Conditions, condition)
 	case *databasev1.MySQL:
-		return meta.FindStatusCondition(database.Status.Conditions, databasev1.ConditionBackup)
+		return meta.FindStatusCondition(database.Status.Conditions, condition)
 	default:
 		return nil
 	}

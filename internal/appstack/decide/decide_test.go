@@ -370,11 +370,15 @@ func TestBackupsWord(t *testing.T) {
 
 	database.Status.Conditions = append(database.Status.Conditions, metav1.Condition{
 		Type: databasev1.ConditionBackup, Status: metav1.ConditionFalse, Reason: databasev1.ReasonDestinationMissing, Message: "nowhere to put them",
-	})
+	}, metav1.Condition{Type: databasev1.ConditionBackupVerified, Status: metav1.ConditionUnknown, Reason: "NotVerified"})
 
 	plan := decide.Decide(w.view)
 	if plan.Backup == nil || plan.Backup.Status != metav1.ConditionFalse || plan.Backup.Message != "nowhere to put them" {
 		t.Errorf("%+v", plan.Backup)
+	}
+
+	if plan.Verified == nil || plan.Verified.Status != metav1.ConditionUnknown {
+		t.Errorf("%+v", plan.Verified)
 	}
 
 	if plan.Outcome.Kind != conditions.Done {

@@ -92,11 +92,16 @@ func Take(ctx context.Context, o TakeOptions) (*Manifest, error) {
 		err = w.finish(ctx, &m, o.Clock)
 	}
 
-	if err != nil {
-		return nil, errors.Join(err, removeData(context.WithoutCancel(ctx), o.Store, m.ID))
+	if err == nil {
+		return &m, nil
 	}
 
-	return &m, nil
+	left := removeData(context.WithoutCancel(ctx), o.Store, m.ID)
+	if w.failure() != nil {
+		left = nil // of the same store the same, once more; what it has of the dump is swept in time
+	}
+
+	return nil, errors.Join(err, left)
 }
 
 // writer cuts the stream into chunks and sends them.

@@ -298,12 +298,30 @@ func (plan *Plan) verification(view View) *Verified {
 	}
 }
 
+// makesJob says whether the dump that is due at once is about to be taken.
+func (plan *Plan) makesJob() bool {
+	return slices.ContainsFunc(plan.Changes, func(change owned.Change) bool {
+		apply, ok := change.(owned.Apply)
+
+		return ok && apply.Object.GetObjectKind().GroupVersionKind().Kind == "Job"
+	})
+}
+
 func isFalse(v *Verified) bool { return v != nil && v.Status == metav1.ConditionFalse }
+
+// LastFailed is the newest failure, if no dump has succeeded since; nil if there is none.
+func LastFailed(status v1.BackupStatus) *v1.DumpFailure {
+	last, failed := status.LastDump, status.LastFailure
+	if failed == nil || last != nil && !last.CompletedAt.Before(&failed.Time) {
+		return nil
+	}
+
+	return failed
+}
 
 // outcome says how the dumps stand.
 func (plan *Plan) outcome(view View, runs []Run) conditions.Outcome {
-	last, failed := plan.Status.LastDump, plan.Status.LastFailure
-	hasFailed := failed != nil && (last == nil || last.CompletedAt.Before(&failed.Time))
+	last, failed := plan.Status.LastDump, LastFailed(plan.Status)
 	due := ""
 
 	if next := plan.Status.NextScheduleTime; next != nil {
@@ -315,21 +333,23 @@ func (plan *Plan) outcome(view View, runs []Run) conditions.Outcome {
 	}
 
 	for _, run := range runs {
-		if run.State == Running && (last == nil || hasFailed || run.Message != "") {
+		if run.State == Running && (last == nil || failed != nil || run.Message != "") {
 			return *waiting(v1.ReasonDumping, strings.TrimSuffix("Waiting for Job "+run.Job+": "+run.Message, ": "))
 		}
 	}
 
 	switch {
-	case hasFailed && due != "":
+	case failed != nil && due != "":
 		return *waiting(v1.ReasonDumpFailed, fmt.Sprintf("the last dump failed at %s: %s%s", failed.Time.UTC().Format(time.RFC3339), failed.Message, due))
-	case hasFailed:
+	case failed != nil:
 		return *stalled(v1.ReasonDumpFailed, fmt.Sprintf("the dump failed at %s: %s; correct it, and delete the Job %s to have it taken again",
 			failed.Time.UTC().Format(time.RFC3339), failed.Message, failed.Job))
 	case isFalse(plan.Verified) && due != "":
 		return *waiting(v1.ReasonVerificationFailed, plan.Verified.Message+due)
 	case isFalse(plan.Verified):
 		return *stalled(v1.ReasonVerificationFailed, fmt.Sprintf("%s; correct it, and delete the Job %s to have another dump taken", plan.Verified.Message, last.Job))
+	case last == nil && plan.makesJob():
+		return *waiting(v1.ReasonDumping, "Waiting for Job "+naming.DumpImmediateJob(view.Backup.Name))
 	case last == nil && due != "":
 		return conditions.Outcome{Kind: conditions.Done, Reason: v1.ReasonScheduled, Message: "no dump yet" + due}
 	case last == nil:

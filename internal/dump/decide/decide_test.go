@@ -134,7 +134,7 @@ func TestDecide(t *testing.T) {
 		{"settled", settled(), "", conditions.Done, "Scheduled", "no dump yet"},
 		{
 			"immediate", newView(func(v *View) { v.Backup.Spec.Immediate = true }), cronJob + ", " + immediate,
-			conditions.Done, "Scheduled", "no dump yet",
+			conditions.Waiting, "Dumping", "Waiting for Job nightly-immediate",
 		},
 		{"once", newView(once), immediate, conditions.Waiting, "Dumping", "nightly-immediate"},
 		{"once, settled", settled(once), "", conditions.Waiting, "Dumping", "Waiting for Job nightly-immediate"},

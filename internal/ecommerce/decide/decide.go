@@ -35,8 +35,8 @@ type Plan struct {
 	Status v1.EcommercePlatformStatus
 	// Monitoring is the AppStack's condition of that name; nil for none.
 	Monitoring *metav1.Condition
-	// Backup is the AppStack's condition of that name; nil for none.
-	Backup *metav1.Condition
+	// Backup and Verified are the AppStack's conditions BackupScheduled and BackupVerified; nil for none.
+	Backup, Verified *metav1.Condition
 	// After is when to look again at the latest; 0 for not before something changes.
 	After time.Duration
 }
@@ -63,6 +63,7 @@ func Decide(view View) Plan {
 		plan.Status.Ready, plan.Status.Components, plan.Status.Endpoints = live.Status.Ready, live.Status.Components, live.Status.Endpoints
 		plan.Monitoring = meta.FindStatusCondition(live.Status.Conditions, v1.ConditionMonitoring)
 		plan.Backup = meta.FindStatusCondition(live.Status.Conditions, v1.ConditionBackup)
+		plan.Verified = meta.FindStatusCondition(live.Status.Conditions, v1.ConditionBackupVerified)
 	}
 
 	if platform.DeletionTimestamp != nil {

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	appsv1 "github.com/caretaker-dev/caretaker/api/apps/v1"
+	backupv1 "github.com/caretaker-dev/caretaker/api/backup/v1"
 	configv1 "github.com/caretaker-dev/caretaker/api/config/v1"
 	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
 	platformv1 "github.com/caretaker-dev/caretaker/api/platform/v1"
@@ -71,7 +72,7 @@ func (k *Kube) dumpApplications(ctx context.Context, out *strings.Builder, names
 	for _, list := range []client.ObjectList{
 		&platformv1.EcommercePlatformList{}, &platformv1.AppStackList{}, &appsv1.WebAppList{}, &configv1.AppConfigList{},
 		&databasev1.PostgreSQLList{}, &databasev1.MySQLList{}, &postgresqlv1.DatabaseList{}, &postgresqlv1.BackupList{},
-		&postgresqlv1.ScheduledBackupList{},
+		&postgresqlv1.ScheduledBackupList{}, &backupv1.BackupList{},
 	} {
 		if err := k.Client.List(ctx, list, client.InNamespace(namespace)); err != nil {
 			fmt.Fprintf(out, "list %T: %v\n", list, err)
