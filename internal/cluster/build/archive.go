@@ -302,9 +302,10 @@ func RecoveryTarget(given *v1.RecoveryTarget) instanceapi.RecoveryTarget {
 	return target
 }
 
-// archiveVolumes are the credentials, and the volumes, of the archives that a pod works with. The credentials are optional:
+// archiveVolumes are the credentials, and the volumes, of the archives that a pod works with. Only the first instance has the one to recover
+// from: the others may run where its volume cannot be attached. The credentials are optional:
 // a missing Secret is reported, and does not keep PostgreSQL from starting.
-func archiveVolumes(in Input) ([]corev1.Volume, []corev1.VolumeMount) {
+func archiveVolumes(in Input, instance string) ([]corev1.Volume, []corev1.VolumeMount) {
 	var (
 		volumes []corev1.Volume
 		mounts  []corev1.VolumeMount
@@ -325,7 +326,7 @@ func archiveVolumes(in Input) ([]corev1.Volume, []corev1.VolumeMount) {
 		add(placeVolumes(own, volumeArchive, volumeArchiveStore, instanceapi.ArchiveDir, instanceapi.ArchiveVolumeDir))
 	}
 
-	if place, ok := RecoveryPlace(in.Cluster, in.RecoveryBackup); ok && in.Recovering {
+	if place, ok := RecoveryPlace(in.Cluster, in.RecoveryBackup); ok && in.Recovering && instance == in.First {
 		storage := volumeRecoveryStorage
 		if archives && own.isOnVolume(place) {
 			storage = volumeArchiveStore

@@ -23,7 +23,7 @@ func TestAClaimIsNamedOnce(t *testing.T) {
 	for claim, wanted := range map[string][]string{"archive": {"archive"}, "elsewhere": {"archive", "elsewhere"}} {
 		t.Run(claim, func(t *testing.T) {
 			in := smallest()
-			in.Recovering = true
+			in.Recovering, in.First = true, "small-0"
 			in.Cluster.Spec.Backup = &v1.BackupConfiguration{Volume: on("archive"), ClientEncryption: encryption}
 			in.Cluster.Spec.Bootstrap = &v1.BootstrapConfiguration{Recovery: &v1.BootstrapRecovery{Backup: &v1.LocalObjectReference{Name: "b"}}}
 			in.RecoveryBackup = &v1.Backup{}
@@ -67,7 +67,7 @@ func TestRecoveryFromAVolume(t *testing.T) {
 		return &v1.VolumeStore{PersistentVolumeClaim: corev1.PersistentVolumeClaimVolumeSource{ClaimName: "attic"}}
 	}
 	in := smallest()
-	in.Recovering = true
+	in.Recovering, in.First = true, "small-0"
 	in.Cluster.Spec.Bootstrap = &v1.BootstrapConfiguration{Recovery: &v1.BootstrapRecovery{Source: "big"}}
 	in.Cluster.Spec.ExternalClusters = []v1.ExternalCluster{{Name: "big", Volume: onAttic()}}
 
@@ -89,10 +89,10 @@ func TestRecoveryFromAVolume(t *testing.T) {
 	in.Cluster.Spec.Backup = &v1.BackupConfiguration{Volume: onAttic()}
 
 	// mounts are the archives of a pod, and whether they are read-only.
-	mounts := func() map[string]bool {
+	mounts := func(instance string) map[string]bool {
 		found := map[string]bool{}
 
-		for _, mount := range build.Pod(in, "small-0").Spec.Containers[0].VolumeMounts {
+		for _, mount := range build.Pod(in, instance).Spec.Containers[0].VolumeMounts {
 			if mount.MountPath == instanceapi.RecoveryVolumeDir || mount.MountPath == instanceapi.ArchiveVolumeDir {
 				found[mount.MountPath] = mount.ReadOnly
 			}
@@ -101,12 +101,17 @@ func TestRecoveryFromAVolume(t *testing.T) {
 		return found
 	}
 
-	if got := mounts(); !maps.Equal(got, map[string]bool{instanceapi.RecoveryVolumeDir: true, instanceapi.ArchiveVolumeDir: false}) {
+	if got := mounts("small-0"); !maps.Equal(got, map[string]bool{instanceapi.RecoveryVolumeDir: true, instanceapi.ArchiveVolumeDir: false}) {
 		t.Errorf("read-only are %v", got)
 	}
 
+	// The others are copies of the first, wherever they run.
+	if got := mounts("small-1"); !maps.Equal(got, map[string]bool{instanceapi.ArchiveVolumeDir: false}) {
+		t.Errorf("of another instance read-only are %v", got)
+	}
+
 	in.Recovering = false
-	if got := mounts(); !maps.Equal(got, map[string]bool{instanceapi.ArchiveVolumeDir: false}) {
+	if got := mounts("small-0"); !maps.Equal(got, map[string]bool{instanceapi.ArchiveVolumeDir: false}) {
 		t.Errorf("once it is recovered, read-only are %v", got)
 	}
 }
