@@ -133,7 +133,7 @@ func (r *Reconciler) Expiring(ctx context.Context, object client.Object) []ctrl.
 
 	var requests []ctrl.Request
 
-	for _, other := range proof.Of(by.Spec.Cluster.Name, list.Items) {
+	for _, other := range proof.Named(by.Spec.Cluster.Name, list.Items) {
 		if decide.IsTold(by, &other) {
 			requests = append(requests, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&other)})
 		}

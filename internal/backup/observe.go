@@ -72,7 +72,7 @@ func (r *Reconciler) observe(ctx context.Context, backup *v1.Backup) (observatio
 	return o, r.observeDrivers(ctx, &o)
 }
 
-// observeSiblings finds the other Backups of the Cluster, for all that can still learn something from them.
+// observeSiblings finds the other Backups that name the Cluster, for all that can still learn something from them.
 func (r *Reconciler) observeSiblings(ctx context.Context, o *observation) error {
 	if proof.IsFailed(o.Backup) || o.Backup.Status.Expired != nil {
 		return nil
@@ -84,7 +84,7 @@ func (r *Reconciler) observeSiblings(ctx context.Context, o *observation) error 
 		return fmt.Errorf("list backups: %w", err)
 	}
 
-	o.Siblings = slices.DeleteFunc(proof.Of(o.Backup.Spec.Cluster.Name, list.Items), func(other v1.Backup) bool { return other.Name == o.Backup.Name })
+	o.Siblings = slices.DeleteFunc(proof.Named(o.Backup.Spec.Cluster.Name, list.Items), func(other v1.Backup) bool { return other.Name == o.Backup.Name })
 
 	return nil
 }

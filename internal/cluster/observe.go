@@ -53,6 +53,7 @@ func (r *Reconciler) observe(ctx context.Context, cluster *v1.Cluster) (observat
 		r.observePodMonitor,
 		r.observeBackups,
 		r.observeRecoverySnapshot,
+		r.observeRecoveryClaim,
 		r.observeSecrets,
 		r.observeStorageClasses,
 		r.observeCertificates,
@@ -223,7 +224,7 @@ func (r *Reconciler) observeBackups(ctx context.Context, o *observation) error {
 		return fmt.Errorf("list backups: %w", err)
 	}
 
-	o.Backups = proof.Of(o.Cluster.Name, list.Items)
+	o.Backups = proof.Of(o.Cluster, list.Items)
 
 	named := func(reference *v1.LocalObjectReference) *v1.Backup {
 		for i := range list.Items {
@@ -264,6 +265,19 @@ func (r *Reconciler) observeRecoverySnapshot(ctx context.Context, o *observation
 	}
 
 	return nil
+}
+
+// observeRecoveryClaim looks for the volume with the archive that the data are to be made from, past the cache: it lacks our labels.
+func (r *Reconciler) observeRecoveryClaim(ctx context.Context, o *observation) error {
+	place, ok := build.RecoveryPlace(o.Cluster, o.RecoveryBackup)
+	if !ok || place.Volume == nil || o.Record != nil && o.Record.Spec.Established {
+		return nil
+	}
+
+	found, err := get(ctx, r.live, o.Cluster.Namespace, place.Volume.PersistentVolumeClaim.ClaimName, &corev1.PersistentVolumeClaim{})
+	o.RecoveryClaimMissing = err == nil && !found
+
+	return err
 }
 
 // observeStorageClasses asks whether volumes can grow, where one should.

@@ -123,7 +123,7 @@ func (r *Reconciler) pass(ctx context.Context, cluster *v1.Cluster) (reconcile.O
 		return reconcile.Outcome{}, fmt.Errorf("list drills: %w", err)
 	}
 
-	view.Backups, view.Pods = proof.Of(cluster.Name, backups.Items), pods.Items
+	view.Backups, view.Pods = proof.Named(cluster.Name, backups.Items), pods.Items
 	plan := decide.Decide(view)
 
 	for i := range plan.Delete {

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/naming"
 	"github.com/caretaker-dev/caretaker/test/internal/kube"
 )
@@ -22,7 +23,7 @@ import (
 const archiveClaim = "archive"
 
 // TestVolumeArchive: three instances that archive to a volume go back to a moment under the same name while an application writes. Then
-// the Cluster is deleted with its volumes, and comes back from the archive alone.
+// the Cluster is deleted with its volumes, and comes back of a Backup; and once more, of the volume alone.
 func TestVolumeArchive(t *testing.T) {
 	longOnly(t)
 	t.Parallel()
@@ -56,6 +57,40 @@ func TestVolumeArchive(t *testing.T) {
 		b.waitSQL(t, b.primary(t), "app", "SELECT count(*) || ' ' || sum(n) FROM ledger", "101 5151")
 		b.waitArchiving(t, metav1.ConditionTrue, "the volume archive, folder again")
 	})
+	step(t, b, "all is gone but the archive, and it comes back from that", comesBackFromTheVolume)
+}
+
+// comesBackFromTheVolume: neither the Cluster, nor its volumes, nor a Backup is left, and it has its name again.
+func comesBackFromTheVolume(t *testing.T, b *backupTest) {
+	t.Helper()
+	b.takeBackup(t, "newest")
+	b.write(t, "INSERT INTO ledger VALUES (102)")
+	b.waitArchived(t)
+
+	b.terminal(t).run(t, fmt.Sprintf(`
+		kubectl delete pgc %[1]s
+		kubectl delete pgb --all
+		kubectl delete pod -l %[2]s=%[1]s
+		kubectl delete pvc,clusterterm -l %[2]s=%[1]s`, b.name, naming.LabelCluster))
+
+	origin := b.name
+	onArchive := func(server string) *postgresqlv1.VolumeStore {
+		return &postgresqlv1.VolumeStore{PersistentVolumeClaim: corev1.PersistentVolumeClaimVolumeSource{ClaimName: archiveClaim}, ServerName: server}
+	}
+	b.create(t, b.newCluster(1, func(spec *postgresqlv1.ClusterSpec) {
+		spec.Bootstrap = &postgresqlv1.BootstrapConfiguration{Recovery: &postgresqlv1.BootstrapRecovery{Source: "old"}}
+		spec.ExternalClusters = []postgresqlv1.ExternalCluster{{Name: "old", Volume: onArchive(origin)}}
+		spec.Backup = &postgresqlv1.BackupConfiguration{Volume: onArchive(origin + "-2")}
+	}))
+	b.waitReadyWithin(t, 2*readyTimeout)
+	b.waitSQL(t, b.primary(t), "app", "SELECT count(*) || ' ' || sum(n) FROM ledger", "102 5253")
+	b.waitArchiving(t, metav1.ConditionTrue, "the volume archive, folder "+origin+"-2")
+
+	// What it came from can be read, and no more.
+	out, err := b.Exec(t.Context(), b.container(b.primary(t)), "touch", instanceapi.RecoveryVolumeDir+"/"+origin+"/touched")
+	if err == nil || !strings.Contains(err.Error(), "Read-only file system") {
+		t.Errorf("writing into the archive that it came from: %s %v", out, err)
+	}
 }
 
 // goesBackUnderLoad: of what was acknowledged, everything up to the moment is there afterwards, and nothing of what came later.

@@ -122,6 +122,8 @@ func eitherStore(one, other *ObjectStore) *ObjectStore {
 }
 
 // VolumeStore is a volume that holds an archive.
+//
+// +kubebuilder:validation:XValidation:rule="size(self.persistentVolumeClaim.claimName) > 0",message="volume.persistentVolumeClaim.claimName: is empty; name the claim of the volume that holds the archive"
 type VolumeStore struct {
 	// PersistentVolumeClaim to mount.
 	PersistentVolumeClaim corev1.PersistentVolumeClaimVolumeSource `json:"persistentVolumeClaim"`

@@ -121,7 +121,7 @@ type BootstrapRecovery struct {
 	// +optional
 	Backup *LocalObjectReference `json:"backup,omitempty"`
 
-	// Source is the name of an entry of externalClusters that has an object store.
+	// Source is the name of an entry of externalClusters that has an object store or a volume.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
@@ -190,8 +190,9 @@ type RecoveryTarget struct {
 
 // ExternalCluster is a PostgreSQL server outside this Cluster, or the archive of one.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.connectionParameters) || has(self.objectStore) || has(self.barmanObjectStore)",message="spec.externalClusters[]: set connectionParameters of a server, or objectStore of an archive"
+// +kubebuilder:validation:XValidation:rule="has(self.connectionParameters) || has(self.objectStore) || has(self.barmanObjectStore) || has(self.volume)",message="spec.externalClusters[]: set connectionParameters of a server, or objectStore or volume of an archive"
 // +kubebuilder:validation:XValidation:rule="!(has(self.objectStore) && has(self.barmanObjectStore))",message="spec.externalClusters[]: objectStore and barmanObjectStore are two spellings of the same; keep one"
+// +kubebuilder:validation:XValidation:rule="!has(self.volume) || !(has(self.objectStore) || has(self.barmanObjectStore))",message="spec.externalClusters[]: volume and an object store exclude each other; keep one"
 type ExternalCluster struct {
 	// Name to refer to it by.
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
@@ -228,6 +229,10 @@ type ExternalCluster struct {
 	// BarmanObjectStore is the spelling of existing manifests for objectStore.
 	// +optional
 	BarmanObjectStore *ObjectStore `json:"barmanObjectStore,omitempty"`
+
+	// Volume that the server archived to, in place of an object store. It is only read.
+	// +optional
+	Volume *VolumeStore `json:"volume,omitempty"`
 
 	// ClientEncryption that the archive was written with.
 	// +optional

@@ -1453,6 +1453,11 @@ func (in *ExternalCluster) DeepCopyInto(out *ExternalCluster) {
 		*out = new(ObjectStore)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.Volume != nil {
+		in, out := &in.Volume, &out.Volume
+		*out = new(VolumeStore)
+		(*in).DeepCopyInto(*out)
+	}
 	if in.ClientEncryption != nil {
 		in, out := &in.ClientEncryption, &out.ClientEncryption
 		*out = new(ClientEncryption)

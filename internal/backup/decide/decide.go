@@ -51,7 +51,7 @@ type View struct {
 	Backup *v1.Backup
 	// Cluster is nil if there is none of that name.
 	Cluster *v1.Cluster
-	// Siblings are the other Backups of the Cluster.
+	// Siblings are the other Backups that name the Cluster.
 	Siblings []v1.Backup
 	// Instances that run, by name.
 	Instances map[string]Instance
@@ -182,14 +182,8 @@ func IsTold(by, other *v1.Backup) bool {
 // isSamePlace says whether two Backups of a Cluster are in the same folder of the same store: backup IDs are moments, and those
 // of different places can be the same.
 func isSamePlace(one, other *v1.Backup) bool {
-	place := func(backup *v1.Backup) (build.Place, bool) {
-		found := build.Place{Store: backup.Status.ObjectStore, Volume: backup.Status.Volume, Cluster: backup.Spec.Cluster.Name}
-
-		return found, found.Store != nil || found.Volume != nil
-	}
-
-	a, isKnown := place(one)
-	b, isOtherKnown := place(other)
+	a, isKnown := build.BackupPlace(one)
+	b, isOtherKnown := build.BackupPlace(other)
 
 	return isKnown && isOtherKnown && a.IsSame(b)
 }
@@ -589,12 +583,20 @@ func (p *planner) reclaim() {
 	case status.Expired != nil:
 		p.release("the stored backup is gone already: " + proof.ExpiredWords(*status.Expired))
 	case p.Cluster == nil:
-		p.leave("the Cluster is gone: the stored backup " + status.BackupID + " stays in " + status.DestinationPath)
+		p.leave("the Cluster is gone: the stored backup " + status.BackupID + " stays in " + p.folder())
+	case build.IsElsewhere(p.Cluster, p.Backup):
+		// An instance deletes from the archive of today, in which a backup of that ID may be another one.
+		p.leave("the Cluster archives to another place today: the stored backup " + status.BackupID + " stays in " + p.folder())
 	case p.isTooLate():
-		p.leave("the stored backup " + status.BackupID + " could not be deleted in time and stays in " + status.DestinationPath)
+		p.leave("the stored backup " + status.BackupID + " could not be deleted in time and stays in " + p.folder())
 	default:
 		p.deleteStored()
 	}
+}
+
+// folder that the backup is stored in, in words.
+func (p *planner) folder() string {
+	return p.Backup.Status.DestinationPath + ", folder " + p.Backup.Status.ServerName
 }
 
 func (p *planner) isTooLate() bool {

@@ -271,6 +271,29 @@ func TestReclaim(t *testing.T) {
 	}
 }
 
+// TestReclaimElsewhere: the Cluster archives into another folder by now. No instance is told to delete there, and what stays is told.
+func TestReclaimElsewhere(t *testing.T) {
+	t.Parallel()
+
+	view := world()
+	at := metav1.NewTime(now.Add(-time.Hour))
+	view.Backup.Spec.ReclaimPolicy = v1.BackupReclaimDelete
+	view.Backup.Finalizers, view.Backup.DeletionTimestamp = []string{decide.Finalizer}, &at
+	view.Backup.Status = v1.BackupStatus{
+		StoppedAt: &at, BackupID: "20260301T110000Z", ServerName: "db", DestinationPath: "s3://bucket/path", ObjectStore: view.Cluster.Spec.Backup.ObjectStore,
+	}
+	view.Cluster.Spec.Backup = &v1.BackupConfiguration{ObjectStore: &v1.ObjectStore{DestinationPath: "s3://bucket/path", ServerName: "db-2"}}
+
+	plan := decide.Decide(view)
+	if len(plan.Actions) != 1 || plan.Actions[0] != (decide.SetFinalizer{}) {
+		t.Errorf("actions are %v", plan.Actions)
+	}
+
+	if !strings.Contains(plan.Left, "20260301T110000Z stays in s3://bucket/path, folder db") {
+		t.Errorf("left is %q", plan.Left)
+	}
+}
+
 func TestADrillDecidesWhetherItIsRestorable(t *testing.T) {
 	t.Parallel()
 

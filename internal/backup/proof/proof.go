@@ -10,10 +10,27 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/cluster/build"
 )
 
 // Of are the Backups of a Cluster, the oldest first.
-func Of(cluster string, all []v1.Backup) []v1.Backup {
+func Of(cluster *v1.Cluster, all []v1.Backup) []v1.Backup {
+	return slices.DeleteFunc(Named(cluster.Name, all), func(backup v1.Backup) bool { return !isOf(cluster, &backup) })
+}
+
+// isOf tells a Backup of a Cluster from those that an earlier one of its name has left: they are in another archive, or of other data. A
+// Backup that does not say where it is (it has not begun, or is of an older release) has nothing but the name, and nor has one
+// of a Cluster that has no archive any more.
+func isOf(cluster *v1.Cluster, backup *v1.Backup) bool {
+	if of, is := backup.Status.SystemID, cluster.Status.SystemID; of != "" && is != "" && of != is {
+		return false
+	}
+
+	return !build.IsElsewhere(cluster, backup)
+}
+
+// Named are the Backups of all Clusters that have, or had, a name, the oldest first.
+func Named(cluster string, all []v1.Backup) []v1.Backup {
 	var found []v1.Backup
 
 	for _, backup := range all {
@@ -53,7 +70,7 @@ func ExpiredWords(expired v1.BackupExpired) string {
 }
 
 // FirstRecoverable is the earliest moment to recover to, which is the end of the oldest backup that is there; nil if there is none.
-func FirstRecoverable(cluster string, all []v1.Backup) *metav1.Time {
+func FirstRecoverable(cluster *v1.Cluster, all []v1.Backup) *metav1.Time {
 	for _, backup := range Of(cluster, all) {
 		if IsStored(&backup) && backup.DeletionTimestamp == nil {
 			return backup.Status.StoppedAt
@@ -69,13 +86,13 @@ func IsFailed(backup *v1.Backup) bool {
 }
 
 // Newest backup of a Cluster that is in the archive; nil if there is none. Snapshots of volumes are not drilled with.
-func Newest(cluster string, all []v1.Backup) *v1.Backup {
+func Newest(cluster *v1.Cluster, all []v1.Backup) *v1.Backup {
 	return newest(Of(cluster, all), IsInArchive)
 }
 
 // NewestVerified is the newest backup of a Cluster that was restored with success, and is not being deleted; nil if there is
 // none.
-func NewestVerified(cluster string, all []v1.Backup) *v1.Backup {
+func NewestVerified(cluster *v1.Cluster, all []v1.Backup) *v1.Backup {
 	return newest(Of(cluster, all), func(backup *v1.Backup) bool {
 		return IsStored(backup) && backup.DeletionTimestamp == nil && isProved(backup)
 	})
@@ -90,14 +107,14 @@ func isProved(backup *v1.Backup) bool {
 
 // HasVerifiedWithin answers whether a Cluster has a verified backup that was taken at most age ago: what is to be asked before
 // something is done that cannot be undone.
-func HasVerifiedWithin(cluster string, all []v1.Backup, now time.Time, age time.Duration) bool {
+func HasVerifiedWithin(cluster *v1.Cluster, all []v1.Backup, now time.Time, age time.Duration) bool {
 	verified := NewestVerified(cluster, all)
 
 	return verified != nil && now.Sub(verified.Status.StoppedAt.Time) <= age
 }
 
 // LastDrill is the newest drill of a Cluster that has ended; nil if there was none.
-func LastDrill(cluster string, all []v1.Backup) *v1.DrillStatus {
+func LastDrill(cluster *v1.Cluster, all []v1.Backup) *v1.DrillStatus {
 	var last *v1.DrillStatus
 
 	for _, backup := range Of(cluster, all) {
@@ -117,7 +134,7 @@ func LastDrill(cluster string, all []v1.Backup) *v1.DrillStatus {
 
 // RecoveryTime estimates how long it takes until a Cluster is back from its newest backup (the recovery time objective, RTO):
 // what the last drill that succeeded took for so much data, and for the WAL. False if nothing was measured yet.
-func RecoveryTime(cluster string, all []v1.Backup) (time.Duration, bool) {
+func RecoveryTime(cluster *v1.Cluster, all []v1.Backup) (time.Duration, bool) {
 	target := Newest(cluster, all)
 
 	var drill *v1.DrillStatus

@@ -28,6 +28,22 @@ func taken(name string, passed time.Duration, change ...func(*v1.Backup)) v1.Bac
 	return backup
 }
 
+// db is a Cluster that archives.
+func db() *v1.Cluster {
+	cluster := &v1.Cluster{ObjectMeta: metav1.ObjectMeta{Name: "db"}}
+	cluster.Spec.Backup = &v1.BackupConfiguration{ObjectStore: &v1.ObjectStore{DestinationPath: "s3://bucket/path", ServerName: "db-2"}}
+	cluster.Status.SystemID = "7"
+
+	return cluster
+}
+
+// in the folder of a bucket.
+func in(server string) func(*v1.Backup) {
+	return func(backup *v1.Backup) {
+		backup.Status.ObjectStore = &v1.ObjectStore{DestinationPath: "s3://bucket/path", ServerName: server}
+	}
+}
+
 func drilled(backup *v1.Backup) {
 	backup.Status.Drill = &v1.DrillStatus{
 		Succeeded: true, StoppedAt: ago(time.Minute), RestoreSeconds: 100, RestoredBytes: 1 << 30, ReplaySeconds: 20,
@@ -66,6 +82,7 @@ func TestHasVerifiedWithin(t *testing.T) {
 		"taken exactly a day ago":        {[]v1.Backup{taken("a", day, drilled)}, true},
 		"restored lately, but old":       {[]v1.Backup{taken("a", day+time.Second, drilled)}, false},
 		"of another Cluster":             {[]v1.Backup{taken("a", time.Hour, drilled, ofOther)}, false},
+		"of an earlier Cluster":          {[]v1.Backup{taken("a", time.Hour, drilled, in("db"))}, false},
 		"the drill failed":               {[]v1.Backup{taken("a", time.Hour, failedDrill(time.Minute))}, false},
 		"being deleted":                  {[]v1.Backup{taken("a", time.Hour, drilled, deleting)}, false},
 		"it failed":                      {[]v1.Backup{taken("a", time.Hour, drilled, failed)}, false},
@@ -79,8 +96,53 @@ func TestHasVerifiedWithin(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			if got := proof.HasVerifiedWithin("db", tc.backups, now, day); got != tc.want {
+			if got := proof.HasVerifiedWithin(db(), tc.backups, now, day); got != tc.want {
 				t.Errorf("there is a verified backup within a day: %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+// TestWhoseBackupItIs: an earlier Cluster of the same name has left Backups, too.
+func TestWhoseBackupItIs(t *testing.T) {
+	t.Parallel()
+
+	onVolume := func(server string) func(*v1.Backup) {
+		return func(backup *v1.Backup) { backup.Status.Volume = &v1.VolumeStore{ServerName: server} }
+	}
+	ofSystem := func(id string) func(*v1.Backup) {
+		return func(backup *v1.Backup) { backup.Status.SystemID = id }
+	}
+	withoutArchive := func(cluster *v1.Cluster) { cluster.Spec.Backup = nil }
+	isNew := func(cluster *v1.Cluster) { cluster.Status.SystemID = "" }
+	asIs := func(*v1.Cluster) {}
+
+	for name, tc := range map[string]struct {
+		backup  v1.Backup
+		cluster func(*v1.Cluster)
+		want    bool
+	}{
+		"in its folder":                      {taken("a", 0, in("db-2"), ofSystem("7")), asIs, true},
+		"in the folder that is called by it": {taken("a", 0, in(""), ofSystem("7")), asIs, false},
+		"in another folder":                  {taken("a", 0, in("db"), ofSystem("7")), asIs, false},
+		"on a volume":                        {taken("a", 0, onVolume("db-2"), ofSystem("7")), asIs, false},
+		"of other data":                      {taken("a", 0, in("db-2"), ofSystem("6")), asIs, false},
+		"of other data, somewhere":           {taken("a", 0, ofSystem("6")), asIs, false},
+		"that says nothing":                  {taken("a", 0), asIs, true},
+		"that does not say of which data":    {taken("a", 0, in("db-2")), asIs, true},
+		"that has not begun":                 {taken("a", 0, running), asIs, true},
+		"of another Cluster":                 {taken("a", 0, in("db-2"), ofSystem("7"), ofOther), asIs, false},
+		"of a Cluster without an archive":    {taken("a", 0, in("db"), ofSystem("7")), withoutArchive, true},
+		"of a Cluster without data yet":      {taken("a", 0, in("db-2"), ofSystem("6")), isNew, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			cluster := db()
+			tc.cluster(cluster)
+
+			if got := len(proof.Of(cluster, []v1.Backup{tc.backup})) == 1; got != tc.want {
+				t.Errorf("it is the Cluster's: %v, want %v", got, tc.want)
 			}
 		})
 	}
@@ -96,6 +158,7 @@ func TestFirstRecoverable(t *testing.T) {
 		"nothing":                 {nil, nil},
 		"the oldest":              {[]v1.Backup{taken("b", time.Hour), taken("a", 2*time.Hour)}, ago(2 * time.Hour)},
 		"not of another Cluster":  {[]v1.Backup{taken("b", time.Hour), taken("a", 2*time.Hour, ofOther)}, ago(time.Hour)},
+		"not of an earlier one":   {[]v1.Backup{taken("b", time.Hour), taken("a", 2*time.Hour, in("db"))}, ago(time.Hour)},
 		"not what has expired":    {[]v1.Backup{taken("b", time.Hour), taken("a", 2*time.Hour, expired)}, ago(time.Hour)},
 		"not what is deleted":     {[]v1.Backup{taken("b", time.Hour), taken("a", 2*time.Hour, deleting)}, ago(time.Hour)},
 		"not what failed":         {[]v1.Backup{taken("b", time.Hour), taken("a", 2*time.Hour, failed)}, ago(time.Hour)},
@@ -104,7 +167,7 @@ func TestFirstRecoverable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			if got := proof.FirstRecoverable("db", tc.backups); !got.Equal(tc.want) {
+			if got := proof.FirstRecoverable(db(), tc.backups); !got.Equal(tc.want) {
 				t.Errorf("it is %v, want %v", got, tc.want)
 			}
 		})
@@ -130,7 +193,7 @@ func TestRecoveryTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			got, ok := proof.RecoveryTime("db", tc.backups)
+			got, ok := proof.RecoveryTime(db(), tc.backups)
 			if got != tc.want || ok != (tc.want > 0) {
 				t.Errorf("it takes %s (known: %v), want %s", got, ok, tc.want)
 			}

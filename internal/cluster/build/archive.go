@@ -67,23 +67,44 @@ func RecoveryPlace(cluster *v1.Cluster, backup *v1.Backup) (Place, bool) {
 			return Place{}, false
 		}
 
-		place := Place{
-			Field: "spec.bootstrap.recovery.backup", Store: backup.Status.ObjectStore, Volume: backup.Status.Volume,
-			Encryption: backup.Status.ClientEncryption, Cluster: backup.Spec.Cluster.Name,
-		}
+		place, ok := BackupPlace(backup)
+		place.Field = "spec.bootstrap.recovery.backup"
 
-		return place, place.Store != nil || place.Volume != nil
+		return place, ok
 	}
 
 	source := ExternalCluster(cluster.Spec, recovery.Source)
-	if source == nil || source.Store() == nil {
+	if source == nil {
 		return Place{}, false
 	}
 
-	return Place{
-		Field: "spec.externalClusters[" + source.Name + "].objectStore", Store: source.Store(),
+	place := Place{
+		Field: "spec.externalClusters[" + source.Name + "].objectStore", Store: source.Store(), Volume: source.Volume,
 		Encryption: source.ClientEncryption, Cluster: source.Name,
-	}, true
+	}
+	if place.Volume != nil {
+		place.Field, place.Store = "spec.externalClusters["+source.Name+"].volume", nil
+	}
+
+	return place, place.Store != nil || place.Volume != nil
+}
+
+// BackupPlace is where a Backup is stored; false if its status does not say.
+func BackupPlace(backup *v1.Backup) (Place, bool) {
+	place := Place{
+		Store: backup.Status.ObjectStore, Volume: backup.Status.Volume,
+		Encryption: backup.Status.ClientEncryption, Cluster: backup.Spec.Cluster.Name,
+	}
+
+	return place, place.Store != nil || place.Volume != nil
+}
+
+// IsElsewhere says whether a Backup is known to be stored in another place than the Cluster archives to.
+func IsElsewhere(cluster *v1.Cluster, backup *v1.Backup) bool {
+	own, archives := OwnPlace(cluster)
+	stored, isKnown := BackupPlace(backup)
+
+	return archives && isKnown && !stored.IsSame(own)
 }
 
 // Server is the folder in the store.
@@ -281,16 +302,16 @@ func RecoveryTarget(given *v1.RecoveryTarget) instanceapi.RecoveryTarget {
 	return target
 }
 
-// archiveVolumes are the credentials, and the volumes, of the archives that a pod works with. The credentials are optional:
+// archiveVolumes are the credentials, and the volumes, of the archives that a pod works with. Only the first instance has the one to recover
+// from: the others may run where its volume cannot be attached. The credentials are optional:
 // a missing Secret is reported, and does not keep PostgreSQL from starting.
-func archiveVolumes(in Input) ([]corev1.Volume, []corev1.VolumeMount) {
+func archiveVolumes(in Input, instance string) ([]corev1.Volume, []corev1.VolumeMount) {
 	var (
 		volumes []corev1.Volume
 		mounts  []corev1.VolumeMount
 	)
 
-	add := func(place Place, credentials, storage, dir, storageDir string) {
-		more, at := placeVolumes(place, credentials, storage, dir, storageDir)
+	add := func(more []corev1.Volume, at []corev1.VolumeMount) {
 		mounts = append(mounts, at...)
 
 		for _, volume := range more {
@@ -302,16 +323,16 @@ func archiveVolumes(in Input) ([]corev1.Volume, []corev1.VolumeMount) {
 
 	own, archives := OwnPlace(in.Cluster)
 	if archives {
-		add(own, volumeArchive, volumeArchiveStore, instanceapi.ArchiveDir, instanceapi.ArchiveVolumeDir)
+		add(placeVolumes(own, volumeArchive, volumeArchiveStore, instanceapi.ArchiveDir, instanceapi.ArchiveVolumeDir))
 	}
 
-	if place, ok := RecoveryPlace(in.Cluster, in.RecoveryBackup); ok && in.Recovering {
+	if place, ok := RecoveryPlace(in.Cluster, in.RecoveryBackup); ok && in.Recovering && instance == in.First {
 		storage := volumeRecoveryStorage
 		if archives && own.isOnVolume(place) {
 			storage = volumeArchiveStore
 		}
 
-		add(place, volumeRecovery, storage, instanceapi.RecoveryArchiveDir, instanceapi.RecoveryVolumeDir)
+		add(sourceVolumes(place, storage))
 	}
 
 	return volumes, mounts
@@ -321,6 +342,17 @@ func archiveVolumes(in Input) ([]corev1.Volume, []corev1.VolumeMount) {
 // waits for the second without end (kubernetes/kubernetes#127004).
 func (p Place) isOnVolume(other Place) bool {
 	return p.Volume != nil && other.Volume != nil && p.Volume.PersistentVolumeClaim.ClaimName == other.Volume.PersistentVolumeClaim.ClaimName
+}
+
+// sourceVolumes are of an archive that is only read: whatever goes wrong with the reader, it cannot harm what is there. It is the mount
+// that is read-only. Whether the volume is, too, is the claim's own word: some drivers cannot attach one in both ways at a time.
+func sourceVolumes(place Place, storage string) ([]corev1.Volume, []corev1.VolumeMount) {
+	volumes, mounts := placeVolumes(place, volumeRecovery, storage, instanceapi.RecoveryArchiveDir, instanceapi.RecoveryVolumeDir)
+	for i := range mounts {
+		mounts[i].ReadOnly = true
+	}
+
+	return volumes, mounts
 }
 
 func placeVolumes(place Place, credentials, storage, dir, storageDir string) (volumes []corev1.Volume, mounts []corev1.VolumeMount) {

@@ -1,6 +1,7 @@
 package build_test
 
 import (
+	"maps"
 	"slices"
 	"testing"
 
@@ -22,7 +23,7 @@ func TestAClaimIsNamedOnce(t *testing.T) {
 	for claim, wanted := range map[string][]string{"archive": {"archive"}, "elsewhere": {"archive", "elsewhere"}} {
 		t.Run(claim, func(t *testing.T) {
 			in := smallest()
-			in.Recovering = true
+			in.Recovering, in.First = true, "small-0"
 			in.Cluster.Spec.Backup = &v1.BackupConfiguration{Volume: on("archive"), ClientEncryption: encryption}
 			in.Cluster.Spec.Bootstrap = &v1.BootstrapConfiguration{Recovery: &v1.BootstrapRecovery{Backup: &v1.LocalObjectReference{Name: "b"}}}
 			in.RecoveryBackup = &v1.Backup{}
@@ -57,5 +58,60 @@ func TestAClaimIsNamedOnce(t *testing.T) {
 				t.Errorf("claims are mounted %v", at)
 			}
 		})
+	}
+}
+
+// TestRecoveryFromAVolume: an archive on a volume is enough, and nothing of it can be changed by the pod that reads it.
+func TestRecoveryFromAVolume(t *testing.T) {
+	onAttic := func() *v1.VolumeStore {
+		return &v1.VolumeStore{PersistentVolumeClaim: corev1.PersistentVolumeClaimVolumeSource{ClaimName: "attic"}}
+	}
+	in := smallest()
+	in.Recovering, in.First = true, "small-0"
+	in.Cluster.Spec.Bootstrap = &v1.BootstrapConfiguration{Recovery: &v1.BootstrapRecovery{Source: "big"}}
+	in.Cluster.Spec.ExternalClusters = []v1.ExternalCluster{{Name: "big", Volume: onAttic()}}
+
+	if place, ok := build.RecoveryPlace(in.Cluster, nil); !ok || place.Field != "spec.externalClusters[big].volume" {
+		t.Errorf("it is recovered from %+v", place)
+	}
+
+	told := build.Recovery(in.Cluster, nil)
+	if told == nil || told.Archive.URL != "file://"+instanceapi.RecoveryVolumeDir || told.Archive.Server != "big" {
+		t.Errorf("the instance is told %+v", told)
+	}
+
+	in.Cluster.Spec.ExternalClusters[0].Volume.ServerName = "bigger"
+	if told := build.Recovery(in.Cluster, nil); told == nil || told.Archive.Server != "bigger" {
+		t.Errorf("with a serverName the instance is told %+v", told)
+	}
+
+	// Its own archive is in another folder of the same volume.
+	in.Cluster.Spec.Backup = &v1.BackupConfiguration{Volume: onAttic()}
+
+	// mounts are the archives of a pod, and whether they are read-only.
+	mounts := func(instance string) map[string]bool {
+		found := map[string]bool{}
+
+		for _, mount := range build.Pod(in, instance).Spec.Containers[0].VolumeMounts {
+			if mount.MountPath == instanceapi.RecoveryVolumeDir || mount.MountPath == instanceapi.ArchiveVolumeDir {
+				found[mount.MountPath] = mount.ReadOnly
+			}
+		}
+
+		return found
+	}
+
+	if got := mounts("small-0"); !maps.Equal(got, map[string]bool{instanceapi.RecoveryVolumeDir: true, instanceapi.ArchiveVolumeDir: false}) {
+		t.Errorf("read-only are %v", got)
+	}
+
+	// The others are copies of the first, wherever they run.
+	if got := mounts("small-1"); !maps.Equal(got, map[string]bool{instanceapi.ArchiveVolumeDir: false}) {
+		t.Errorf("of another instance read-only are %v", got)
+	}
+
+	in.Recovering = false
+	if got := mounts("small-0"); !maps.Equal(got, map[string]bool{instanceapi.ArchiveVolumeDir: false}) {
+		t.Errorf("once it is recovered, read-only are %v", got)
 	}
 }

@@ -33,9 +33,11 @@ type Input struct {
 	App *Credentials
 	// Superuser are the credentials of postgres; nil if access is off.
 	Superuser *Credentials
-	// RecoveryBackup is the Backup that bootstrap.recovery names; nil if there is none. Recovering: it is still to be done.
+	// RecoveryBackup is the Backup that bootstrap.recovery names; nil if there is none. Recovering: it is still to be done, by First.
 	RecoveryBackup *v1.Backup
 	Recovering     bool
+	// First is the instance that makes the data, of which the others are copies; empty while it is not known.
+	First string
 	// Snapshots are the marks of volumes that were made of snapshots, by instance.
 	Snapshots map[string]string
 	// Copies are the data of the Secret with the credentials of the stores that are copied to; nil if they need none.

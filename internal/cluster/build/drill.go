@@ -100,7 +100,7 @@ func drillVolumes(place Place, drill Drill) ([]corev1.Volume, []corev1.VolumeMou
 		{Name: volumeScratch, MountPath: instanceapi.DrillDir},
 	}
 
-	more, at := placeVolumes(place, volumeRecovery, volumeRecoveryStorage, instanceapi.RecoveryArchiveDir, instanceapi.RecoveryVolumeDir)
+	more, at := sourceVolumes(place, volumeRecoveryStorage)
 
 	return append(volumes, more...), append(mounts, at...)
 }

@@ -100,7 +100,7 @@ func postgresContainer(in Input, instance string) corev1.Container {
 		EnvFrom:         spec.EnvFrom,
 		Resources:       spec.Resources,
 		SecurityContext: podspec.ContainerSecurity(),
-		VolumeMounts:    mounts(in),
+		VolumeMounts:    mounts(in, instance),
 		Ports: []corev1.ContainerPort{
 			{Name: portNamePostgreSQL, ContainerPort: naming.PortPostgreSQL, Protocol: corev1.ProtocolTCP},
 			{Name: portNameStatus, ContainerPort: naming.PortStatus, Protocol: corev1.ProtocolTCP},

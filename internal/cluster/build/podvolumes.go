@@ -57,7 +57,7 @@ func volumes(in Input, instance string) []corev1.Volume {
 		list = append(list, externalVolume(source))
 	}
 
-	archives, _ := archiveVolumes(in)
+	archives, _ := archiveVolumes(in, instance)
 	list = append(list, archives...)
 
 	if template := in.Cluster.Spec.ProjectedVolumeTemplate; template != nil {
@@ -67,7 +67,7 @@ func volumes(in Input, instance string) []corev1.Volume {
 	return list
 }
 
-func mounts(in Input) []corev1.VolumeMount {
+func mounts(in Input, instance string) []corev1.VolumeMount {
 	readOnly := func(volume, at string) corev1.VolumeMount {
 		return corev1.VolumeMount{Name: volume, MountPath: at, ReadOnly: true}
 	}
@@ -94,7 +94,7 @@ func mounts(in Input) []corev1.VolumeMount {
 		list = append(list, readOnly(volumeExternal, instanceapi.ExternalDir+"/"+source.Name))
 	}
 
-	_, archives := archiveVolumes(in)
+	_, archives := archiveVolumes(in, instance)
 	list = append(list, archives...)
 
 	if in.Cluster.Spec.ProjectedVolumeTemplate != nil {

@@ -166,10 +166,11 @@ func (p *planner) lastArchiving(feature Feature) Feature {
 }
 
 func (p *planner) backupsStatus() *v1.BackupsStatus {
-	name := p.Cluster.Name
-	status := v1.BackupsStatus{LastDrill: proof.LastDrill(name, p.Backups), FirstRecoverabilityPoint: proof.FirstRecoverable(name, p.Backups)}
+	status := v1.BackupsStatus{
+		LastDrill: proof.LastDrill(p.Cluster, p.Backups), FirstRecoverabilityPoint: proof.FirstRecoverable(p.Cluster, p.Backups),
+	}
 
-	for _, backup := range proof.Of(name, p.Backups) {
+	for _, backup := range proof.Of(p.Cluster, p.Backups) {
 		stopped := backup.Status.StoppedAt
 
 		switch {
@@ -184,7 +185,7 @@ func (p *planner) backupsStatus() *v1.BackupsStatus {
 		}
 	}
 
-	if estimated, ok := proof.RecoveryTime(name, p.Backups); ok {
+	if estimated, ok := proof.RecoveryTime(p.Cluster, p.Backups); ok {
 		status.EstimatedRecoverySeconds = int64(estimated / time.Second)
 	}
 
@@ -205,7 +206,7 @@ func (p *planner) verified() Feature {
 	}
 
 	drill := p.Cluster.Spec.Backup.Drill
-	last := proof.LastDrill(p.Cluster.Name, p.Backups)
+	last := proof.LastDrill(p.Cluster, p.Backups)
 	verified := p.backupsStatus()
 	scheduleErr := checkDrill(drill)
 
@@ -390,6 +391,14 @@ func (f *facts) checkRecovery() *problem {
 		return &problem{v1.ReasonBackupPlaceTaken, fmt.Sprintf(
 			"%s: is the place that this Cluster is recovered from (folder %s), and two Clusters must not write to one; set %s.serverName to another name",
 			own.Field, own.Server(), own.Field)}
+	}
+
+	if f.RecoveryClaimMissing {
+		claim := from.Volume.PersistentVolumeClaim.ClaimName
+
+		return &problem{v1.ReasonBackupMissing, fmt.Sprintf(
+			"%s: there is no PersistentVolumeClaim %q in namespace %s, which the archive is to be read from; create it for the volume that has the archive, or name another claim",
+			from.Field, claim, f.Cluster.Namespace)}
 	}
 
 	return nil

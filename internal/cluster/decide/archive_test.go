@@ -1,10 +1,12 @@
 package decide_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
@@ -134,6 +136,17 @@ func TestWhatCanBeRecovered(t *testing.T) {
 		t.Errorf("verified is %+v", verified)
 	}
 
+	// What an earlier Cluster of the name has left in another folder: the oldest, and the newest.
+	for _, hour := range []int{0, 11} {
+		left := taken("left", hour, &v1.DrillStatus{StoppedAt: moment(11), Message: "the drill failed"})
+		left.Status.ObjectStore = &v1.ObjectStore{DestinationPath: "s3://bucket/path", ServerName: "db-1"}
+		w.view.Backups = append(w.view.Backups, left)
+	}
+
+	if with := w.plan(); !reflect.DeepEqual(with.Status.Backups, got) || !feature(t, with, v1.ConditionBackupVerified).True {
+		t.Errorf("with Backups of an earlier Cluster: %+v", with.Status.Backups)
+	}
+
 	w.view.Backups[1].Status.Expired = &v1.BackupExpired{Policy: "30d", At: *moment(11)}
 	if got := w.plan().Status.Backups; !got.FirstRecoverabilityPoint.Equal(moment(2)) {
 		t.Errorf("after the first backup has expired, it can be recovered from %v on", got.FirstRecoverabilityPoint)
@@ -209,5 +222,28 @@ func TestRecoveryIsChecked(t *testing.T) {
 				t.Errorf("actions %v, says %q", printed(plan), plan.Outcome.Message)
 			}
 		})
+	}
+}
+
+// TestRecoveryWaitsForItsVolume: without the claim the first pod would wait for it without a word.
+func TestRecoveryWaitsForItsVolume(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t, spec(func(s *v1.ClusterSpec) {
+		s.Bootstrap = &v1.BootstrapConfiguration{Recovery: &v1.BootstrapRecovery{Source: "origin"}}
+		s.ExternalClusters = []v1.ExternalCluster{{Name: "origin", Volume: &v1.VolumeStore{
+			PersistentVolumeClaim: corev1.PersistentVolumeClaimVolumeSource{ClaimName: "attic"},
+		}}}
+	}))
+	w.view.RecoveryClaimMissing = true
+
+	plan := w.plan()
+	if len(plan.Actions) != 0 || !strings.Contains(plan.Outcome.Message, `spec.externalClusters[origin].volume: there is no PersistentVolumeClaim "attic" in namespace apps`) {
+		t.Errorf("actions %v, says %q", printed(plan), plan.Outcome.Message)
+	}
+
+	w.view.RecoveryClaimMissing = false
+	if plan := w.plan(); len(plan.Actions) == 0 {
+		t.Errorf("with the claim nothing is made: %q", plan.Outcome.Message)
 	}
 }

@@ -75,7 +75,7 @@ func newFacts(view View) facts {
 	f.major = f.chooseMajor()
 	f.input = build.Input{
 		Cluster: view.Cluster, Image: f.image, Major: f.major, Operator: view.Operator, Members: f.members,
-		RecoveryBackup: view.RecoveryBackup, Recovering: f.isNew(),
+		RecoveryBackup: view.RecoveryBackup, Recovering: f.isNew(), First: f.primary,
 		InPlaceBackup: view.InPlaceBackup, RecoveringInPlace: f.recoversInPlace,
 		Smallest: f.smallestVolume(), App: f.appCredentials(), Superuser: f.superuserCredentials(), Certificates: view.Certificates.Certificates,
 		Copies: build.CopiesSecret(view.Cluster, view.Secrets), Snapshots: snapshotMarks(view.Volumes, nil),

@@ -297,8 +297,7 @@ func (p *planner) checkInPlaceBackup(name string, own build.Place) string {
 		return refuse("Backup %q is of PostgreSQL %d, and this Cluster is of PostgreSQL %d; choose a later one", name, backup.Status.Major, p.major)
 	}
 
-	stored := build.Place{Store: backup.Status.ObjectStore, Volume: backup.Status.Volume, Cluster: p.Cluster.Name}
-	if (stored.Store != nil || stored.Volume != nil) && !stored.IsSame(own) {
+	if build.IsElsewhere(p.Cluster, backup) {
 		return refuse("Backup %q is not stored in this Cluster's archive of today, %s; make a new Cluster with spec.bootstrap.recovery", name, own.Field)
 	}
 
@@ -324,7 +323,7 @@ func (p *planner) checkInPlaceTarget(asked v1.RecoverInPlace) string {
 			return fmt.Sprintf(field+"is before the end of Backup %q; choose an older Backup, or leave backup out", asked.Backup.Name)
 		}
 	default:
-		if first := proof.FirstRecoverable(p.Cluster.Name, p.Backups); first != nil && at.Before(first.Time) {
+		if first := proof.FirstRecoverable(p.Cluster, p.Backups); first != nil && at.Before(first.Time) {
 			return field + "is before the end of the first backup, " + first.UTC().Format("2006-01-02 15:04:05 UTC") + "; choose a later time"
 		}
 	}
@@ -333,7 +332,7 @@ func (p *planner) checkInPlaceTarget(asked v1.RecoverInPlace) string {
 }
 
 func (p *planner) hasBackup() bool {
-	return slices.ContainsFunc(proof.Of(p.Cluster.Name, p.Backups), func(b v1.Backup) bool { return proof.IsInArchive(&b) })
+	return slices.ContainsFunc(proof.Of(p.Cluster, p.Backups), func(b v1.Backup) bool { return proof.IsInArchive(&b) })
 }
 
 // setAsideBy are the volumes that a recovery set aside, by name.

@@ -51,7 +51,8 @@ func (p *planner) record() {
 func (p *planner) writeRecord(record *v1.ClusterTerm) {
 	p.act(CreateRecord{Record: record, Volumes: slices.Sorted(maps.Keys(p.Volumes))})
 
-	if p.primary = record.Spec.Bootstrap; p.primary == "" {
+	p.primary, p.input.First = record.Spec.Bootstrap, record.Spec.Bootstrap
+	if p.primary == "" {
 		p.awaitPrimary()
 	}
 }

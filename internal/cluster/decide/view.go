@@ -35,6 +35,8 @@ type View struct {
 	RecoveryBackup *v1.Backup
 	// SnapshotMissing: that Backup's snapshot, which the first volume is to be made of, is not there.
 	SnapshotMissing bool
+	// RecoveryClaimMissing: the claim of the volume with the archive to recover from is not there.
+	RecoveryClaimMissing bool
 	// InPlaceBackup is the Backup that spec.recoverInPlace names; nil if there is none.
 	InPlaceBackup *v1.Backup
 	// Backups of the Cluster.

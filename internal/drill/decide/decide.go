@@ -34,7 +34,8 @@ type View struct {
 	Now      time.Time
 	Cluster  *v1.Cluster
 	Operator build.Operator
-	Backups  []v1.Backup
+	// Backups that name the Cluster.
+	Backups []v1.Backup
 	// Pods of drills of this Cluster.
 	Pods []corev1.Pod
 }
@@ -85,13 +86,15 @@ func Decide(view View) Plan {
 	}
 
 	due := parsed.Last(view.last(), view.Now)
-	newest := proof.Newest(view.Cluster.Name, view.Backups)
+	newest := proof.Newest(view.Cluster, view.Backups)
 
 	if due.IsZero() || newest == nil {
 		return plan
 	}
 
-	plan.Create = pod(view, newest, due)
+	if place, isKnown := build.BackupPlace(newest); isKnown {
+		plan.Create = pod(view, newest, place, due)
+	}
 
 	return plan
 }
@@ -124,7 +127,7 @@ func (v View) last() time.Time {
 		note(&pod.CreationTimestamp)
 	}
 
-	if drill := proof.LastDrill(v.Cluster.Name, v.Backups); drill != nil {
+	if drill := proof.LastDrill(v.Cluster, v.Backups); drill != nil {
 		note(drill.StartedAt)
 	}
 
@@ -132,14 +135,11 @@ func (v View) last() time.Time {
 }
 
 // pod is a throw-away instance. It has none of the Cluster's labels that services and budgets select by.
-func pod(view View, backup *v1.Backup, due time.Time) *corev1.Pod {
+func pod(view View, backup *v1.Backup, place build.Place, due time.Time) *corev1.Pod {
 	cluster := view.Cluster
 	given := cluster.Spec.Backup.Drill
 
 	in := build.Input{Cluster: cluster, Image: cluster.Status.Image, Major: int(cluster.Status.Major), Operator: view.Operator}
-	place := build.Place{
-		Store: backup.Status.ObjectStore, Volume: backup.Status.Volume, Encryption: backup.Status.ClientEncryption, Cluster: cluster.Name,
-	}
 
 	made := build.DrillPod(in, place, build.Drill{
 		Name:      naming.Drill(cluster.Name, due),

@@ -91,8 +91,15 @@ func TestNoDrill(t *testing.T) {
 	at := time.Date(2026, 3, 2, 4, 0, 1, 0, time.UTC)
 
 	for name, change := range map[string]func(*decide.View){
-		"not asked for":    func(v *decide.View) { v.Cluster.Spec.Backup.Drill = nil },
-		"no backup":        func(v *decide.View) { v.Backups = nil },
+		"not asked for": func(v *decide.View) { v.Cluster.Spec.Backup.Drill = nil },
+		"no backup":     func(v *decide.View) { v.Backups = nil },
+		"a backup that does not say where it is": func(v *decide.View) {
+			v.Backups = v.Backups[:1]
+			v.Backups[0].Status.ObjectStore = nil
+		},
+		"no backup in the Cluster's archive": func(v *decide.View) {
+			v.Cluster.Spec.Backup.ObjectStore = &v1.ObjectStore{DestinationPath: "s3://bucket/path", ServerName: "db-2"}
+		},
 		"a wrong schedule": func(v *decide.View) { v.Cluster.Spec.Backup.Drill.Schedule = "never" },
 	} {
 		view := world(at)
