@@ -182,6 +182,10 @@ func (r *Reconciler) observePodMonitor(ctx context.Context, o *observation) erro
 		return fmt.Errorf("look for the kind PodMonitor: %w", err)
 	}
 
+	if err := r.podMonitors.Start(); err != nil {
+		return err
+	}
+
 	o.PodMonitorAPI = true
 
 	monitor := &unstructured.Unstructured{}
