@@ -72,7 +72,7 @@ func facts(view View, now time.Time) [][2]string {
 		{"PostgreSQL", postgres},
 		{"Commits", view.Commits},
 		{"Archive", archive(view.Archive, now)},
-		{"Backups", backups(view.Backups, now)},
+		{"Backups", backups(view, now)},
 		{"Copies", copies(view.Backups, now)},
 		{"Recovery", recovery(view, now)},
 		{"Recovered", recovered(view.Recovered, now)},
