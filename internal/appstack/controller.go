@@ -23,6 +23,7 @@ import (
 	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
 	v1 "github.com/caretaker-dev/caretaker/api/platform/v1"
 	"github.com/caretaker-dev/caretaker/internal/application"
+	"github.com/caretaker-dev/caretaker/internal/appstack/build"
 	"github.com/caretaker-dev/caretaker/internal/appstack/decide"
 	"github.com/caretaker-dev/caretaker/internal/conditions"
 	"github.com/caretaker-dev/caretaker/internal/naming"
@@ -55,6 +56,8 @@ type Reconciler struct {
 	mapper  meta.RESTMapper
 	options Options
 	shell   *reconcile.Shell[*v1.AppStack]
+
+	podMonitors reconcile.Optional
 }
 
 // New makes a Reconciler. The client may read from a cache that holds our objects only; live reads everything, from the
@@ -94,9 +97,12 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		b = b.Watches(object, reconcile.ByLabel(naming.LabelAppStack))
 	}
 
-	if err := b.Complete(r); err != nil {
+	built, err := b.Build(r)
+	if err != nil {
 		return fmt.Errorf("set up the appstack controller: %w", err)
 	}
+
+	r.podMonitors.Init(mgr, built, build.PodMonitorGVK(), naming.LabelAppStack)
 
 	return nil
 }

@@ -75,6 +75,10 @@ func (r *Reconciler) observePodMonitor(ctx context.Context, view *decide.View) e
 		return fmt.Errorf("look for the kind PodMonitor: %w", err)
 	}
 
+	if err := r.podMonitors.Start(); err != nil {
+		return err
+	}
+
 	view.PodMonitorAPI = true
 
 	monitor := &unstructured.Unstructured{}

@@ -79,6 +79,8 @@ type Reconciler struct {
 	options Options
 	silence *silence
 	shell   *reconcile.Shell[*v1.Cluster]
+
+	podMonitors reconcile.Optional
 }
 
 // New makes a Reconciler. The client may read from a cache that holds our objects only; live reads everything, from the
@@ -127,9 +129,12 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		b = b.Watches(object, reconcile.ByLabel(naming.LabelCluster))
 	}
 
-	if err := b.Complete(r); err != nil {
+	built, err := b.Build(r)
+	if err != nil {
 		return fmt.Errorf("set up the cluster controller: %w", err)
 	}
+
+	r.podMonitors.Init(mgr, built, build.PodMonitorGVK(), naming.LabelCluster)
 
 	return nil
 }

@@ -155,7 +155,7 @@ func conditionEvents(before, after v1.ClusterStatus) []event {
 func featureEvents(before, after v1.ClusterStatus) []event {
 	var found []event
 
-	for _, name := range []string{v1.ConditionDiskSpace, v1.ConditionSyncReplication} {
+	for _, name := range []string{v1.ConditionDiskSpace, v1.ConditionSyncReplication, v1.ConditionContinuousArchiving, v1.ConditionBackedUp} {
 		old, now := meta.FindStatusCondition(before.Conditions, name), meta.FindStatusCondition(after.Conditions, name)
 
 		stalled := meta.FindStatusCondition(after.Conditions, v1.ConditionStalled)

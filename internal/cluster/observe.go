@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -183,6 +184,10 @@ func (r *Reconciler) observePodMonitor(ctx context.Context, o *observation) erro
 		return fmt.Errorf("look for the kind PodMonitor: %w", err)
 	}
 
+	if err := r.podMonitors.Start(); err != nil {
+		return err
+	}
+
 	o.PodMonitorAPI = true
 
 	monitor := &unstructured.Unstructured{}
@@ -217,7 +222,7 @@ func (r *Reconciler) observeSecrets(ctx context.Context, o *observation) error {
 	return nil
 }
 
-// observeBackups finds the Cluster's Backups, and the one that it is to be recovered from, in place or anew.
+// observeBackups finds the Cluster's Backups, who is to take the next ones, and the one that it is to be recovered from, in place or anew.
 func (r *Reconciler) observeBackups(ctx context.Context, o *observation) error {
 	list := &v1.BackupList{}
 	if err := r.client.List(ctx, list, client.InNamespace(o.Cluster.Namespace)); err != nil {
@@ -225,6 +230,13 @@ func (r *Reconciler) observeBackups(ctx context.Context, o *observation) error {
 	}
 
 	o.Backups = proof.Of(o.Cluster, list.Items)
+
+	schedules := &v1.ScheduledBackupList{}
+	if err := r.client.List(ctx, schedules, client.InNamespace(o.Cluster.Namespace)); err != nil {
+		return fmt.Errorf("list scheduled backups: %w", err)
+	}
+
+	o.Schedules = slices.DeleteFunc(schedules.Items, func(s v1.ScheduledBackup) bool { return s.Spec.Cluster.Name != o.Cluster.Name })
 
 	named := func(reference *v1.LocalObjectReference) *v1.Backup {
 		for i := range list.Items {

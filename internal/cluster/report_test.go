@@ -106,6 +106,24 @@ func TestEventsTellWhatHappened(t *testing.T) {
 			nil, nil,
 		},
 		{
+			"archiving fails",
+			v1.ClusterStatus{Conditions: []metav1.Condition{condition("ContinuousArchiving", "WAL is archived to s3://bucket, folder db")}},
+			v1.ClusterStatus{Conditions: []metav1.Condition{{
+				Type: "ContinuousArchiving", Status: metav1.ConditionFalse, Reason: v1.ReasonArchivingFailed, Message: "WAL has not reached the archive",
+			}}},
+			nil,
+			[]string{"Warning ArchivingFailed WAL has not reached the archive"},
+		},
+		{
+			"the backup is too old",
+			v1.ClusterStatus{Conditions: []metav1.Condition{condition("BackedUp", "the newest Backup, monday, is of 2026-03-02T02:40:00Z")}},
+			v1.ClusterStatus{Conditions: []metav1.Condition{{
+				Type: "BackedUp", Status: metav1.ConditionFalse, Reason: v1.ReasonBackupTooOld, Message: "the newest Backup, monday, is of 2026-03-02T02:40:00Z",
+			}}},
+			nil,
+			[]string{"Warning BackupTooOld The newest Backup, monday, is of 2026-03-02T02:40:00Z"},
+		},
+		{
 			"failed over, told whole",
 			v1.ClusterStatus{FailoverHistory: []v1.FailoverStatus{{Term: 2, From: "db-0", To: "db-1"}}},
 			v1.ClusterStatus{FailoverHistory: []v1.FailoverStatus{{

@@ -25,6 +25,9 @@ type Archive struct {
 	FailingSince *metav1.Time `json:"failingSince,omitempty"`
 	// Missing are segments that it lacks though it has later ones.
 	Missing string `json:"missing,omitempty"`
+
+	// isLive: the primary said so itself.
+	isLive bool
 }
 
 // archiveOf is what the primary says, and the status where it says nothing; nil if there is no archive.
@@ -35,6 +38,10 @@ func archiveOf(cluster *v1.Cluster, answers map[string]answer, now time.Time) *A
 	}
 
 	found := &Archive{LastWAL: seen.LastArchivedWAL, LastTime: seen.LastArchivedTime}
+
+	if c := condition(cluster, v1.ConditionContinuousArchiving); c != nil && c.Reason == v1.ReasonArchivingFailed && seen.LastFailure != nil {
+		found.FailingSince = &seen.LastFailure.Since
+	}
 
 	for _, live := range answers {
 		if told := live.status.Archiving; live.err == nil && live.status.Role == instanceapi.RolePrimary && told != nil {
@@ -51,7 +58,7 @@ func (a *Archive) trust(told instanceapi.Archiving, now time.Time) {
 		a.LastWAL, a.LastTime = told.LastWAL, timeOf(told.LastTime)
 	}
 
-	a.WaitingFiles, a.Missing = told.Waiting, told.Missing
+	a.WaitingFiles, a.Missing, a.FailingSince, a.isLive = told.Waiting, told.Missing, nil, true
 
 	if told.Missing == "" {
 		a.FailingSince = timeOf(told.FailingSince)
@@ -88,6 +95,10 @@ func archive(a *Archive, now time.Time) string {
 
 	if a.FailingSince != nil {
 		text += fmt.Sprintf("; nothing arrives for %s", span(now.Sub(a.FailingSince.Time)))
+
+		if a.WaitingFiles > 0 {
+			text += fmt.Sprintf(", %d segments wait on the primary's volume", a.WaitingFiles)
+		}
 	}
 
 	switch {
@@ -103,9 +114,14 @@ func archive(a *Archive, now time.Time) string {
 	return text
 }
 
-func backups(b *v1.BackupsStatus, now time.Time) string {
-	if b == nil {
+func backups(view View, now time.Time) string {
+	b := view.Backups
+
+	switch {
+	case b == nil && view.Archive == nil:
 		return ""
+	case b == nil:
+		b = &v1.BackupsStatus{}
 	}
 
 	text := "none is complete yet"
@@ -155,7 +171,11 @@ func recovery(view View, now time.Time) string {
 	}
 
 	b := view.Backups
-	if b == nil || b.LastVerified == nil {
+
+	switch {
+	case b != nil && b.LastVerified == nil && b.LastDrill != nil:
+		return "never proved: the last drill failed, and none before has succeeded"
+	case b == nil || b.LastVerified == nil:
 		return "never proved: no drill has succeeded yet (spec.backup.drill)"
 	}
 

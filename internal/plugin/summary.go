@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
@@ -20,11 +21,13 @@ type Health string
 const (
 	// Healthy: all is as wanted.
 	Healthy Health = "Healthy"
+	// Unprotected: it serves, but what it holds could be lost.
+	Unprotected Health = "Unprotected"
 	// Working: it serves, but not everything is as wanted; it goes on by itself.
 	Working Health = "Working"
 	// NeedsYou: it may serve, but something waits for the user.
 	NeedsYou Health = "NeedsYou"
-	// Down: no primary serves.
+	// Down: no primary is known to serve.
 	Down Health = "Down"
 	// Asleep: hibernated.
 	Asleep Health = "Asleep"
@@ -46,7 +49,7 @@ func summarize(cluster *v1.Cluster, view View) (Health, string) {
 	message := ""
 
 	// What the operator said last is of no use once the instances say otherwise.
-	if c := condition(cluster, v1.ConditionReady); c != nil && view.Primary == cluster.Status.Primary {
+	if c := condition(cluster, v1.ConditionReady); c != nil && c.Status != metav1.ConditionTrue && view.Primary == cluster.Status.Primary {
 		message = strings.TrimSuffix(strings.TrimPrefix(c.Message, "Hibernated: "), ".")
 	}
 
@@ -67,8 +70,12 @@ func summarize(cluster *v1.Cluster, view View) (Health, string) {
 		return NeedsYou, "serves, but needs you: " + strings.TrimSuffix(stalled.Message, ".")
 	case stalled != nil:
 		return Down, "does not serve and needs you: " + strings.TrimSuffix(stalled.Message, ".")
+	case !serves && view.silentPrimary() != "":
+		return Down, fmt.Sprintf("is not known to serve: its primary %s does not answer, which the operator last saw ready (%s)", view.Primary, count)
 	case !serves:
 		return Down, "has no primary that accepts writes: " + orElse(message, count)
+	case isTrue(cluster, v1.ConditionReady) && ready >= int(cluster.Spec.Instances) && view.fullVolume() != "":
+		return NeedsYou, fmt.Sprintf("serves, but the volume of %s is full (%s)", view.fullVolume(), count)
 	case isTrue(cluster, v1.ConditionReady) && ready >= int(cluster.Spec.Instances):
 		return Healthy, "is healthy: " + count
 	default:
@@ -175,18 +182,12 @@ func advice(cluster *v1.Cluster, view View, now time.Time) []Advice {
 		})
 	}
 
-	if view.Primary != cluster.Status.Primary {
+	if view.Primary != cluster.Status.Primary || view.silentPrimary() != "" {
 		next = append(next, Advice{"See whether the operator runs:", "kubectl get pods -A -l app.kubernetes.io/name=caretaker"})
 	}
 
 	next = append(next, instanceAdvice(cluster, view)...)
-
-	if view.Archive != nil && view.Archive.Missing != "" {
-		next = append(next, Advice{
-			"Take a backup, so that moments from now on can be recovered to:", fmt.Sprintf("kubectl caretaker backup %s -n %s", cluster.Name, cluster.Namespace),
-		})
-	}
-
+	next = append(next, protectionAdvice(cluster, view, now)...)
 	next = append(next, setAsideAdvice(cluster, view)...)
 
 	return append(next, certificateAdvice(view, now)...)
@@ -204,8 +205,18 @@ func instanceAdvice(cluster *v1.Cluster, view View) []Advice {
 	}
 
 	for _, instance := range view.Instances {
-		failing := []string{string(instanceapi.StateFailed), "Unreachable", "Unhealthy", "Unknown"}
-		if !instance.Ready && slices.Contains(failing, instance.State) {
+		failing := []string{string(instanceapi.StateFailed), "Unreachable", "Unhealthy", "Crashing", unknown}
+		isSilent := instance.State == "Unreachable" || instance.State == unknown
+
+		switch {
+		case instance.Ready || !slices.Contains(failing, instance.State):
+		case isSilent && instance.Node != "":
+			// Its log could not be had either.
+			next = append(next, Advice{
+				fmt.Sprintf("See whether the node of %s is up, and what became of its pod:", instance.Name),
+				fmt.Sprintf("kubectl get node %s; %s", instance.Node, kubectl(view, "describe pod %s", instance.Name)),
+			})
+		default:
 			next = append(next, Advice{
 				"See what is wrong with " + instance.Name + ":",
 				kubectl(view, "describe pod %s; %s", instance.Name, kubectl(view, "logs %s -c %s --tail=50", instance.Name, container)),
@@ -214,6 +225,17 @@ func instanceAdvice(cluster *v1.Cluster, view View) []Advice {
 	}
 
 	return next
+}
+
+// fullVolume is that of an instance that would refuse writes; empty if there is none.
+func (v *View) fullVolume() string {
+	for _, instance := range v.Instances {
+		if instance.Disk != nil && instance.Disk.ReadOnly {
+			return instance.Name
+		}
+	}
+
+	return ""
 }
 
 // diskAdvice is about the fullest volume.

@@ -72,7 +72,7 @@ func facts(view View, now time.Time) [][2]string {
 		{"PostgreSQL", postgres},
 		{"Commits", view.Commits},
 		{"Archive", archive(view.Archive, now)},
-		{"Backups", backups(view.Backups, now)},
+		{"Backups", backups(view, now)},
 		{"Copies", copies(view.Backups, now)},
 		{"Recovery", recovery(view, now)},
 		{"Recovered", recovered(view.Recovered, now)},
@@ -107,6 +107,12 @@ func failover(f *v1.FailoverStatus, now time.Time) string {
 	switch {
 	case f.Returned == "":
 		return text + "; " + f.From + " has not come back yet"
+	case f.Returned == v1.RejoinReplaced:
+		return text + "; " + f.From + " was made anew on another volume"
+	case f.Returned == v1.RejoinRemoved:
+		return text + "; there is no " + f.From + " any more"
+	case f.Returned == v1.RejoinUnknown:
+		return text + "; " + f.From + " is back"
 	case f.BytesDiscarded != nil && *f.BytesDiscarded > 0:
 		text += fmt.Sprintf("; %s of %s's log discarded", size(*f.BytesDiscarded), f.From)
 	default:

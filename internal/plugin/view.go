@@ -32,6 +32,8 @@ type View struct {
 	// Health in one word, Summary in one sentence.
 	Health  Health `json:"health"`
 	Summary string `json:"summary"`
+	// Doubts are why what the Cluster holds could be lost; empty if it is protected, or asks for no protection.
+	Doubts []string `json:"doubts,omitempty"`
 
 	Primary    string `json:"primary,omitempty"`
 	Term       int64  `json:"term,omitempty"`
@@ -150,12 +152,15 @@ func viewOf(cluster *v1.Cluster, answers map[string]answer, now time.Time) View 
 		view.Instances = append(view.Instances, instanceOf(member, answers))
 	}
 
+	view.doubtSilent(answers)
 	view.trustPrimary(answers)
 	view.addReplication(answers)
 	view.Archive, view.Backups = archiveOf(cluster, answers, now), status.Backups
 	view.Notes = notes(cluster, answers)
 	view.Commits = commits(cluster, answers)
+	view.Doubts = doubts(cluster, view, now)
 	view.Health, view.Summary = summarize(cluster, view)
+	view.Health, view.Summary = withDoubts(view.Health, view.Summary, view.Doubts)
 	view.Next = advice(cluster, view, now)
 
 	return view
@@ -197,7 +202,7 @@ func (v *View) trustPrimary(answers map[string]answer) {
 			case instance.Name == name:
 				instance.SyncState, instance.Streaming = "", nil // it had them as a replica
 			case answers[instance.Name].err != nil:
-				*instance = Instance{Name: instance.Name, Node: instance.Node, State: "Unknown", Message: "it does not answer"}
+				*instance = Instance{Name: instance.Name, Node: instance.Node, State: unknown, Message: "it does not answer"}
 			}
 		}
 
@@ -228,14 +233,16 @@ func (v *View) addReplication(answers map[string]answer) {
 func unwell(conditions []metav1.Condition) []metav1.Condition {
 	var found []metav1.Condition
 
+	stalled := meta.FindStatusCondition(conditions, v1.ConditionStalled)
+
 	for _, condition := range conditions {
 		switch condition.Type {
 		case v1.ConditionReady, v1.ConditionReconciling, v1.ConditionStalled, v1.ConditionHibernated, v1.ConditionPaused:
 			continue // the summary says it
 		}
 
-		// A full volume stalls the Cluster with the same words.
-		if condition.Status == metav1.ConditionFalse && condition.Reason != v1.ReasonVolumeFull {
+		// The volume of a primary that is full stalls the Cluster with the same words.
+		if condition.Status == metav1.ConditionFalse && (stalled == nil || stalled.Reason != condition.Reason) {
 			found = append(found, condition)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
@@ -64,9 +63,7 @@ type Reconciler struct {
 	metrics *metrics
 	shell   *reconcile.Shell[*v1.WebApp]
 
-	// watchRoutes starts to watch HTTPRoutes, once their kind is installed; nil without a manager.
-	watchRoutes func() error
-	routes      sync.Mutex
+	routes reconcile.Optional
 }
 
 // New makes a Reconciler. The client may read from a cache that holds our objects only; live reads everything, from the
@@ -120,7 +117,7 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		return fmt.Errorf("set up the webapp controller: %w", err)
 	}
 
-	r.watchRoutes = func() error { return watchRoutes(mgr, built) }
+	r.routes.Init(mgr, built, build.HTTPRouteGVK(), naming.LabelWebApp)
 
 	return nil
 }

@@ -88,7 +88,7 @@ func (r *Reconciler) observeRoute(ctx context.Context, view *decide.View) error 
 		return fmt.Errorf("look for the kind HTTPRoute: %w", err)
 	}
 
-	if err := r.startWatchingRoutes(); err != nil {
+	if err := r.routes.Start(); err != nil {
 		return err
 	}
 

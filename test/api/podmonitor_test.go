@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,11 +13,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	postgresqlv1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/cluster"
 	"github.com/caretaker-dev/caretaker/internal/cluster/build"
+	"github.com/caretaker-dev/caretaker/internal/instanceclient"
 	"github.com/caretaker-dev/caretaker/internal/naming"
 	"github.com/caretaker-dev/caretaker/test/internal/apiserver"
 )
@@ -82,6 +87,100 @@ func TestPodMonitor(t *testing.T) {
 
 	if c := meta.FindStatusCondition(w.cluster(t).Status.Conditions, postgresqlv1.ConditionPodMonitor); c != nil {
 		t.Errorf("the condition stays: %+v", c)
+	}
+}
+
+// TestPodMonitorIsWatched: one that is changed or deleted by hand comes back at once, and not when the Cluster is looked at again.
+func TestPodMonitorIsWatched(t *testing.T) {
+	w := newWorld(t)
+	installKind(t, w.server, "testdata/podmonitors.yaml", build.PodMonitorGVK())
+
+	// Nothing of one that sleeps moves: it is looked at every ten seconds.
+	object := w.newCluster(func(s *postgresqlv1.ClusterSpec) {
+		s.Monitoring = &postgresqlv1.MonitoringConfiguration{EnablePodMonitor: true}
+	})
+	object.Annotations = map[string]string{naming.AnnotationHibernate: "on"}
+	w.create(t, object)
+
+	passes := &noticed{PassiveClock: clock.RealClock{}}
+
+	w.server.RunManager(t, w.namespace, func(manager ctrl.Manager) error {
+		return cluster.SetupWithManager(manager, cluster.Options{
+			DefaultImage: w.defaultImage, OperatorImage: w.operatorImage, Clock: passes,
+			Instances: instanceclient.New(clock.RealClock{}), Recorder: manager.GetEventRecorder("test"),
+		})
+	})
+
+	within(t, time.Minute, "the PodMonitor should be made", func() bool { return w.podMonitor(t) != nil })
+
+	for _, drift := range []struct {
+		what string
+		do   func(*unstructured.Unstructured) error
+	}{
+		{"changed", func(m *unstructured.Unstructured) error {
+			if err := unstructured.SetNestedStringMap(m.Object, map[string]string{"app": "another"}, "spec", "selector", "matchLabels"); err != nil {
+				return err
+			}
+
+			return w.server.Client.Update(t.Context(), m)
+		}},
+		{"deleted", func(m *unstructured.Unstructured) error { return w.server.Client.Delete(t.Context(), m) }},
+	} {
+		within(t, time.Minute, "the Cluster should have been looked at a moment ago", func() bool {
+			since := passes.since()
+
+			return since > time.Second && since < 2*time.Second
+		})
+
+		monitor := w.podMonitor(t)
+		if err := drift.do(monitor); err != nil {
+			t.Fatal(err)
+		}
+
+		within(t, 7*time.Second, "one that was "+drift.what+" should be put right", func() bool {
+			live := w.podMonitor(t)
+			if live == nil {
+				return false
+			}
+
+			labels, _, _ := unstructured.NestedStringMap(live.Object, "spec", "selector", "matchLabels")
+
+			return labels[naming.LabelCluster] == "db"
+		})
+	}
+}
+
+// noticed is a clock that remembers when it was last looked at, which is in every pass.
+type noticed struct {
+	clock.PassiveClock
+
+	mu   sync.Mutex
+	last time.Time
+}
+
+func (n *noticed) Now() time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+
+	n.last = n.PassiveClock.Now()
+
+	return n.last
+}
+
+func (n *noticed) since() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+
+	return n.PassiveClock.Since(n.last)
+}
+
+func within(t *testing.T, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+
+	for deadline := time.Now().Add(limit); !holds(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s, within %s", what, limit)
+		}
 	}
 }
 

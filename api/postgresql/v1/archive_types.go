@@ -387,6 +387,10 @@ type BackupsStatus struct {
 	// LastSuccessfulBackupName is the Backup object's name.
 	// +optional
 	LastSuccessfulBackupName string `json:"lastSuccessfulBackupName,omitempty"`
+	// FreshUntil is when the newest backup is too old: the second moment after its end at which a ScheduledBackup of this Cluster
+	// is due. Nil without a backup, and without a schedule.
+	// +optional
+	FreshUntil *metav1.Time `json:"freshUntil,omitempty"`
 	// LastFailedBackup is when the newest failed backup ended.
 	// +optional
 	LastFailedBackup *metav1.Time `json:"lastFailedBackup,omitempty"`

@@ -10,6 +10,8 @@ const (
 	ConditionStalled = "Stalled"
 	// ConditionContinuousArchiving says whether WAL reaches the archive; present where spec.backup asks for it.
 	ConditionContinuousArchiving = "ContinuousArchiving"
+	// ConditionBackedUp says whether there is a backup, as new as the schedules want it; present where there is an archive.
+	ConditionBackedUp = "BackedUp"
 	// ConditionBackupVerified says whether the backups were proved lately by restoring one; present where there is an archive.
 	ConditionBackupVerified = "BackupVerified"
 	// ConditionBackupsCopied says whether every copy of the archive is up to date; present where spec.backup asks for copies.
@@ -83,6 +85,9 @@ const (
 	ReasonArchivingFailed        = "ArchivingFailed"
 	ReasonWALMissing             = "WALMissing"
 	ReasonArchivingStarting      = "Starting"
+	ReasonBackedUp               = "BackedUp"
+	ReasonNoBackup               = "NoBackup"
+	ReasonBackupTooOld           = "BackupTooOld"
 	ReasonVerified               = "Verified"
 	ReasonNoDrill                = "NoDrillScheduled"
 	ReasonNoDrillYet             = "NoDrillYet"

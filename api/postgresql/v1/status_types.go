@@ -200,8 +200,12 @@ type FailoverStatus struct {
 	// GapMilliseconds from when the new primary last heard the one before until it let clients in.
 	// +optional
 	GapMilliseconds *int64 `json:"gapMilliseconds,omitempty"`
-	// Returned is how the primary before came back: Followed from what it had, Rewound to the fork, or Cloned anew. Empty
-	// until it has.
+	// FromMemberID is the member that From was, as far as that is known.
+	// +optional
+	FromMemberID string `json:"fromMemberID,omitempty"`
+	// Returned is how the primary before came back: Followed from what it had, Rewound to the fork, or Cloned anew. Replaced:
+	// it did not, another member has its name, on another volume. Removed: no instance has its name any more. Unknown: it is
+	// back, and nothing tells how. Empty until then.
 	// +optional
 	Returned RejoinMethod `json:"returned,omitempty"`
 	// BytesDiscarded is log of the primary before that was beyond the fork when it came back. Where commits wait for
@@ -221,6 +225,10 @@ const (
 	RejoinFollowed RejoinMethod = "Followed"
 	RejoinRewound  RejoinMethod = "Rewound"
 	RejoinCloned   RejoinMethod = "Cloned"
+	// RejoinReplaced, RejoinRemoved and RejoinUnknown are of former primaries that have nothing to tell themselves.
+	RejoinReplaced RejoinMethod = "Replaced"
+	RejoinRemoved  RejoinMethod = "Removed"
+	RejoinUnknown  RejoinMethod = "Unknown"
 )
 
 // RejoinStatus is how an instance last came back behind another primary.

@@ -540,6 +540,10 @@ func (in *BackupsStatus) DeepCopyInto(out *BackupsStatus) {
 		in, out := &in.LastSuccessfulBackup, &out.LastSuccessfulBackup
 		*out = (*in).DeepCopy()
 	}
+	if in.FreshUntil != nil {
+		in, out := &in.FreshUntil, &out.FreshUntil
+		*out = (*in).DeepCopy()
+	}
 	if in.LastFailedBackup != nil {
 		in, out := &in.LastFailedBackup, &out.LastFailedBackup
 		*out = (*in).DeepCopy()

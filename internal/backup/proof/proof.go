@@ -80,6 +80,11 @@ func FirstRecoverable(cluster *v1.Cluster, all []v1.Backup) *metav1.Time {
 	return nil
 }
 
+// NewestStored is the newest backup of a Cluster that can be recovered from, files or snapshot; nil if there is none.
+func NewestStored(cluster *v1.Cluster, all []v1.Backup) *v1.Backup {
+	return newest(Of(cluster, all), func(backup *v1.Backup) bool { return IsStored(backup) && backup.DeletionTimestamp == nil })
+}
+
 // IsFailed says whether a backup was given up.
 func IsFailed(backup *v1.Backup) bool {
 	return backup.Status.StoppedAt != nil && backup.Status.Error != ""

@@ -21,7 +21,8 @@ import (
 // What the status says of the archive and of backups:
 //
 //	archiving   as the primary tells it. A segment that arrives is no news: the moment is written once a minute
-//	backups     from the Backup objects of this Cluster; a proof is a drill that succeeded
+//	backups     from the Backup objects of this Cluster; a proof is a drill that succeeded. How old they may be is said by its
+//	            ScheduledBackups
 //	copies      as the primary tells, in copies.go
 //	recovery    from the first instance, while it makes the data; kept afterwards
 //
@@ -189,6 +190,7 @@ func (p *planner) backupsStatus() *v1.BackupsStatus {
 		status.EstimatedRecoverySeconds = int64(estimated / time.Second)
 	}
 
+	status.FreshUntil = p.freshUntil()
 	status.Copies = p.copiesStatus()
 
 	if reflect.ValueOf(status).IsZero() {
@@ -196,6 +198,85 @@ func (p *planner) backupsStatus() *v1.BackupsStatus {
 	}
 
 	return &status
+}
+
+// freshUntil is when the newest backup is too old, by the schedule that is due most often. That one backup is late, or fails once,
+// is not the end of the protection; that the next one is due as well is.
+func (p *planner) freshUntil() *metav1.Time {
+	newest := proof.NewestStored(p.Cluster, p.Backups)
+	if newest == nil {
+		return nil
+	}
+
+	var first time.Time
+
+	for i := range p.Schedules {
+		spec := p.Schedules[i].Spec
+
+		parsed, err := schedule.Parse(spec.Schedule, spec.TimeZone)
+		if err != nil || spec.Suspend != nil && *spec.Suspend {
+			continue // its own status says so
+		}
+
+		second := parsed.Next(parsed.Next(newest.Status.StoppedAt.Time))
+		if first.IsZero() || second.Before(first) {
+			first = second
+		}
+	}
+
+	if first.IsZero() {
+		return nil
+	}
+
+	return metaTime(&first)
+}
+
+// backedUp says whether there is a backup, and whether it is new enough.
+func (p *planner) backedUp() Feature {
+	feature := Feature{Type: v1.ConditionBackedUp}
+	if _, ok := build.OwnPlace(p.Cluster); !ok {
+		return feature
+	}
+
+	newest := proof.NewestStored(p.Cluster, p.Backups)
+	until := p.freshUntil()
+
+	switch {
+	case newest == nil:
+		feature.Reason = v1.ReasonNoBackup
+		feature.Message = "there is no Backup that could be restored, and WAL is of no use without one; make a Backup, and a ScheduledBackup for the next ones"
+	case until != nil && !p.Now.Before(until.Time):
+		feature.Reason = v1.ReasonBackupTooOld
+		feature.Message = fmt.Sprintf("the newest Backup, %s, is of %s, and more than one was due since; see why: kubectl get scheduledbackups,backups",
+			newest.Name, utc(*newest.Status.StoppedAt))
+	default:
+		feature.True, feature.Reason = true, v1.ReasonBackedUp
+		feature.Message = fmt.Sprintf("the newest Backup, %s, is of %s", newest.Name, utc(*newest.Status.StoppedAt))
+
+		if until == nil {
+			feature.Message += "; no ScheduledBackup takes the next one"
+		}
+	}
+
+	return feature
+}
+
+// unprotected is what to add to the word that all instances serve; empty if nothing of it could be lost.
+func (p *planner) unprotected() string {
+	reasons := map[string]string{}
+
+	for _, feature := range []Feature{p.archiving(), p.backedUp(), p.verified()} {
+		if !feature.True {
+			reasons[feature.Type] = feature.Reason
+		}
+	}
+
+	doubts := proof.Doubts(func(condition string) string { return reasons[condition] })
+	if len(doubts) == 0 {
+		return ""
+	}
+
+	return ", but not protected: " + strings.Join(doubts, "; ")
 }
 
 // verified says whether the backups were proved lately.

@@ -11,6 +11,7 @@ import (
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/cluster/decide"
+	"github.com/caretaker-dev/caretaker/internal/conditions"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 )
 
@@ -160,6 +161,82 @@ func TestWhatCanBeRecovered(t *testing.T) {
 	w.view.Cluster.Spec.Backup.Drill = nil
 	if verified := feature(t, w.plan(), v1.ConditionBackupVerified); verified.Reason != v1.ReasonNoDrill {
 		t.Errorf("without a schedule it is %+v", verified)
+	}
+}
+
+// TestAnUnprotectedClusterSaysSo: it serves, and is Ready; whoever reads on has to see that what it holds could be lost.
+func TestAnUnprotectedClusterSaysSo(t *testing.T) {
+	t.Parallel()
+
+	monday := time.Date(2026, 3, 2, 2, 40, 0, 0, time.UTC)
+	archived := &instanceapi.Archiving{Server: "db", LastWAL: "000000010000000000000001", LastTime: &monday}
+	failing := &instanceapi.Archiving{Server: "db", FailingSince: &monday, Failure: "403 Forbidden"}
+	gap := &instanceapi.Archiving{Server: "db", FailingSince: &monday, Missing: "000000010000000000000005 on timeline 1"}
+
+	taken := v1.Backup{ObjectMeta: metav1.ObjectMeta{Name: "monday"}}
+	taken.Spec.Cluster.Name = "db"
+	taken.Status = v1.BackupStatus{BackupID: "id", StoppedAt: new(metav1.NewTime(monday))}
+	expired := *taken.DeepCopy()
+	expired.Status.Expired = &v1.BackupExpired{Policy: "30d", At: metav1.NewTime(monday)}
+	drilled := *taken.DeepCopy()
+	drilled.Status.Drill = &v1.DrillStatus{StoppedAt: new(metav1.NewTime(monday.Add(time.Hour))), Message: "amcheck: broken"}
+
+	// Due at 02:00: on Tuesday, the 3rd, for the first time, on Wednesday for the second.
+	nightly := v1.ScheduledBackup{Spec: v1.ScheduledBackupSpec{Schedule: "0 2 * * *", Cluster: v1.LocalObjectReference{Name: "db"}}}
+	weekly := *nightly.DeepCopy()
+	weekly.Spec.Schedule = "0 2 * * 1"
+	suspended := *nightly.DeepCopy()
+	suspended.Spec.Suspend = new(true)
+
+	for _, tc := range []struct {
+		name      string
+		archiving *instanceapi.Archiving
+		backup    *v1.Backup
+		schedules []v1.ScheduledBackup
+		passed    time.Duration
+		backedUp  string
+		says      string
+	}{
+		{"all is well", archived, &taken, []v1.ScheduledBackup{nightly}, 47 * time.Hour, v1.ReasonBackedUp, ""},
+		{"the store is down", failing, &taken, nil, time.Hour, v1.ReasonBackedUp, "WAL does not reach the archive"},
+		{"a gap", gap, &taken, nil, time.Hour, v1.ReasonBackedUp, "WAL is missing in the archive"},
+		{"no backup yet", archived, nil, []v1.ScheduledBackup{nightly}, time.Hour, v1.ReasonNoBackup, "there is no backup"},
+		{"none is left", archived, &expired, nil, time.Hour, v1.ReasonNoBackup, "there is no backup"},
+		{"two are missed", archived, &taken, []v1.ScheduledBackup{weekly, nightly}, 48 * time.Hour, v1.ReasonBackupTooOld, "the newest backup is too old"},
+		{"none is due", archived, &taken, []v1.ScheduledBackup{suspended}, 1000 * time.Hour, v1.ReasonBackedUp, ""},
+		{"a drill failed", archived, &drilled, nil, time.Hour, v1.ReasonBackedUp, "the last drill failed"},
+		{"all of it", failing, nil, nil, time.Hour, v1.ReasonNoBackup, "WAL does not reach the archive; there is no backup"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+
+			w := newWorld(t, running, archives(tc.archiving))
+			w.view.Cluster.Spec.Backup.Drill = &v1.DrillConfiguration{Schedule: "0 4 * * *"}
+
+			if !w.settle(40) {
+				t.Fatal("it does not settle")
+			}
+
+			w.view.Now, w.view.Schedules = monday.Add(tc.passed), tc.schedules
+			if tc.backup != nil {
+				w.view.Backups = []v1.Backup{*tc.backup}
+			}
+
+			plan := w.plan()
+
+			want := "3 of 3 instances ready"
+			if tc.says != "" {
+				want += ", but not protected: " + tc.says
+			}
+
+			if plan.Outcome.Kind != conditions.Done || plan.Outcome.Message != want {
+				t.Errorf("says %q, want %q", plan.Outcome.Message, want)
+			}
+
+			if got := feature(t, plan, v1.ConditionBackedUp); got.Reason != tc.backedUp || got.True != (tc.backedUp == v1.ReasonBackedUp) {
+				t.Errorf("BackedUp is %+v, want %s", got, tc.backedUp)
+			}
+		})
 	}
 }
 

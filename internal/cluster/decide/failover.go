@@ -39,12 +39,25 @@ func (p *planner) failovers() []v1.FailoverStatus {
 		}
 	}
 
+	for term, entry := range history {
+		if !slices.ContainsFunc(last.FailoverHistory, func(f v1.FailoverStatus) bool { return f.Term == term }) {
+			entry.FromMemberID = memberIDIn(last.Members, entry.From)
+			history[term] = entry
+		}
+	}
+
 	found := slices.SortedFunc(maps.Values(history), func(a, b v1.FailoverStatus) int { return cmp.Compare(b.Term, a.Term) })
 	found = found[:min(len(found), historyLength)]
 
 	for name, state := range p.states {
 		if state.report != nil && state.report.Rejoin != nil {
 			addRejoin(found, name, *state.report.Rejoin)
+		}
+	}
+
+	for i := range found {
+		if found[i].Returned == "" {
+			found[i].Returned = p.returnedUntold(found[i])
 		}
 	}
 
@@ -113,6 +126,43 @@ func addRejoin(history []v1.FailoverStatus, name string, rejoin instanceapi.Rejo
 
 		return
 	}
+}
+
+// returnedUntold is what became of a former primary that does not tell of a return itself: what it would tell from is on the
+// volume that it had. Empty while it is still waited for.
+func (p *planner) returnedUntold(entry v1.FailoverStatus) v1.RejoinMethod {
+	state, exists := p.states[entry.From]
+	if !exists {
+		return v1.RejoinRemoved
+	}
+
+	report := state.report
+	if report == nil || !state.ready {
+		return ""
+	}
+
+	// It may not have noticed yet that another leads.
+	follows := report.Role == instanceapi.RoleReplica && report.Term >= entry.Term
+	leadsAgain := report.Role == instanceapi.RolePrimary && report.Term > entry.Term
+
+	switch {
+	case !follows && !leadsAgain:
+		return ""
+	case entry.FromMemberID != "" && report.MemberID != "" && report.MemberID != entry.FromMemberID:
+		return v1.RejoinReplaced
+	default:
+		return v1.RejoinUnknown
+	}
+}
+
+func memberIDIn(members []v1.MemberStatus, name string) string {
+	for _, member := range members {
+		if member.Name == name {
+			return member.MemberID
+		}
+	}
+
+	return ""
 }
 
 func rejoinStatus(report *instanceapi.Rejoin) *v1.RejoinStatus {

@@ -25,6 +25,7 @@ func (w *world) history() []v1.FailoverStatus { return w.step().Status.FailoverH
 func TestFailoversAreRemembered(t *testing.T) {
 	w := newWorld(t, running)
 	opened := w.view.Now.Add(90 * time.Second)
+	led := memberID(w.view.Volumes["db-0"])
 
 	w.lead("db-1", 2)
 
@@ -48,7 +49,7 @@ func TestFailoversAreRemembered(t *testing.T) {
 
 	want := v1.FailoverStatus{
 		From: "db-0", To: "db-1", Term: 2, At: metav1.NewTime(opened), Reason: "the primary is silent", TimelineID: 2, ForkLSN: "0/3000000",
-		GapMilliseconds: new(int64(4200)), Returned: v1.RejoinRewound, BytesDiscarded: new(int64(512)), DivergentWAL: "/kept",
+		GapMilliseconds: new(int64(4200)), FromMemberID: led, Returned: v1.RejoinRewound, BytesDiscarded: new(int64(512)), DivergentWAL: "/kept",
 	}
 	if diff := cmp.Diff([]v1.FailoverStatus{want}, w.history()); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
@@ -116,4 +117,90 @@ func TestTenFailoversAreRemembered(t *testing.T) {
 	if len(got) != 10 || got[0].Term != 19 || got[9].Term != 10 {
 		t.Errorf("%d, from term %d on", len(got), got[0].Term)
 	}
+}
+
+// TestAFormerPrimaryIsNotWaitedForForEver: what would tell how it came back is on the volume that it had, which may be gone.
+func TestAFormerPrimaryIsNotWaitedForForEver(t *testing.T) {
+	knows := func(term int64) func(*instanceapi.Status) {
+		return func(s *instanceapi.Status) { s.Term = term }
+	}
+	failedOver := func(t *testing.T) *world {
+		t.Helper()
+
+		w := newWorld(t, running)
+		w.lead("db-1", 2)
+
+		if got := w.history(); len(got) != 1 || got[0].From != "db-0" || got[0].Returned != "" {
+			t.Fatalf("after the failover: %+v", got)
+		}
+
+		return w
+	}
+
+	t.Run("on a new volume", func(t *testing.T) {
+		w := failedOver(t)
+		losePod("db-0")(w)
+		loseVolume("db-0")(w)
+
+		if got := w.history()[0].Returned; got != "" {
+			t.Errorf("while it has neither pod nor volume, it has come back: %s", got)
+		}
+
+		w.settle(20)
+		w.report("db-0", knows(2))
+		unready("db-0")(w)
+
+		if got := w.plan().Status.LastFailover.Returned; got != "" {
+			t.Errorf("while it is not ready, it has come back: %s", got)
+		}
+
+		w.step()
+		w.report("db-0", knows(2))
+
+		if got := w.history()[0].Returned; got != v1.RejoinReplaced {
+			t.Errorf("the new copy has come back as %q", got)
+		}
+
+		// Another failover is another story.
+		w.report("db-0", func(s *instanceapi.Status) {
+			s.Rejoin = &instanceapi.Rejoin{Term: 3, Method: instanceapi.RejoinFollowed, At: w.view.Now}
+		})
+
+		if got := w.history()[0].Returned; got != v1.RejoinReplaced {
+			t.Errorf("later it has come back as %q", got)
+		}
+	})
+
+	t.Run("scaled away", func(t *testing.T) {
+		w := failedOver(t)
+		w.lead("db-0", 3) // The last failover is from db-1 now, which is the highest of two.
+		spec(func(s *v1.ClusterSpec) { s.Instances = 1 })(w)
+
+		if got := w.history()[0]; got.From != "db-1" || got.Returned != "" {
+			t.Errorf("while it is there: %+v", got)
+		}
+
+		if !w.settle(60) {
+			t.Fatal("it does not settle")
+		}
+
+		if got := w.history()[0]; got.From != "db-1" || got.Returned != v1.RejoinRemoved {
+			t.Errorf("once there is one instance only: %+v", got)
+		}
+	})
+
+	t.Run("on its own volume, without a word", func(t *testing.T) {
+		w := failedOver(t)
+		w.report("db-0", knows(1))
+
+		if got := w.history()[0].Returned; got != "" {
+			t.Errorf("before it knows of the new term, it has come back: %s", got)
+		}
+
+		w.report("db-0", knows(2))
+
+		if got := w.history()[0].Returned; got != v1.RejoinUnknown {
+			t.Errorf("it has come back as %q", got)
+		}
+	})
 }

@@ -16,7 +16,7 @@ import (
 //	the primary                         being made, then starting
 //	the replicas                        cloning, then starting
 //	volumes                             growing, or the primary's full
-//	nothing                             ready
+//	nothing                             ready; and what is served could be lost, where archive or backups are not well
 func (p *planner) summarize() {
 	if p.decided {
 		return
@@ -38,7 +38,7 @@ func (p *planner) summarize() {
 	case p.isFull(p.primary):
 		p.say(conditions.Stalled, v1.ReasonVolumeFull, p.fullMessage(p.primary), afterBlocked)
 	default:
-		p.say(conditions.Done, v1.ReasonReady, p.readiness(), p.quiet())
+		p.say(conditions.Done, v1.ReasonReady, p.readiness()+p.unprotected(), p.quiet())
 	}
 }
 

@@ -206,7 +206,9 @@ func (p *planner) pendingParameters() []string {
 
 // features are the conditions of single features.
 func (p *planner) features() []Feature {
-	return []Feature{p.archiving(), p.verified(), p.copied(), p.syncReplication(), p.diskSpace(), p.podMonitor(), p.paused(), p.hibernated()}
+	return []Feature{
+		p.archiving(), p.backedUp(), p.verified(), p.copied(), p.syncReplication(), p.diskSpace(), p.podMonitor(), p.paused(), p.hibernated(),
+	}
 }
 
 func (p *planner) podMonitor() Feature {

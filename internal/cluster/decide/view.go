@@ -41,6 +41,8 @@ type View struct {
 	InPlaceBackup *v1.Backup
 	// Backups of the Cluster.
 	Backups []v1.Backup
+	// Schedules are the ScheduledBackups of the Cluster.
+	Schedules []v1.ScheduledBackup
 	// Certificates as they should be.
 	Certificates Certificates
 	// Expandable says of storage classes whether their volumes can grow; one that is not known is absent.
