@@ -93,6 +93,7 @@ func memberFailoverEvents(before, after v1.MemberStatus) []event {
 		found = append(found, warning("Recloned", "Rejoin", fmt.Sprintf("%s was copied anew: %s; %s", after.Name, firstOf(now.Reason, "it could not follow"),
 			discarded(*now)), podReference(after.Name)))
 	case v1.RejoinFollowed: // the usual way, which needs no event
+	case v1.RejoinReplaced, v1.RejoinRemoved, v1.RejoinUnknown: // no instance's own word
 	}
 
 	return found

@@ -1,6 +1,7 @@
 package ha
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -75,15 +76,9 @@ func (n *node) whenThawed(inc int, f func()) {
 func (n *node) settings() Settings {
 	s := Settings{Acks: n.w.acks, Preferred: n.w.o.preferred, SystemID: n.systemID, Timing: DefaultTiming(), off: n.w.o.off}
 	s.Timing.Promise = n.promise
-	if n.w.o.beat != 0 {
-		s.Timing.Heartbeat = n.w.o.beat
-	}
-	if n.w.o.establish != 0 {
-		s.Timing.Establish = n.w.o.establish
-	}
-	if n.w.o.deaths != 0 {
-		s.Timing.Deaths = n.w.o.deaths
-	}
+	s.Timing.Heartbeat = cmp.Or(n.w.o.beat, s.Timing.Heartbeat)
+	s.Timing.Establish = cmp.Or(n.w.o.establish, s.Timing.Establish)
+	s.Timing.Deaths = cmp.Or(n.w.o.deaths, s.Timing.Deaths)
 	for _, p := range n.w.nodes {
 		if p != n && !p.removed {
 			s.Peers = append(s.Peers, p.name)

@@ -206,7 +206,7 @@ func TestLineage(t *testing.T) {
 func lineageServers(t *testing.T, bin string) (primary, heir, replica bare) {
 	t.Helper()
 
-	root, err := os.MkdirTemp("", "ct-line-")
+	root, err := os.MkdirTemp("", "ct-line-") //nolint:usetesting // the path of a socket must be short
 	if err != nil {
 		t.Fatal(err)
 	}

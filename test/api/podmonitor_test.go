@@ -171,7 +171,7 @@ func (n *noticed) since() time.Duration {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 
-	return n.PassiveClock.Since(n.last)
+	return n.Since(n.last)
 }
 
 func within(t *testing.T, limit time.Duration, what string, holds func() bool) {
