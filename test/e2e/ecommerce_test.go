@@ -234,8 +234,8 @@ func shopFailover(t *testing.T, f *fixture) {
 		}
 	}
 
-	primary := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: f.primary(t)}}
-	if err := f.Client.Delete(t.Context(), primary, client.GracePeriodSeconds(0)); err != nil {
+	primary := f.pods(t)[f.primary(t)]
+	if err := f.Client.Delete(t.Context(), &primary, client.GracePeriodSeconds(0)); err != nil {
 		t.Fatalf("kill the primary: %v", err)
 	}
 
@@ -257,8 +257,9 @@ func shopFailover(t *testing.T, f *fixture) {
 			answers = time.Now()
 		}
 
-		// One that was under way may still have reached the old primary: the new one has to be known.
-		if cluster := f.cluster(t); cluster.Status.Primary == primary.Name {
+		// One that was under way may still have reached the old primary: the new one has to be known. It may be a new pod of the same
+		// name, which was back before another would have led.
+		if again := f.pods(t)[primary.Name]; f.cluster(t).Status.Primary == primary.Name && (again.UID == primary.UID || again.Labels[naming.LabelRole] != naming.RolePrimary) {
 			return errors.New("the old primary is still in the status")
 		}
 
