@@ -57,16 +57,8 @@ func statusOf(view decide.View, plan decide.Plan, failure error) v1.AppStackStat
 		writer.Set(v1.ConditionMonitoring, metav1.ConditionFalse, m.Reason, m.Message)
 	}
 
-	for _, c := range []struct {
-		kind string
-		said *metav1.Condition
-	}{{v1.ConditionBackup, plan.Backup}, {v1.ConditionBackupVerified, plan.Verified}} {
-		if c.said == nil {
-			writer.Remove(c.kind)
-		} else {
-			writer.Set(c.kind, c.said.Status, c.said.Reason, c.said.Message)
-		}
-	}
+	writer.Copy(v1.ConditionBackup, plan.Backup)
+	writer.Copy(v1.ConditionBackupVerified, plan.Verified)
 
 	return status
 }

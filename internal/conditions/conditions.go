@@ -69,6 +69,15 @@ func (w Writer) Remove(conditionType string) {
 	meta.RemoveStatusCondition(w.Conditions, conditionType)
 }
 
+// Copy sets a condition as somebody else tells it, and removes it where that is nil.
+func (w Writer) Copy(conditionType string, told *metav1.Condition) {
+	if told == nil {
+		w.Remove(conditionType)
+	} else {
+		w.Set(conditionType, told.Status, told.Reason, told.Message)
+	}
+}
+
 // Summarize sets Ready, Reconciling and Stalled from an outcome. Ready is printed in a column, and has the message in brief.
 func (w Writer) Summarize(outcome Outcome) {
 	ready, message := metav1.ConditionFalse, outcome.Message

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/caretaker-dev/caretaker/api/platform/v1"
 	"github.com/caretaker-dev/caretaker/internal/application"
@@ -48,16 +47,9 @@ func statusOf(view decide.View, plan decide.Plan, failure error) v1.EcommercePla
 	writer := conditions.Writer{Conditions: &status.Conditions, Generation: view.Platform.Generation, Now: view.Now}
 	writer.Summarize(outcome)
 
-	for _, c := range []struct {
-		kind string
-		said *metav1.Condition
-	}{{v1.ConditionMonitoring, plan.Monitoring}, {v1.ConditionBackup, plan.Backup}, {v1.ConditionBackupVerified, plan.Verified}} {
-		if c.said == nil {
-			writer.Remove(c.kind)
-		} else {
-			writer.Set(c.kind, c.said.Status, c.said.Reason, c.said.Message)
-		}
-	}
+	writer.Copy(v1.ConditionMonitoring, plan.Monitoring)
+	writer.Copy(v1.ConditionBackup, plan.Backup)
+	writer.Copy(v1.ConditionBackupVerified, plan.Verified)
 
 	return status
 }

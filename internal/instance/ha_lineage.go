@@ -69,7 +69,12 @@ func completeSegments(dir string, timeline postgres.Timeline, segmentBytes int64
 			continue
 		}
 
-		made, err := completeSegment(dir, wanted, history, segmentBytes)
+		var later []postgres.Timeline
+		for _, entry := range history.Entries[i+2:] {
+			later = append(later, entry.Parent)
+		}
+
+		made, err := completeSegment(dir, wanted, append(later, timeline), segmentBytes)
 		if err != nil {
 			return mended, err
 		}
@@ -82,40 +87,34 @@ func completeSegments(dir string, timeline postgres.Timeline, segmentBytes int64
 	return mended, nil
 }
 
-func completeSegment(dir string, wanted postgres.WALSegment, history postgres.History, segmentBytes int64) (made bool, err error) {
+// completeSegment makes a segment of its partial file, or of that of the nearest later timeline which has it.
+func completeSegment(dir string, wanted postgres.WALSegment, later []postgres.Timeline, segmentBytes int64) (made bool, err error) {
 	path := filepath.Join(dir, wanted.Name(segmentBytes))
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		return false, err
 	}
 
-	// The nearest timeline first.
-	later := []postgres.Timeline{wanted.Timeline}
+	sources := []string{path + ".partial"}
 
-	for _, entry := range history.Entries {
-		if entry.Parent > wanted.Timeline {
-			later = append(later, entry.Parent)
-		}
+	for _, timeline := range later {
+		same := filepath.Join(dir, postgres.WALSegment{Timeline: timeline, Number: wanted.Number}.Name(segmentBytes))
+		sources = append(sources, same, same+".partial")
 	}
 
-	for _, timeline := range append(later, history.Timeline) {
-		wanted.Timeline = timeline
-		from := filepath.Join(dir, wanted.Name(segmentBytes))
-
-		for _, from := range []string{from, from + ".partial"} {
-			content, err := os.ReadFile(from) //nolint:gosec // our own path
-			if errors.Is(err, os.ErrNotExist) {
-				continue
-			}
-
-			if err != nil {
-				return false, fmt.Errorf("read a segment: %w", err)
-			}
-
-			// It is of no use to an archive, which has the later ones.
-			done := filepath.Join(dir, "archive_status", filepath.Base(path)+".done")
-
-			return true, errors.Join(volume.WriteFile(done, nil, 0o600), volume.WriteFile(path, content, 0o600))
+	for _, source := range sources {
+		content, err := os.ReadFile(source) //nolint:gosec // our own path
+		if errors.Is(err, os.ErrNotExist) {
+			continue
 		}
+
+		if err != nil {
+			return false, fmt.Errorf("read a segment: %w", err)
+		}
+
+		// It is of no use to an archive, which has the later ones.
+		done := filepath.Join(dir, "archive_status", filepath.Base(path)+".done")
+
+		return true, errors.Join(volume.WriteFile(done, nil, 0o600), volume.WriteFile(path, content, 0o600))
 	}
 
 	return false, nil // too long ago: nobody comes from there

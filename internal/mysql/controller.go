@@ -272,12 +272,7 @@ func statusOf(view View, plan Plan, failure, refused error) databasev1.MySQLStat
 	}
 
 	told.Write(writer)
-
-	if verified := plan.Backup.Verified; verified == nil {
-		writer.Remove(databasev1.ConditionBackupVerified)
-	} else {
-		writer.Set(databasev1.ConditionBackupVerified, verified.Status, verified.Reason, verified.Message)
-	}
+	writer.Copy(databasev1.ConditionBackupVerified, plan.Backup.Verified)
 
 	return status
 }

@@ -29,8 +29,8 @@ func (a *Archive) PushFile(ctx context.Context, path string, mayBeThere bool, bu
 	return pushed, content, err
 }
 
-// fit makes of a file what any server would archive under its name: it leaves out of a history what is none, clears what is not of a segment, and gives one that its timeline does
-// not fill the name of a partial one. See forks.go.
+// fit makes of a file what any server would archive under its name: it leaves out of a history what the server was not on, clears what
+// is not of a segment, and gives one that its timeline does not fill the name of a partial one. See forks.go.
 func (f *File) fit(walDir string) error {
 	// PID 1 puts it right in pg_wal, too; the archiver may come first, and what is archived never changes.
 	if timeline, err := postgres.ParseHistoryName(f.Name); err == nil {

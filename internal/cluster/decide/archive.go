@@ -265,7 +265,7 @@ func (p *planner) backedUp() Feature {
 func (p *planner) unprotected() string {
 	reasons := map[string]string{}
 
-	for _, feature := range []Feature{p.archiving(), p.backedUp(), p.verified()} {
+	for _, feature := range p.plan.Features {
 		if !feature.True {
 			reasons[feature.Type] = feature.Reason
 		}

@@ -93,11 +93,11 @@ func Decide(view View) Plan {
 	}
 
 	p.act(p.late...)
+	p.plan.Features = p.features() // the summary tells of them
 	p.summarize()
 	p.forgetTakedowns()
 	p.tellInPlace()
 	p.plan.Status = p.status()
-	p.plan.Features = p.features()
 
 	return p.plan
 }
