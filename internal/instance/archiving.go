@@ -161,7 +161,7 @@ func (a *archiving) pass(ctx context.Context) {
 func (a *archiving) archiverConfig() ([]byte, error) {
 	config := a.r.conf.Config()
 	l := a.r.layout
-	wanted := archiveapi.Config{Socket: l.ArchiverSocket(), DataDir: l.DataDir, SpoolDir: filepath.Join(l.StateDir, "wal-spool")}
+	wanted := archiveapi.Config{Socket: l.ArchiverSocket(), DataDir: l.DataDir, SpoolDir: l.SpoolDir()}
 
 	if config.Archive != nil {
 		own, err := a.target(*config.Archive, "own")

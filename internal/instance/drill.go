@@ -180,7 +180,7 @@ func (d *drill) archiver() (stop func(), err error) {
 	}
 
 	config, err := json.Marshal(archiveapi.Config{
-		Sources: []archiveapi.Target{from}, Socket: l.ArchiverSocket(), DataDir: l.DataDir, SpoolDir: filepath.Join(l.StateDir, "wal-spool"),
+		Sources: []archiveapi.Target{from}, Socket: l.ArchiverSocket(), DataDir: l.DataDir, SpoolDir: l.SpoolDir(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode the archiver's configuration: %w", err)

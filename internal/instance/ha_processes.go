@@ -25,6 +25,17 @@ func senders(of []pgProcess) []pgProcess {
 	})
 }
 
+// stillSending is who is sent the last of the log: so many processes did when the stop began, and one of them to the one that is to
+// lead next; 0 if nobody is named, or not connected.
+type stillSending struct{ began, next int }
+
+// isEnough: a replica has everything, and the next one does.
+func (s stillSending) isEnough(processes []pgProcess) bool {
+	left := senders(processes)
+
+	return len(left) < s.began && !slices.ContainsFunc(left, func(c pgProcess) bool { return c.pid == s.next })
+}
+
 // serverProcess are titles of processes of a primary that serve no client. Of the walsenders only the members' own: one that is
 // connected to a database runs SQL, too.
 var serverProcess = regexp.MustCompile(`^(checkpointer( performing .*)?|background writer|walwriter|walsender ` + postgres.ReplicationUser + ` \S+\(\d+\)( .*)?|archiver( (last was|archiving|failed on) .*)?|` +

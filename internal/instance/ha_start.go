@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"golang.org/x/sys/unix"
 
 	"github.com/caretaker-dev/caretaker/internal/ha"
@@ -457,15 +457,15 @@ func (p *protocol) fence(ctx context.Context, a ha.Fence) error {
 	return ctx.Err()
 }
 
-// stopFast is a fast shutdown. A walsender ends by itself once its standby has everything: as soon as one has, those that
-// are behind at CutSenders are terminated, and all that are left at CutAll.
+// stopFast is a fast shutdown. A walsender ends by itself once its standby has everything: as soon as one has, and the one that
+// is to lead next where one was named, those that are behind at CutSenders are terminated, and all that are left at CutAll.
 func (p *protocol) stopFast(ctx context.Context, a ha.StopFast) (ha.Done, error) {
 	ended := p.r.server.Ended()
 	if ended == nil || !p.r.server.IsUp() {
 		return ha.Done{}, errors.New("PostgreSQL does not run")
 	}
 
-	p.awaitSenders(ctx, string(a.Target))
+	next := p.awaitSenders(ctx, string(a.Target))
 	p.claimEnd()
 
 	began := len(senders(p.processes()))
@@ -481,7 +481,7 @@ func (p *protocol) stopFast(ctx context.Context, a ha.StopFast) (ha.Done, error)
 		p.r.chores.label(instanceapi.RoleReplica)
 	}
 
-	if err := p.awaitStop(ctx, a, ended, began); err != nil {
+	if err := p.awaitStop(ctx, a, ended, stillSending{began: began, next: next}); err != nil {
 		return ha.Done{}, err
 	}
 
@@ -507,7 +507,7 @@ func (p *protocol) stopFast(ctx context.Context, a ha.StopFast) (ha.Done, error)
 }
 
 // awaitStop sees to it that a fast shutdown comes to its end, which began with so many walsenders.
-func (p *protocol) awaitStop(ctx context.Context, a ha.StopFast, ended <-chan struct{}, began int) error {
+func (p *protocol) awaitStop(ctx context.Context, a ha.StopFast, ended <-chan struct{}, sending stillSending) error {
 	var clients leaving
 
 	for isCut := false; ; {
@@ -525,7 +525,7 @@ func (p *protocol) awaitStop(ctx context.Context, a ha.StopFast, ended <-chan st
 		case now >= a.Deadline:
 			return errors.Join(errors.New("PostgreSQL did not stop in time"), p.kill(ctx))
 		case isCut:
-		case now >= a.CutAll, now >= a.CutSenders && len(senders(processes)) < began:
+		case now >= a.CutAll, now >= a.CutSenders && sending.isEnough(processes):
 			p.cutSenders(processes)
 
 			isCut = true
@@ -547,35 +547,36 @@ func (p *protocol) awaitStop(ctx context.Context, a ha.StopFast, ended <-chan st
 
 // awaitSenders waits a moment until as many voters stream as a commit waits for, and the one that is to lead next: PostgreSQL sends
 // its last record to those that are connected only, and a new setting has just had them connect anew. Who lacks that record is
-// not named.
-func (p *protocol) awaitSenders(ctx context.Context, target string) {
+// not named. It gives the process that sends to the next one; 0 if there is none.
+func (p *protocol) awaitSenders(ctx context.Context, target string) (next int) {
 	ctx, cancel := context.WithTimeout(ctx, senderPatience)
 	defer cancel()
 
 	isSync := p.getGens().wantsWaiting
 	if !isSync && target == "" {
-		return
+		return 0
 	}
 
 	err := p.poll(ctx, func(ctx context.Context) (bool, error) {
-		var (
-			enough bool
-			stream []string
-		)
+		var enough bool
 
-		err := p.query(ctx, whoStreams, &enough, &stream)
+		err := p.work.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+			return conn.QueryRow(ctx, whoStreams, target).Scan(&enough, &next)
+		})
 
-		return (enough || !isSync) && (target == "" || slices.Contains(stream, target)), err
+		return (enough || !isSync) && (target == "" || next != 0), err
 	})
 	if err != nil {
 		p.r.log.Warn("too few replicas stream while PostgreSQL is stopped", "error", err)
 	}
+
+	return next
 }
 
-// whoStreams: whether enough voters do, since PostgreSQL itself knows whom it counts, and how many it waits for; and all that do.
+// whoStreams: whether enough voters do, since PostgreSQL itself knows whom it counts, and how many it waits for; and who sends to one of them.
 const whoStreams = `SELECT count(*) FILTER (WHERE sync_state <> 'async') >=
     COALESCE(substring(pg_catalog.current_setting('synchronous_standby_names') FROM 'ANY (\d+)')::int, 1),
-    COALESCE(array_agg(application_name::text), '{}')
+    COALESCE(max(pid) FILTER (WHERE application_name = $1), 0)
   FROM pg_catalog.pg_stat_replication WHERE state = 'streaming'`
 
 // awaitClients waits until no client is connected. The pod's Services lead no new ones here any more.

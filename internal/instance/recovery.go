@@ -64,7 +64,7 @@ func (b bootstrap) recover(ctx context.Context, in instanceapi.Recovery) (dir st
 		return "", nil, err
 	}
 
-	if err := b.signalRecovery(ctx, dir); err != nil {
+	if err := errors.Join(b.signalRecovery(ctx, dir), b.r.layout.EmptySpool()); err != nil {
 		return "", nil, err
 	}
 
@@ -211,7 +211,7 @@ func recoveryTarget(in instanceapi.RecoveryTarget) (archiveapi.RecoveryTarget, e
 // sizes of the server that it comes from. What it replays stays out of the new archive; what it writes afterwards is kept, and
 // archived once the instance runs as ever.
 func (r *runner) recoverySettings(target archiveapi.RecoveryTarget) []string {
-	values := archiveapi.RecoverySettings(target, r.layout.RestoreCommand(r.opts.WALHelper))
+	values := archiveapi.RecoverySettings(target, archiveapi.RestoreCommand(r.opts.WALHelper, r.layout.ArchiverSocket(), r.layout.SpoolDir()))
 	maps.Copy(values, map[string]string{"hot_standby": "off", "archive_mode": "on"})
 
 	settings := make([]string, 0, len(values))

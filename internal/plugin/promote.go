@@ -191,7 +191,8 @@ func (f *following) look(cluster *v1.Cluster) (done bool, err error) {
 	f.step("%s leads, term %d, timeline %d", cluster.Status.Primary, cluster.Status.Term, cluster.Status.TimelineID)
 
 	if cluster.Status.Primary != f.Member {
-		return false, fmt.Errorf("%s leads, not %s: it had the better log at that moment", cluster.Status.Primary, f.Member)
+		return false, fmt.Errorf("%s leads, not %s, which had not all of %s's log in time; nothing is lost, and it can be asked for again",
+			cluster.Status.Primary, f.Member, f.from)
 	}
 
 	for _, member := range cluster.Status.Members {

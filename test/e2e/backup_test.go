@@ -119,6 +119,15 @@ func losesItsStore(t *testing.T, b *backupTest) {
 
 func switches(t *testing.T, b *backupTest) {
 	t.Helper()
+	switchesOver(t, b)
+	b.write(t, "INSERT INTO ledger SELECT generate_series(201, 300)")
+
+	b.rememberMoment(t)
+	b.write(t, "DELETE FROM ledger")
+}
+
+func switchesOver(t *testing.T, b *backupTest) {
+	t.Helper()
 
 	old := b.cluster(t).Status.Primary
 	b.annotate(t, "caretaker.dev/switchover", "/backup")
@@ -131,10 +140,6 @@ func switches(t *testing.T, b *backupTest) {
 		return err
 	})
 	b.waitReady(t)
-	b.write(t, "INSERT INTO ledger SELECT generate_series(201, 300)")
-
-	b.rememberMoment(t)
-	b.write(t, "DELETE FROM ledger")
 }
 
 // rememberMoment to recover to. Commits have the server's time: the moment is between two of them for certain.

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -203,8 +204,23 @@ func (f *fixture) waitReadyWithin(t *testing.T, timeout time.Duration) {
 			return err
 		}
 
-		return ready(cluster)
+		return errors.Join(ready(cluster), f.current(ctx, cluster))
 	})
+}
+
+// current says whether the status knows who leads: the instances write the record, and the operator, which may not have run, what
+// became of it.
+func (f *fixture) current(ctx context.Context, cluster *postgresqlv1.Cluster) error {
+	record := &postgresqlv1.ClusterTerm{}
+	if err := f.Client.Get(ctx, client.ObjectKey{Namespace: f.namespace, Name: naming.ClusterTerm(f.name)}, record); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+
+	if told := cluster.Status.Term; told != record.Spec.Term {
+		return fmt.Errorf("the status is of term %d, the record of %d", told, record.Spec.Term)
+	}
+
+	return nil
 }
 
 // waitCondition waits for a condition that is True, with a reason and a part of its message.

@@ -212,8 +212,10 @@ func (w *world) node() *node {
 func (n *node) socket() string { return filepath.Join(n.base, "a.sock") }
 
 func (n *node) fetchCommand() string {
-	return fmt.Sprintf("%s --socket %s fetch %%f %%p", n.w.helper, n.socket())
+	return archiveapi.RestoreCommand(n.w.helper, n.socket(), n.spool())
 }
+
+func (n *node) spool() string { return filepath.Join(n.base, "spool") }
 
 // primary is a new server that archives.
 func (w *world) primary(initdb ...string) *node {
@@ -232,7 +234,7 @@ func (w *world) primary(initdb ...string) *node {
 // archives from its next start on.
 func (n *node) archives() {
 	n.Configure(map[string]string{
-		"archive_mode": "always", "archive_command": fmt.Sprintf("%s --socket %s push %%p", n.w.helper, n.socket()),
+		"archive_mode": "always", "archive_command": archiveapi.ArchiveCommand(n.w.helper, n.socket()),
 		"autovacuum": "off", "wal_level": "replica", "wal_keep_size": "0",
 	})
 }
@@ -243,7 +245,7 @@ func (n *node) startArchiver(fetches bool) { //nolint:revive // which of two kin
 
 	target := archiveapi.Target{Store: n.w.config, Server: serverName}
 	config := archiveapi.Config{
-		Socket: n.socket(), DataDir: n.DataDir, SpoolDir: filepath.Join(n.base, "spool"),
+		Socket: n.socket(), DataDir: n.DataDir, SpoolDir: n.spool(),
 		StandbyGrace: archiveapi.Duration(5 * time.Second), FetchPatience: archiveapi.Duration(30 * time.Second),
 	}
 

@@ -80,6 +80,7 @@ func (a *Archiver) Run(ctx context.Context) error {
 	defer stop()
 
 	go a.rest(ctx)
+	go a.fetch.watchSpool(ctx)
 
 	a.log.Info("archiver listens", "socket", a.config.Socket)
 

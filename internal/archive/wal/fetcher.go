@@ -38,10 +38,17 @@ type fetcher struct {
 	status archiveapi.FetchStatus
 	// history of the newest timeline that recovery asked for.
 	history postgres.History
+	// segmentBytes is the size of a segment, known from the first; last is the one that recovery was given last.
+	segmentBytes int64
+	last         string
 	// end is the first segment that was not there, and when; asked again by prefetching after a second.
 	end      string
 	endSince time.Time
 	buffers  sync.Pool
+
+	// begun is closed when something is to be spooled: from then on the spool is watched.
+	begun     chan struct{}
+	beginOnce sync.Once
 }
 
 // fetchJob is one file on its way into the spool. done is closed when err is set; without an error the file is there.
@@ -54,7 +61,7 @@ type fetchJob struct {
 func newFetcher(sources []*Archive, config settings, clk clock.Clock, log *slog.Logger) *fetcher {
 	return &fetcher{
 		sources: sources, config: config, clock: clk, log: log,
-		ahead: make(chan struct{}, config.MaxParallel), jobs: map[string]*fetchJob{},
+		ahead: make(chan struct{}, config.MaxParallel), jobs: map[string]*fetchJob{}, begun: make(chan struct{}),
 	}
 }
 
@@ -89,20 +96,29 @@ func (f *fetcher) Fetch(ctx context.Context, name, dest string) error {
 	defer cancel()
 
 	isHit, err := f.obtain(ctx, name)
-	if err == nil {
-		err = moveInto(f.spooled(name), dest)
-	}
 
+	// What is not a job any more is not taken for one that PostgreSQL has helped itself to.
 	f.mu.Lock()
 	delete(f.jobs, name)
 	f.mu.Unlock()
+
+	if err == nil {
+		err = moveInto(f.spooled(name), dest)
+	}
 
 	if err := f.note(name, isHit, err); err != nil {
 		return err
 	}
 
 	f.learn(name, dest)
-	f.prefetch(ctx, name, dest)
+
+	if info, err := os.Stat(dest); err == nil && postgres.IsWALName(name) {
+		f.mu.Lock()
+		f.segmentBytes = info.Size()
+		f.mu.Unlock()
+
+		f.prefetch(ctx, name)
+	}
 
 	return nil
 }
@@ -128,7 +144,8 @@ func (f *fetcher) obtain(ctx context.Context, name string) (isHit bool, err erro
 	if job != nil {
 		select {
 		case <-job.done:
-			if job.err == nil {
+			// PostgreSQL may have taken it before, and ask for it again.
+			if _, gone := os.Lstat(f.spooled(name)); job.err == nil && gone == nil {
 				return true, nil
 			}
 		case <-ctx.Done():
@@ -306,21 +323,19 @@ func following(history postgres.History, segment postgres.WALSegment, segmentByt
 }
 
 // prefetch what comes after a segment, and drop from the spool what does not.
-func (f *fetcher) prefetch(ctx context.Context, name, dest string) {
-	info, err := os.Stat(dest)
-	if err != nil || !postgres.IsWALName(name) {
-		return
-	}
+func (f *fetcher) prefetch(ctx context.Context, name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 
-	segment, err := postgres.ParseWALName(name, info.Size())
+	segment, err := postgres.ParseWALName(name, f.segmentBytes)
 	if err != nil {
 		return
 	}
 
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.last = name
+	f.beginOnce.Do(func() { close(f.begun) })
 
-	wanted := following(f.history, segment, info.Size(), f.room(info.Size()))
+	wanted := following(f.history, segment, f.segmentBytes, f.room(f.segmentBytes))
 	f.keepOnly(wanted)
 
 	isAtEnd := f.clock.Since(f.endSince) < time.Second

@@ -167,8 +167,8 @@ func (s *server) configure(more ...string) {
 	settings := append([]string{
 		"port = " + s.port, "listen_addresses = '127.0.0.1'", "unix_socket_directories = ''", "fsync = off", "wal_level = replica",
 		"archive_mode = always", "max_wal_size = 256MB", "wal_keep_size = 0", "shared_buffers = 32MB",
-		fmt.Sprintf("archive_command = '%s --socket %s push %%p'", s.push, s.socket()),
-		fmt.Sprintf("restore_command = '%s --socket %s fetch %%f %%p'", s.push, s.socket()),
+		"archive_command = " + quoteSetting(archiveapi.ArchiveCommand(s.push, s.socket())),
+		"restore_command = " + quoteSetting(archiveapi.RestoreCommand(s.push, s.socket(), s.path(".spool"))),
 	}, more...)
 
 	path := filepath.Join(s.path(""), "postgresql.auto.conf")
@@ -180,6 +180,8 @@ func (s *server) configure(more ...string) {
 		s.t.Fatal(err)
 	}
 }
+
+func quoteSetting(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
 func (s *server) start() {
 	s.t.Helper()
@@ -348,6 +350,10 @@ func TestARealPostgreSQLComesBackFromTheStore(t *testing.T) {
 
 	fetched := restored.status().Fetch
 	t.Logf("fetched %d files, %d of them ahead", fetched.Given, fetched.Hits)
+
+	if fetched.Hits == 0 {
+		t.Error("none of them was there when PostgreSQL asked for it")
+	}
 }
 
 // A recovery stops, and does not end early, when the store cannot be reached.

@@ -63,8 +63,8 @@ func (p *planner) beginSwitchover(request string) {
 		refuse("%s is not ready: %s", target, firstOf(p.states[target].message, "it does not stream"))
 	case len(p.members) < 2:
 		refuse("there is no other instance")
-	case p.taken || !p.states[p.primary].ready:
-		p.switched = p.Cluster.Status.LastSwitchover // it waits until nothing else is under way
+	case p.taken || !p.states[p.primary].ready, target != "" && p.memberID(target) == "":
+		p.switched = p.Cluster.Status.LastSwitchover // it waits until nothing else is under way, and who is wanted has answered
 	case !p.hasVoters():
 		p.switched = p.Cluster.Status.LastSwitchover
 		p.wait(v1.ReasonSwitchingOver, fmt.Sprintf("Switching over: waits until a replica of %s has caught up (%s)", p.primary, p.readiness()))
@@ -92,7 +92,11 @@ func (p *planner) followSwitchover(state v1.SwitchoverStatus) {
 
 	switch {
 	case p.primary != state.From:
-		state.Result, state.To = v1.SwitchoverCompleted, p.primary
+		state.Result, state.To, state.Message = v1.SwitchoverCompleted, p.primary, ""
+
+		if target, _, _ := strings.Cut(state.Request, "/"); target != "" && target != p.primary {
+			state.Message = fmt.Sprintf("%s had not all of %s's log in time; give the annotation a new value to ask again", target, state.From)
+		}
 	case p.Now.Sub(state.StartedAt.Time) > switchoverPatience:
 		state.Result, state.Message = v1.SwitchoverFailed, "the primary has not handed over within "+switchoverPatience.String()
 	case p.electedAgain(state) && state.Attempts >= switchoverAttempts:

@@ -1,10 +1,12 @@
 package decide_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
+	"github.com/caretaker-dev/caretaker/internal/cluster/decide"
 	"github.com/caretaker-dev/caretaker/internal/naming"
 )
 
@@ -48,4 +50,59 @@ func TestASwitchoverIsAskedForTwice(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTheOneThatIsAskedForHasAnswered: by its report the primary knows whom to wait for. A moment without is no reason to refuse.
+func TestTheOneThatIsAskedForHasAnswered(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t, running)
+	report := w.view.Reports["db-2"]
+	w.view.Reports["db-2"] = decide.Report{SilentSince: w.view.Now}
+
+	annotate(naming.AnnotationSwitchover, "db-2/1")(w)
+
+	plan := w.plan()
+	if i := slices.IndexFunc(plan.Actions, isSwitchover); i >= 0 || plan.Status.LastSwitchover != nil {
+		t.Fatalf("while it does not answer: %v, %+v", plan.Actions, plan.Status.LastSwitchover)
+	}
+
+	w.view.Reports["db-2"] = report
+
+	plan = w.plan()
+
+	i := slices.IndexFunc(plan.Actions, isSwitchover)
+	if i < 0 {
+		t.Fatalf("it is not asked for: %v", plan.Actions)
+	}
+
+	if asked, _ := plan.Actions[i].(decide.Switchover); asked.Target != report.Status.MemberID {
+		t.Errorf("asked for %+v, want %s", asked, report.Status.MemberID)
+	}
+}
+
+// TestAnotherOneLeads: who was asked for was behind, and that is told.
+func TestAnotherOneLeads(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t, running)
+	w.isReelected = true // db-0 had no time to hand over yet
+
+	annotate(naming.AnnotationSwitchover, "db-2/1")(w)
+	w.step()
+
+	w.view.Record = w.view.Record.DeepCopy()
+	w.view.Record.Spec.Primary.Name = "db-1"
+	w.view.Record.Spec.Term++
+
+	last := w.plan().Status.LastSwitchover
+	if last == nil || last.Result != v1.SwitchoverCompleted || last.To != "db-1" || !strings.HasPrefix(last.Message, "db-2 had not all of db-0's log in time") {
+		t.Errorf("it ended as %+v", last)
+	}
+}
+
+func isSwitchover(action decide.Action) bool {
+	_, is := action.(decide.Switchover)
+
+	return is
 }

@@ -1,10 +1,11 @@
 package layout
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/naming"
@@ -76,19 +77,23 @@ func (l Layout) LogDir() string { return filepath.Join(l.RunDir, "log") }
 // ArchiverSocket is where the archiver listens.
 func (l Layout) ArchiverSocket() string { return filepath.Join(l.RunDir, "archiver.sock") }
 
-// ArchiveCommand and RestoreCommand have PostgreSQL ask the archiver, by the program helper.
-func (l Layout) ArchiveCommand(helper string) string {
-	return quote(helper) + " --socket " + quote(l.ArchiverSocket()) + " push %p"
-}
+// SpoolDir keeps WAL that recovery will ask for next.
+func (l Layout) SpoolDir() string { return filepath.Join(l.StateDir, "wal-spool") }
 
-// RestoreCommand see ArchiveCommand.
-func (l Layout) RestoreCommand(helper string) string {
-	return quote(helper) + " --socket " + quote(l.ArchiverSocket()) + " fetch %f %p"
-}
+// EmptySpool before a recovery begins: nothing of an earlier one may be taken for its own, also while there is no archiver yet.
+func (l Layout) EmptySpool() error {
+	entries, err := os.ReadDir(l.SpoolDir())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("empty the spool: %w", err)
+	}
 
-// quote for a shell that PostgreSQL replaces % for.
-func quote(path string) string {
-	return "'" + strings.NewReplacer("'", `'\''`, "%", "%%").Replace(path) + "'"
+	for _, entry := range entries {
+		if err := os.RemoveAll(filepath.Join(l.SpoolDir(), entry.Name())); err != nil {
+			return fmt.Errorf("empty the spool: %w", err)
+		}
+	}
+
+	return nil
 }
 
 // Prepare makes the folders that are ours.

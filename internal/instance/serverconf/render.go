@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/instance/keeper"
 	"github.com/caretaker-dev/caretaker/internal/instance/layout"
 	"github.com/caretaker-dev/caretaker/internal/instance/tlsfiles"
@@ -93,7 +94,7 @@ func Render(in Input) Files {
 	}
 
 	if in.Config.Archive != nil {
-		settings.ArchiveCommand = in.Layout.ArchiveCommand(in.WALHelper)
+		settings.ArchiveCommand = archiveapi.ArchiveCommand(in.WALHelper, in.Layout.ArchiverSocket())
 	}
 
 	if in.Upstream != nil {

@@ -272,7 +272,7 @@ func (b *bench) recovery(name string, isLocal bool) time.Duration { //nolint:rev
 		socket, stop := b.archiver(data)
 		defer stop()
 
-		settings = []string{fmt.Sprintf("restore_command = '%s --socket %s fetch %%f %%p'", b.helper, socket)}
+		settings = []string{"restore_command = '" + strings.ReplaceAll(archiveapi.RestoreCommand(b.helper, socket, b.path("spool")), "'", "''") + "'"}
 	}
 
 	b.must(os.WriteFile(filepath.Join(data, "recovery.signal"), nil, 0o644))
