@@ -57,6 +57,10 @@ func backupMetrics() []backupMetric {
 			moment(func(b v1.BackupsStatus) *metav1.Time { return b.LastVerified }),
 		},
 		{
+			"caretaker_backup_fresh", "1 while the Cluster's condition BackedUp is True: there is a backup, as new as the schedules want it.",
+			holds(v1.ConditionBackedUp),
+		},
+		{
 			"caretaker_backup_verified", "1 while the Cluster's condition BackupVerified is True: the newest drill succeeded, and is not too old.",
 			holds(v1.ConditionBackupVerified),
 		},

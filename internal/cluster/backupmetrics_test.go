@@ -33,6 +33,7 @@ func TestBackupMetrics(t *testing.T) {
 	proved.Status.Backups.Copies = []v1.ArchiveCopyStatus{{Name: "far", CopiedUntil: at(1200)}, {Name: "new"}}
 	proved.Status.Conditions = []metav1.Condition{
 		{Type: v1.ConditionBackupVerified, Status: metav1.ConditionTrue},
+		{Type: v1.ConditionBackedUp, Status: metav1.ConditionTrue},
 		{Type: v1.ConditionContinuousArchiving, Status: metav1.ConditionTrue},
 		{Type: v1.ConditionBackupsCopied, Status: metav1.ConditionFalse},
 	}
@@ -59,6 +60,10 @@ caretaker_backup_copied{cluster="proved",namespace="web"} 0
 # TYPE caretaker_backup_copied_until_time_seconds gauge
 caretaker_backup_copied_until_time_seconds{cluster="proved",copy="far",namespace="web"} 1200
 caretaker_backup_copied_until_time_seconds{cluster="proved",copy="new",namespace="web"} 0
+# HELP caretaker_backup_fresh 1 while the Cluster's condition BackedUp is True: there is a backup, as new as the schedules want it.
+# TYPE caretaker_backup_fresh gauge
+caretaker_backup_fresh{cluster="fresh",namespace="web"} 0
+caretaker_backup_fresh{cluster="proved",namespace="web"} 1
 # HELP caretaker_backup_last_drill_time_seconds When a drill with a backup of a Cluster last succeeded, in seconds since 1970; 0 if none has.
 # TYPE caretaker_backup_last_drill_time_seconds gauge
 caretaker_backup_last_drill_time_seconds{cluster="fresh",namespace="web"} 0

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -106,8 +108,32 @@ func (v View) schedule(plan *Plan, destination *databasev1.BackupDestination) {
 	default:
 		plan.Changes = append(plan.Changes, owned.Changes([]owned.Object{v.scheduledBackup()}, live, nil)...)
 		plan.Status.ScheduledBackup = v.Object.Name
-		plan.Backup = shortform.Scheduled(v.Object.Spec.Backup, destination)
+		plan.Backup = v.scheduled(destination)
 	}
+}
+
+// scheduled is the condition where backups are taken. What is written now is not protected by them while the Cluster's WAL does not
+// reach the archive, nor once the newest is too old: the Cluster says why.
+func (v View) scheduled(destination *databasev1.BackupDestination) shortform.BackupCondition {
+	if v.Cluster == nil {
+		return shortform.Scheduled(v.Object.Spec.Backup, destination)
+	}
+
+	told := v.Cluster.Status.Conditions
+	archiving, backedUp := meta.FindStatusCondition(told, postgresqlv1.ConditionContinuousArchiving), meta.FindStatusCondition(told, postgresqlv1.ConditionBackedUp)
+
+	switch {
+	case archiving != nil && archiving.Status == metav1.ConditionFalse && archiving.Reason != postgresqlv1.ReasonArchivingStarting:
+		return v.unprotected(*archiving)
+	case backedUp != nil && backedUp.Status == metav1.ConditionFalse && backedUp.Reason == postgresqlv1.ReasonBackupTooOld:
+		return v.unprotected(*backedUp)
+	default:
+		return shortform.Scheduled(v.Object.Spec.Backup, destination)
+	}
+}
+
+func (v View) unprotected(told metav1.Condition) shortform.BackupCondition {
+	return shortform.BackupCondition{Reason: told.Reason, Message: "Cluster " + v.Cluster.Name + ": " + told.Message}
 }
 
 func (v View) scheduledBackup() *unstructured.Unstructured {

@@ -60,6 +60,14 @@ func TestBackup(t *testing.T) {
 		}
 	}
 
+	told := func(condition, reason, message string) func(*View) {
+		return func(v *View) {
+			isReady(v)
+			v.Cluster.Status.Conditions = append(v.Cluster.Status.Conditions,
+				metav1.Condition{Type: condition, Status: metav1.ConditionFalse, Reason: reason, Message: message})
+		}
+	}
+
 	for name, tc := range map[string]struct {
 		change  func(*View)
 		reason  string
@@ -68,6 +76,22 @@ func TestBackup(t *testing.T) {
 	}{
 		"not yet ready":       {change: func(*View) {}, reason: databasev1.ReasonWaitingForDatabase, changes: "create Cluster db"},
 		"ready":               {change: isReady, reason: databasev1.ReasonScheduled, message: "0 2 * * *, to s3://backups/prod/shop/db", changes: "create ScheduledBackup db"},
+		"WAL does not get there": {
+			change: told(postgresqlv1.ConditionContinuousArchiving, postgresqlv1.ReasonArchivingFailed, "no such bucket"),
+			reason: postgresqlv1.ReasonArchivingFailed, message: "Cluster db: no such bucket", changes: "create ScheduledBackup db",
+		},
+		"archiving has just begun": {
+			change: told(postgresqlv1.ConditionContinuousArchiving, postgresqlv1.ReasonArchivingStarting, "starting"),
+			reason: databasev1.ReasonScheduled, changes: "create ScheduledBackup db",
+		},
+		"the newest is too old": {
+			change: told(postgresqlv1.ConditionBackedUp, postgresqlv1.ReasonBackupTooOld, "of last week"),
+			reason: postgresqlv1.ReasonBackupTooOld, message: "Cluster db: of last week", changes: "create ScheduledBackup db",
+		},
+		"the first is to be taken": {
+			change: told(postgresqlv1.ConditionBackedUp, postgresqlv1.ReasonNoBackup, "none"),
+			reason: databasev1.ReasonScheduled, changes: "create ScheduledBackup db",
+		},
 		"nowhere to put them": {change: func(v *View) { v.Defaults.Destination = nil }, reason: databasev1.ReasonDestinationMissing, message: "database.backup.destination", changes: "create Cluster db"},
 		"no such kind":        {change: func(v *View) { v.ScheduledBackups = false }, reason: databasev1.ReasonFeatureNotAvailable, changes: "create Cluster db"},
 		"switched off":        {change: func(v *View) { v.Object.Spec.Backup.Enabled = false }, changes: "create Cluster db"},

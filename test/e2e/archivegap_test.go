@@ -51,6 +51,24 @@ func TestArchiveGap(t *testing.T) {
 		b.comesBack(t, "second", "db", "--server-name db-2")
 		b.waitSQL(t, b.primary(t), "app", "SELECT count(*) || ' ' || sum(n) FROM ledger", "401 80601")
 	})
+	step(t, b, "the old Cluster's Backups are not the new one's", hasItsOwnBackups)
+}
+
+// hasItsOwnBackups: the Cluster of the old name archives to another folder, in which there is no backup yet.
+func hasItsOwnBackups(t *testing.T, b *backupTest) {
+	t.Helper()
+
+	b.waitStore(t, postgresqlv1.ConditionBackedUp, metav1.ConditionFalse, "there is no backup")
+
+	if told := b.cluster(t).Status.Backups; told != nil && told.LastSuccessfulBackup != nil {
+		t.Errorf("it tells of a backup: %+v", told)
+	}
+
+	says(t, b.terminal(t).run(t, "kubectl caretaker status db"), `Cluster db .* is NOT protected: there is no backup.*`)
+
+	b.takeBackup(t, "third")
+	b.waitCondition(t, postgresqlv1.ConditionBackedUp, postgresqlv1.ReasonBackedUp, "")
+	b.terminal(t).run(t, "kubectl get backups")
 }
 
 func losesItsPrimaryUnarchived(t *testing.T, b *backupTest) {

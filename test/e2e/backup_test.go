@@ -58,7 +58,15 @@ func archives(t *testing.T, b *backupTest) {
 func takesABackup(t *testing.T, b *backupTest) {
 	t.Helper()
 
-	backup := b.takeBackup(t, "before-upgrade")
+	says(t, b.terminal(t).run(t, "kubectl caretaker backup db --name before-upgrade"),
+		` +0\.\d s  asked for Backup before-upgrade of Cluster db`,
+		` +\d+\.\d s  \S+ was taken from db-\d in \S+: \S+ in the store`,
+		` +\d+\.\d s  it can be restored: .*`)
+
+	backup := &postgresqlv1.Backup{}
+	if err := b.Client.Get(t.Context(), client.ObjectKey{Namespace: b.namespace, Name: "before-upgrade"}, backup); err != nil {
+		t.Fatalf("get Backup: %v", err)
+	}
 
 	restorable := meta.FindStatusCondition(backup.Status.Conditions, postgresqlv1.ConditionRestorable)
 	if restorable == nil || restorable.Status != metav1.ConditionTrue || !backup.Status.Verified {

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -13,13 +12,10 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	backupv1 "github.com/caretaker-dev/caretaker/api/backup/v1"
 	databasev1 "github.com/caretaker-dev/caretaker/api/database/v1"
-	"github.com/caretaker-dev/caretaker/internal/dump/build"
-	"github.com/caretaker-dev/caretaker/internal/plugin"
 	"github.com/caretaker-dev/caretaker/test/internal/kube"
 )
 
@@ -118,24 +114,26 @@ func (f *fixture) waitDumped(t *testing.T, backup *backupv1.Backup) {
 	}
 }
 
-// restoreDump runs `kubectl caretaker restore-dump`.
-func (f *fixture) restoreDump(t *testing.T, backup *backupv1.Backup, restore build.Restore) error {
+// restoreDump runs kubectl caretaker restore-dump as it was built, and gives what it prints and its exit code.
+func (f *fixture) restoreDump(t *testing.T, backup *backupv1.Backup, flags string) (printed string, code int) {
 	t.Helper()
 
-	api, err := plugin.NewKube(f.Config)
-	if err != nil {
-		t.Fatal(err)
+	printed, code = f.terminal(t).try(t.Context(), "kubectl caretaker restore-dump "+backup.Name+" "+flags)
+	t.Logf("exit code %d: %s", code, printed)
+
+	return printed, code
+}
+
+// restoresDump is one that succeeds.
+func (f *fixture) restoresDump(t *testing.T, backup *backupv1.Backup, flags string) {
+	t.Helper()
+
+	printed, code := f.restoreDump(t, backup, flags)
+	if code != 0 {
+		t.Fatal("it was not restored")
 	}
 
-	var out bytes.Buffer
-
-	restore.Dump = "latest"
-	err = plugin.DumpRestoration{
-		API: api, Clock: clock.RealClock{}, Out: &out, Backup: client.ObjectKeyFromObject(backup), Restore: restore, Timeout: dumpTimeout,
-	}.Run(t.Context())
-	t.Logf("%s (%v)", out.String(), err)
-
-	return err
+	says(t, printed, `Job `+backup.Name+`-\S+ restores dump latest of `+backup.Name, `restored`)
 }
 
 func dumpsPostgreSQL(t *testing.T, f *fixture) {
@@ -163,9 +161,7 @@ func dumpsPostgreSQL(t *testing.T, f *fixture) {
 		t.Errorf("status is %+v", backup.Status)
 	}
 
-	if err := f.restoreDump(t, backup, build.Restore{Database: "copy"}); err != nil {
-		t.Fatal(err)
-	}
+	f.restoresDump(t, backup, "--to-database copy")
 
 	if got := f.sql(t, primary, "copy", rows); got != "1000 500500" {
 		t.Errorf("restored %s", got)
@@ -174,9 +170,12 @@ func dumpsPostgreSQL(t *testing.T, f *fixture) {
 	// What is there is not replaced.
 	f.sql(t, primary, "app", "INSERT INTO ledger VALUES (1001)")
 
-	if err := f.restoreDump(t, backup, build.Restore{}); err == nil {
+	printed, code := f.restoreDump(t, backup, "")
+	if code != 1 {
 		t.Error("a restore over tables that are there succeeded")
 	}
+
+	says(t, printed, `error: the restore failed; what the program said: kubectl -n `+f.namespace+` logs job/nightly-\S+`)
 
 	if got := f.sql(t, primary, "app", rows); got != "1001 501501" {
 		t.Errorf("after that there is %s", got)
@@ -209,9 +208,7 @@ func dumpNotVerified(t *testing.T, f *fixture) {
 	// It is there, and can be restored.
 	f.sql(t, f.primary(t), "postgres", "CREATE DATABASE doubtful OWNER app")
 
-	if err := f.restoreDump(t, backup, build.Restore{Database: "doubtful"}); err != nil {
-		t.Error(err)
-	}
+	f.restoresDump(t, backup, "--to-database doubtful")
 }
 
 func dumpsMySQL(t *testing.T, f *fixture) {
@@ -232,9 +229,7 @@ func dumpsMySQL(t *testing.T, f *fixture) {
 
 	f.mysql(t, "DROP VIEW app.seen; DROP TABLE app.kept")
 
-	if err := f.restoreDump(t, backup, build.Restore{}); err != nil {
-		t.Fatal(err)
-	}
+	f.restoresDump(t, backup, "")
 
 	if got := f.mysql(t, "SELECT COUNT(*), SUM(answer) FROM app.kept"); got != "2\t85" {
 		t.Errorf("restored %q", got)

@@ -20,6 +20,7 @@ import (
 // +kubebuilder:printcolumn:name="Endpoint",type=string,priority=1,JSONPath=`.status.endpoint`
 // +kubebuilder:printcolumn:name="Verified",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="BackupVerified")].status`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 50",message="metadata.name: must be at most 50 characters long, since names of pods and services are made from it"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.backup) || !has(self.spec.backup.enabled) || !self.spec.backup.enabled || self.metadata.name.size() <= 44",message="metadata.name: must be at most 44 characters long where spec.backup is enabled, since the Backup that takes the dumps has the same name"
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name: must start with a letter and hold only lowercase letters, digits and '-', since services are named after it"
 type MySQL struct {
 	metav1.TypeMeta   `json:",inline"`
