@@ -27,7 +27,7 @@ const (
 // See docs/decisions/0039.
 
 // errOrphaned: it serves reads, and is not healthy.
-var errOrphaned = errors.New("the primary is lost; this replica still serves reads")
+var errOrphaned = errors.New("no primary is known; this replica still serves reads")
 
 // orphan remembers what a replica hears of a primary.
 type orphan struct {

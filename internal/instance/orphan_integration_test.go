@@ -30,7 +30,7 @@ func TestReadsGoOnWithoutAPrimary(t *testing.T) {
 	c.members[primary].kill()
 
 	status := c.members[last].await("says that it has lost its primary", func(s instanceapi.Status) bool {
-		return !s.Ready && s.Message == "the primary is lost; this replica still serves reads"
+		return !s.Ready && s.Message == "no primary is known; this replica still serves reads"
 	})
 	if status.Role != instanceapi.RoleReplica || status.Streaming != nil {
 		t.Errorf("it is %s, streaming since %v", status.Role, status.Streaming)

@@ -31,6 +31,8 @@ type Place struct {
 	Cluster string
 }
 
+const encryptionField = "clientEncryption"
+
 // OwnPlace is where a Cluster archives to; false if it does not.
 func OwnPlace(cluster *v1.Cluster) (Place, bool) {
 	given := cluster.Spec.Backup
@@ -170,10 +172,23 @@ func (p Place) Secrets() []ExternalSecret {
 	}
 
 	if p.Encryption != nil {
-		add("clientEncryption.identity", instanceapi.CredentialIdentity, &p.Encryption.Identity)
+		add(encryptionField+".identity", instanceapi.CredentialIdentity, &p.Encryption.Identity)
 	}
 
 	return secrets
+}
+
+// FieldOf is the whole name of the field that names one of the Secrets: encryption is set beside the store, not in it.
+func (p Place) FieldOf(secret ExternalSecret) string {
+	of := p.Field
+
+	if strings.HasPrefix(secret.Field, encryptionField) {
+		for _, store := range []string{".objectStore", ".barmanObjectStore", ".volume"} {
+			of = strings.TrimSuffix(of, store)
+		}
+	}
+
+	return of + "." + secret.Field
 }
 
 // Archive is a place as an instance reads it, with its credentials in dir and its volume, if it is one, in volumeDir.

@@ -115,3 +115,29 @@ func TestRecoveryFromAVolume(t *testing.T) {
 		t.Errorf("once it is recovered, read-only are %v", got)
 	}
 }
+
+// TestFieldsOfSecrets: a message about a Secret names the field that is to be corrected.
+func TestFieldsOfSecrets(t *testing.T) {
+	t.Parallel()
+
+	identity := corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "age"}, Key: "key"}
+	store := &v1.ObjectStore{EndpointCA: &identity}
+
+	for field, want := range map[string][]string{
+		"spec.backup.objectStore":                {"spec.backup.objectStore.endpointCA", "spec.backup.clientEncryption.identity"},
+		"spec.backup.barmanObjectStore":          {"spec.backup.barmanObjectStore.endpointCA", "spec.backup.clientEncryption.identity"},
+		"spec.externalClusters[old].objectStore": {"spec.externalClusters[old].objectStore.endpointCA", "spec.externalClusters[old].clientEncryption.identity"},
+		"spec.bootstrap.recovery.backup":         {"spec.bootstrap.recovery.backup.endpointCA", "spec.bootstrap.recovery.backup.clientEncryption.identity"},
+	} {
+		place := build.Place{Field: field, Store: store, Encryption: &v1.ClientEncryption{Identity: identity}}
+
+		var got []string
+		for _, secret := range place.Secrets() {
+			got = append(got, place.FieldOf(secret))
+		}
+
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", field, got, want)
+		}
+	}
+}

@@ -288,7 +288,7 @@ func placeReferences(place build.Place) []secretReference {
 	var references []secretReference
 
 	for _, secret := range place.Secrets() {
-		references = append(references, secretReference{place.Field + "." + secret.Field, secret.Selector.Name, []string{secret.Selector.Key}, ""})
+		references = append(references, secretReference{place.FieldOf(secret), secret.Selector.Name, []string{secret.Selector.Key}, ""})
 	}
 
 	return references
