@@ -23,38 +23,41 @@ type backupMetric struct {
 	value func(status v1.ClusterStatus, backups v1.BackupsStatus) (float64, bool)
 }
 
+// momentOf is a time in seconds since 1970; 0 if there is none.
+func momentOf(of func(v1.BackupsStatus) *metav1.Time) func(v1.ClusterStatus, v1.BackupsStatus) (float64, bool) {
+	return func(_ v1.ClusterStatus, backups v1.BackupsStatus) (float64, bool) {
+		if at := of(backups); at != nil {
+			return float64(at.Unix()), true
+		}
+
+		return 0, true
+	}
+}
+
+// holds is 1 while a condition is True.
+func holds(condition string) func(v1.ClusterStatus, v1.BackupsStatus) (float64, bool) {
+	return func(status v1.ClusterStatus, _ v1.BackupsStatus) (float64, bool) {
+		if meta.IsStatusConditionTrue(status.Conditions, condition) {
+			return 1, true
+		}
+
+		return 0, true
+	}
+}
+
 func backupMetrics() []backupMetric {
-	moment := func(of func(v1.BackupsStatus) *metav1.Time) func(v1.ClusterStatus, v1.BackupsStatus) (float64, bool) {
-		return func(_ v1.ClusterStatus, backups v1.BackupsStatus) (float64, bool) {
-			if at := of(backups); at != nil {
-				return float64(at.Unix()), true
-			}
-
-			return 0, true
-		}
-	}
-	holds := func(condition string) func(v1.ClusterStatus, v1.BackupsStatus) (float64, bool) {
-		return func(status v1.ClusterStatus, _ v1.BackupsStatus) (float64, bool) {
-			if meta.IsStatusConditionTrue(status.Conditions, condition) {
-				return 1, true
-			}
-
-			return 0, true
-		}
-	}
-
 	return []backupMetric{
 		{
 			"caretaker_backup_last_success_time_seconds", "When the newest complete backup of a Cluster ended, in seconds since 1970; 0 if there is none.",
-			moment(func(b v1.BackupsStatus) *metav1.Time { return b.LastSuccessfulBackup }),
+			momentOf(func(b v1.BackupsStatus) *metav1.Time { return b.LastSuccessfulBackup }),
 		},
 		{
 			"caretaker_backup_last_failure_time_seconds", "When the newest failed backup of a Cluster ended, in seconds since 1970; 0 if there is none.",
-			moment(func(b v1.BackupsStatus) *metav1.Time { return b.LastFailedBackup }),
+			momentOf(func(b v1.BackupsStatus) *metav1.Time { return b.LastFailedBackup }),
 		},
 		{
 			"caretaker_backup_last_drill_time_seconds", "When a drill with a backup of a Cluster last succeeded, in seconds since 1970; 0 if none has.",
-			moment(func(b v1.BackupsStatus) *metav1.Time { return b.LastVerified }),
+			momentOf(func(b v1.BackupsStatus) *metav1.Time { return b.LastVerified }),
 		},
 		{
 			"caretaker_backup_fresh", "1 while the Cluster's condition BackedUp is True: there is a backup, as new as the schedules want it.",

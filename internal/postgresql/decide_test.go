@@ -74,8 +74,8 @@ func TestBackup(t *testing.T) {
 		message string
 		changes string
 	}{
-		"not yet ready":       {change: func(*View) {}, reason: databasev1.ReasonWaitingForDatabase, changes: "create Cluster db"},
-		"ready":               {change: isReady, reason: databasev1.ReasonScheduled, message: "0 2 * * *, to s3://backups/prod/shop/db", changes: "create ScheduledBackup db"},
+		"not yet ready": {change: func(*View) {}, reason: databasev1.ReasonWaitingForDatabase, changes: "create Cluster db"},
+		"ready":         {change: isReady, reason: databasev1.ReasonScheduled, message: "0 2 * * *, to s3://backups/prod/shop/db", changes: "create ScheduledBackup db"},
 		"WAL does not get there": {
 			change: told(postgresqlv1.ConditionContinuousArchiving, postgresqlv1.ReasonArchivingFailed, "no such bucket"),
 			reason: postgresqlv1.ReasonArchivingFailed, message: "Cluster db: no such bucket", changes: "create ScheduledBackup db",

@@ -83,7 +83,7 @@ func takesABackup(t *testing.T, b *backupTest) {
 }
 
 // takeBackup and wait for it to be complete.
-func (f *fixture) takeBackup(t *testing.T, name string) *postgresqlv1.Backup {
+func (f *fixture) takeBackup(t *testing.T, name string) {
 	t.Helper()
 
 	backup := &postgresqlv1.Backup{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: name}}
@@ -102,8 +102,6 @@ func (f *fixture) takeBackup(t *testing.T, name string) *postgresqlv1.Backup {
 
 		return nil
 	})
-
-	return backup
 }
 
 // losesStore: PostgreSQL goes on, the condition says so within a minute, and everything is sent afterwards.
