@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,8 +15,13 @@ import (
 	"github.com/caretaker-dev/caretaker/internal/naming"
 )
 
-// pollInterval between two looks at the Cluster.
-const pollInterval = 200 * time.Millisecond
+const (
+	// pollInterval between two looks at the Cluster.
+	pollInterval = 200 * time.Millisecond
+	// fitPatience is how long a member may take until it is fit to lead: what the operator has written of it is some seconds old, and
+	// one that has just come back is in sync soon.
+	fitPatience = 10 * time.Second
+)
 
 // Promotion is a wish to make a member the primary.
 type Promotion struct {
@@ -36,17 +40,13 @@ type Promotion struct {
 
 // Run asks for the switchover and follows it until the new primary leads and the old one follows.
 func (p Promotion) Run(ctx context.Context) error {
-	cluster, err := find(ctx, p.API, p.Cluster)
+	cluster, err := p.find(ctx)
 	if err != nil {
 		return err
 	}
 
 	if p.Member != "" && p.Member == cluster.Status.Primary {
 		return p.say("%s is the primary already, in term %d. There is nothing to do.", p.Member, cluster.Status.Term)
-	}
-
-	if err := refusal(cluster, p.Member); err != nil {
-		return err
 	}
 
 	request := p.Member + "/" + p.Nonce
@@ -68,13 +68,37 @@ func (p Promotion) Run(ctx context.Context) error {
 	return f.run(ctx)
 }
 
+// find the Cluster, in which the member leads or could.
+func (p Promotion) find(ctx context.Context) (*v1.Cluster, error) {
+	for deadline := p.Clock.Now().Add(fitPatience); ; {
+		cluster, err := find(ctx, p.API, p.Cluster)
+		if err != nil || p.Member != "" && p.Member == cluster.Status.Primary {
+			return cluster, err
+		}
+
+		if err := refusal(cluster, p.Member); err != nil {
+			return nil, err
+		}
+
+		err = unfit(cluster, p.Member)
+		if err == nil || p.Clock.Now().After(deadline) {
+			return cluster, err
+		}
+
+		select {
+		case <-p.Clock.After(pollInterval):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
 func (p Promotion) say(format string, args ...any) error { return say(p.Out, format, args...) }
 
 // refusal says why a switchover to the member cannot be asked for; nil if it can. The operator and the primary judge again
 // when they do it.
 func refusal(cluster *v1.Cluster, name string) error {
 	status := cluster.Status
-	at := slices.IndexFunc(status.Members, func(m v1.MemberStatus) bool { return m.Name == name })
 	on := "kubectl -n " + cluster.Namespace + " annotate pgc " + cluster.Name + " "
 
 	switch {
@@ -86,17 +110,28 @@ func refusal(cluster *v1.Cluster, name string) error {
 		return fmt.Errorf("Cluster %s is paused, its operator does nothing; let it go on first: %s%s-", cluster.Name, on, naming.AnnotationPaused)
 	case status.Primary == "":
 		return fmt.Errorf("Cluster %s has no primary yet", cluster.Name)
-	case at < 0:
+	case memberOf(cluster, name) == nil:
 		return fmt.Errorf("%s is no instance of Cluster %s, which has %s", name, cluster.Name, roster(status))
 	case status.LastSwitchover != nil && status.LastSwitchover.Result == v1.SwitchoverInProgress:
 		return fmt.Errorf("another switchover is under way, asked for by %s=%s", naming.AnnotationSwitchover, status.LastSwitchover.Request)
+	default:
+		return nil
 	}
-
-	return unfit(cluster, status.Members[at])
 }
 
-// unfit says why a member cannot take over without loss; nil if it can.
-func unfit(cluster *v1.Cluster, member v1.MemberStatus) error {
+func memberOf(cluster *v1.Cluster, name string) *v1.MemberStatus {
+	for i := range cluster.Status.Members {
+		if member := &cluster.Status.Members[i]; member.Name == name {
+			return member
+		}
+	}
+
+	return nil
+}
+
+// unfit says why a member cannot take over without loss now; nil if it can.
+func unfit(cluster *v1.Cluster, name string) error {
+	member := memberOf(cluster, name)
 	isSynchronous := isTrue(cluster, v1.ConditionSyncReplication)
 
 	switch {

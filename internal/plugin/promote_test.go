@@ -1,11 +1,13 @@
 package plugin_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	testclock "k8s.io/utils/clock/testing"
 
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
@@ -77,6 +79,35 @@ func TestPromoteThePrimary(t *testing.T) {
 	if want := "shop-0 is the primary already, in term 4. There is nothing to do.\n"; out.String() != want {
 		t.Errorf("got %q", out)
 	}
+}
+
+// TestPromoteWaitsForTheMember: what the operator has written of it is some seconds old.
+func TestPromoteWaitsForTheMember(t *testing.T) {
+	f, out := whole(), &strings.Builder{}
+	f.cluster.Status.Members[1].SyncState = "async"
+	f.react = script
+
+	p := promotion(f, "shop-1", out)
+	p.API = &soonInSync{fake: f}
+
+	if err := p.Run(t.Context()); err != nil || f.annotated[naming.AnnotationSwitchover] != "shop-1/n1" {
+		t.Errorf("got %v, asked for %v", err, f.annotated)
+	}
+}
+
+// soonInSync has the operator write at the tenth look that shop-1 is.
+type soonInSync struct {
+	*fake
+
+	asked int
+}
+
+func (s *soonInSync) Cluster(ctx context.Context, key types.NamespacedName) (*v1.Cluster, error) {
+	if s.asked++; s.asked == 10 {
+		s.cluster.Status.Members[1].SyncState = "quorum"
+	}
+
+	return s.fake.Cluster(ctx, key)
 }
 
 func TestPromoteNoWait(t *testing.T) {
