@@ -38,6 +38,10 @@ func failoverEvents(before, after v1.ClusterStatus) []event {
 
 func failoverNote(f v1.FailoverStatus) string {
 	note := fmt.Sprintf("%s took over from %s in term %d: %s", f.To, f.From, f.Term, f.Reason)
+	if f.To == f.From {
+		note = fmt.Sprintf("%s leads again, in term %d: %s", f.To, f.Term, f.Reason)
+	}
+
 	if f.TimelineID > 0 {
 		note += fmt.Sprintf("; timeline %d from %s", f.TimelineID, firstOf(f.ForkLSN, "an unknown LSN"))
 	}

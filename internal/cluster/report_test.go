@@ -133,6 +133,13 @@ func TestEventsTellWhatHappened(t *testing.T) {
 			[]string{"Warning FailedOver db-1 took over from db-0 in term 2: the primary is silent; timeline 2 from 0/3000000; 4.2 s without a primary"},
 		},
 		{
+			"leads again",
+			v1.ClusterStatus{},
+			v1.ClusterStatus{FailoverHistory: []v1.FailoverStatus{{Term: 2, From: "db-0", To: "db-0", Reason: "it stopped for good"}}},
+			nil,
+			[]string{"Warning FailedOver db-0 leads again, in term 2: it stopped for good"},
+		},
+		{
 			"failed over, not told yet",
 			v1.ClusterStatus{},
 			v1.ClusterStatus{FailoverHistory: []v1.FailoverStatus{{Term: 2, From: "db-0", To: "db-1"}}},

@@ -360,6 +360,9 @@ func TestStatus(t *testing.T) {
 				From: "shop-2", To: "shop-0", Term: 4, At: ago(3 * time.Hour), Reason: "the primary is silent", Returned: v1.RejoinReplaced,
 			}
 		},
+		"failed over to itself": func(f *fake) {
+			f.cluster.Status.LastFailover = &v1.FailoverStatus{From: "shop-0", To: "shop-0", Term: 4, At: ago(3 * time.Hour), Reason: "it stopped for good"}
+		},
 		"failed over, and the old primary was scaled away": func(f *fake) {
 			f.cluster.Status.LastFailover = &v1.FailoverStatus{
 				From: "shop-3", To: "shop-0", Term: 4, At: ago(3 * time.Hour), Reason: "the primary is silent", Returned: v1.RejoinRemoved,

@@ -90,7 +90,12 @@ func failover(f *v1.FailoverStatus, now time.Time) string {
 		return ""
 	}
 
+	isAgain := f.To == f.From
 	text := fmt.Sprintf("%s ago: %s took over from %s, term %d", span(now.Sub(f.At.Time)), f.To, f.From, f.Term)
+
+	if isAgain {
+		text = fmt.Sprintf("%s ago: %s leads again, term %d", span(now.Sub(f.At.Time)), f.To, f.Term)
+	}
 
 	if f.Reason != "" {
 		text += ": " + f.Reason
@@ -105,6 +110,8 @@ func failover(f *v1.FailoverStatus, now time.Time) string {
 	}
 
 	switch {
+	case isAgain:
+		return text
 	case f.Returned == "":
 		return text + "; " + f.From + " has not come back yet"
 	case f.Returned == v1.RejoinReplaced:

@@ -13,6 +13,7 @@ import (
 	v1 "github.com/caretaker-dev/caretaker/api/postgresql/v1"
 	"github.com/caretaker-dev/caretaker/internal/backup/proof"
 	"github.com/caretaker-dev/caretaker/internal/cluster/build"
+	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/naming"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 	"github.com/caretaker-dev/caretaker/internal/schedule"
@@ -123,7 +124,7 @@ func (p *planner) archiving() Feature {
 	report := p.states[p.primary].report
 
 	switch {
-	case report == nil || report.Archiving == nil:
+	case report == nil || report.Archiving == nil || p.hasJustBegunToArchive(report.Archiving):
 		return p.lastArchiving(feature)
 	case report.Archiving.FailingSince != nil && report.Archiving.Missing != "":
 		feature.Reason = v1.ReasonWALMissing
@@ -141,6 +142,13 @@ func (p *planner) archiving() Feature {
 	}
 
 	return feature
+}
+
+// hasJustBegunToArchive: the primary has not heard from the store yet, and what waits was waiting for another one, or for the one that it
+// was before.
+func (p *planner) hasJustBegunToArchive(seen *instanceapi.Archiving) bool {
+	return seen.FailingSince == nil && seen.LastWAL == "" && seen.Waiting > 0 &&
+		meta.IsStatusConditionFalse(p.Cluster.Status.Conditions, v1.ConditionContinuousArchiving)
 }
 
 func (p *planner) placeName(place build.Place) string {

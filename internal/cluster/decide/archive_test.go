@@ -78,6 +78,32 @@ func TestContinuousArchiving(t *testing.T) {
 	}
 }
 
+// TestArchivingFailsOn: a primary that has just begun, with WAL that waits, has not heard from the store yet. What failed before is not
+// mended by that.
+func TestArchivingFailsOn(t *testing.T) {
+	t.Parallel()
+
+	for _, tc := range []struct {
+		name      string
+		archiving instanceapi.Archiving
+		reason    string
+	}{
+		{"WAL waits", instanceapi.Archiving{Server: "db", Waiting: 2}, v1.ReasonArchivingFailed},
+		{"nothing waits", instanceapi.Archiving{Server: "db"}, v1.ReasonArchiving},
+		{"one has arrived", instanceapi.Archiving{Server: "db", Waiting: 2, LastWAL: "000000020000000000000009"}, v1.ReasonArchiving},
+	} {
+		w := newWorld(t, running, archives(&tc.archiving))
+		w.view.Cluster.Status.Archiving = &v1.ArchivingStatus{LastArchivedWAL: "000000010000000000000005"}
+		w.view.Cluster.Status.Conditions = []metav1.Condition{{
+			Type: v1.ConditionContinuousArchiving, Status: metav1.ConditionFalse, Reason: v1.ReasonArchivingFailed, Message: "connection refused",
+		}}
+
+		if got := feature(t, w.plan(), v1.ConditionContinuousArchiving); got.Reason != tc.reason {
+			t.Errorf("%s: it is %+v", tc.name, got)
+		}
+	}
+}
+
 // A segment that arrives, or a failure that goes on in other numbers, is not worth a write.
 func TestArchivingIsQuiet(t *testing.T) {
 	t.Parallel()
