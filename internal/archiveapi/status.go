@@ -85,8 +85,9 @@ type Failure struct {
 type Backlog struct {
 	Files int   `json:"files"`
 	Bytes int64 `json:"bytes"`
-	// Oldest file that waits.
-	Oldest string `json:"oldest,omitempty"`
+	// Oldest segment that waits, and since when.
+	Oldest      string    `json:"oldest,omitempty"`
+	OldestSince time.Time `json:"oldestSince,omitzero"`
 }
 
 // Gap is WAL that is in no archive: the segments from First to Last, both included.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/instanceapi"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
@@ -106,10 +107,25 @@ func (a *archiving) exposure() *instanceapi.Exposure {
 		return nil
 	}
 
+	var waiting archiveapi.Backlog
+	if a.status != nil && a.status.Push != nil {
+		waiting = a.status.Push.Backlog
+	}
+
 	exposed := &instanceapi.Exposure{}
-	if since := a.tracker.Since(a.archived); !since.IsZero() {
+	if since := exposedSince(a.tracker.Since(a.archived), waiting); !since.IsZero() {
 		exposed.Since = &since
 	}
 
 	return exposed
+}
+
+// exposedSince is since when there are changes that the archive lacks; zero for none. A primary that has just taken over knows of no
+// changes before, but has the segments that still wait.
+func exposedSince(seen time.Time, waiting archiveapi.Backlog) time.Time {
+	if since := waiting.OldestSince; !since.IsZero() && (seen.IsZero() || since.Before(seen)) {
+		return since
+	}
+
+	return seen
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
 
@@ -32,6 +33,32 @@ func TestNothingLeft(t *testing.T) {
 	} {
 		if got := nothingLeft(tc.current, tc.archived, segment, tc.rest, tc.timeout); got != tc.want {
 			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// TestExposedSince: what would be lost does not get less by a failover while the store is down.
+func TestExposedSince(t *testing.T) {
+	t.Parallel()
+
+	early, late := time.Date(2026, 3, 1, 11, 0, 0, 0, time.UTC), time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	waits := func(since time.Time) archiveapi.Backlog {
+		return archiveapi.Backlog{Files: 1, Oldest: "000000010000000000000005", OldestSince: since}
+	}
+
+	for name, tc := range map[string]struct {
+		seen    time.Time
+		waiting archiveapi.Backlog
+		want    time.Time
+	}{
+		"all is there":                        {},
+		"changes in the open segment":         {seen: late, want: late},
+		"a segment of another primary waits":  {seen: late, waiting: waits(early), want: early},
+		"nothing was changed since, it waits": {waiting: waits(early), want: early},
+		"the segment has just ended":          {seen: early, waiting: waits(late), want: early},
+	} {
+		if got := exposedSince(tc.seen, tc.waiting); !got.Equal(tc.want) {
+			t.Errorf("%s: since %s, want %s", name, got, tc.want)
 		}
 	}
 }

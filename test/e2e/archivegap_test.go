@@ -124,6 +124,7 @@ func losesItsWAL(t *testing.T, b *backupTest) {
 	b.waitArchiving(t, metav1.ConditionFalse, "PostgreSQL goes on")
 
 	b.replaceCopy(t, b.replicas(t)[0])
+	b.waitCondition(t, postgresqlv1.ConditionSyncReplication, postgresqlv1.ReasonSynchronous, "1 of 1") // before it counts, it may not take over
 	b.deleteVolume(t, b.primary(t))
 	b.losesPrimary(t)
 	b.write(t, "INSERT INTO ledger SELECT generate_series(351, 400)")

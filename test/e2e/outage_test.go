@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"regexp"
 	"testing"
 	"time"
 
@@ -81,8 +82,14 @@ func TestOutage(t *testing.T) {
 
 		o.terminal(t).run(t, `
 			kubectl get clusters,backups
-			kubectl describe cluster db
-			kubectl caretaker status db`)
+			kubectl describe cluster db`)
+		// The new primary did not see the changes before it, and has their segments.
+		lost := regexp.MustCompile(`nothing arrives for (\d+)([sm]),(?s:.*) changes of the\s+last (\d+)([sm]) are not in it yet \(RPO\)`)
+		printed := o.terminal(t).run(t, "kubectl caretaker status db")
+
+		if found := lost.FindStringSubmatch(printed); found == nil || inSeconds(t, found[3], found[4]) < inSeconds(t, found[1], found[2])/2 {
+			t.Errorf("what would be lost is told as %q", found)
+		}
 	})
 	step(t, o, "the store is back, and the archive gets everything by itself", func(t *testing.T, o *outageTest) {
 		t.Helper()
@@ -111,6 +118,18 @@ func TestOutage(t *testing.T) {
 		o.waitReadyWithin(t, readyTimeout+o.duration/4)
 		o.waitSQL(t, o.primary(t), "app", "SELECT count(*) || ' ' || max(n) FROM ledger", fmt.Sprintf("%d %d", o.rows, o.rows))
 	})
+}
+
+// inSeconds is a number of minutes or seconds.
+func inSeconds(t *testing.T, number, unit string) float64 {
+	t.Helper()
+
+	duration, err := time.ParseDuration(number + unit)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return duration.Seconds()
 }
 
 type outageTest struct {

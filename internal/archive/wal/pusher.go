@@ -396,6 +396,10 @@ func (p *pusher) Status(ctx context.Context) archiveapi.PushStatus {
 	for _, name := range names {
 		if status.Backlog.Oldest == "" && postgres.IsWALName(name) {
 			status.Backlog.Oldest = name
+
+			if info, err := os.Stat(filepath.Join(p.config.WALDir, "archive_status", name+".ready")); err == nil {
+				status.Backlog.OldestSince = info.ModTime()
+			}
 		}
 
 		size := segmentBytes

@@ -45,10 +45,7 @@ func (p *planner) newVolume(name string) {
 	}
 
 	if name == p.primary && p.established {
-		p.stall(v1.ReasonVolumeMissing, fmt.Sprintf(
-			"the volume of the primary %s is gone: there is nothing to go on with. Restore the volume claim %s from a snapshot, or, to start "+
-				"over with an empty database, delete the Cluster, its volume claims and ClusterTerm/%s, and create it again",
-			name, name, naming.ClusterTerm(p.Cluster.Name)))
+		p.stall(v1.ReasonVolumeMissing, p.withoutPrimaryVolume())
 
 		return
 	}
@@ -66,6 +63,33 @@ func (p *planner) newVolume(name string) {
 	claim := build.PersistentVolumeClaim(p.input, volume)
 	p.act(Apply{Object: claim, New: true})
 	p.made(claim)
+}
+
+// withoutPrimaryVolume says what can be done where nobody may take over: no replica counts for commits, so that each may lack the last
+// ones. What is left of the data is the first way, since to delete the record is to decide so, see ADR 0027.
+func (p *planner) withoutPrimaryVolume() string {
+	var left []string
+
+	for _, name := range p.members {
+		if name != p.primary && p.Volumes[name] != nil && p.states[name].report != nil && p.states[name].report.MemberID != "" {
+			left = append(left, name)
+		}
+	}
+
+	again := fmt.Sprintf("delete the Cluster, its volume claims and ClusterTerm/%s, and create it again", naming.ClusterTerm(p.Cluster.Name))
+	if _, archives := build.OwnPlace(p.Cluster); archives {
+		again = "recover a Backup into a new Cluster (kubectl caretaker restore), or, to start over with an empty database, " + again
+	} else {
+		again = "or, to start over with an empty database, " + again
+	}
+
+	if len(left) == 0 {
+		return fmt.Sprintf("the volume of the primary %s is gone: there is nothing to go on with. Restore the volume claim %s from a snapshot, %s", p.primary, p.primary, again)
+	}
+
+	return fmt.Sprintf("the volume of the primary %s is gone, and no replica is known to have all its commits. To go on with what %s has, without what it lacks: "+
+		"kubectl delete -n %s clusterterm %s. Else restore the volume claim %s from a snapshot, %s",
+		p.primary, strings.Join(left, " or "), p.Cluster.Namespace, naming.ClusterTerm(p.Cluster.Name), p.primary, again)
 }
 
 func (p *planner) keepVolume(name string, live *corev1.PersistentVolumeClaim) {
