@@ -179,7 +179,7 @@ func (p *pluginTest) waitHealthy(t *testing.T) plugin.View {
 		count := 0
 
 		for _, instance := range view.Instances {
-			if instance.SyncState == "quorum" && instance.FlushLagBytes != nil && *instance.FlushLagBytes == 0 {
+			if instance.SyncState == "quorum" && instance.Streaming != nil && instance.FlushLagBytes != nil && *instance.FlushLagBytes == 0 {
 				count++
 			}
 		}
