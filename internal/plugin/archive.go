@@ -105,6 +105,7 @@ func archive(a *Archive, now time.Time) string {
 	case a.Missing != "":
 		text += "; before it " + a.Missing + " is missing: backups from before lead up to there only"
 	case a.RPOSeconds == nil:
+	case *a.RPOSeconds == 0 && a.LastTime == nil: // no change since it began to archive, and what was before is not there
 	case *a.RPOSeconds == 0:
 		text += "; it has every change (RPO 0s)"
 	default:

@@ -58,7 +58,7 @@ func TestArchiveGap(t *testing.T) {
 func hasItsOwnBackups(t *testing.T, b *backupTest) {
 	t.Helper()
 
-	b.waitStore(t, postgresqlv1.ConditionBackedUp, metav1.ConditionFalse, "there is no backup")
+	b.waitStore(t, postgresqlv1.ConditionBackedUp, metav1.ConditionFalse, "there is no Backup")
 
 	if told := b.cluster(t).Status.Backups; told != nil && told.LastSuccessfulBackup != nil {
 		t.Errorf("it tells of a backup: %+v", told)
