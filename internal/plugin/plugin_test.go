@@ -288,7 +288,10 @@ func TestStatus(t *testing.T) {
 				LastWAL: "000000040000000000000005", LastTime: new(now.Add(-12 * time.Second)), Exposure: &instanceapi.Exposure{},
 			})
 		},
-		"nothing archived yet": func(f *fake) { archived(f, instanceapi.Archiving{Exposure: &instanceapi.Exposure{}}) },
+		"nothing archived yet": func(f *fake) {
+			archived(f, instanceapi.Archiving{Exposure: &instanceapi.Exposure{}})
+			f.cluster.Status.Archiving = nil
+		},
 		"the backup is too old, and the operator does not say so": func(f *fake) {
 			archived(f, instanceapi.Archiving{
 				LastWAL: "000000040000000000000005", LastTime: new(now.Add(-12 * time.Second)), Exposure: &instanceapi.Exposure{},
