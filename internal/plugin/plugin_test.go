@@ -290,7 +290,7 @@ func TestStatus(t *testing.T) {
 		},
 		"nothing archived yet": func(f *fake) {
 			archived(f, instanceapi.Archiving{Exposure: &instanceapi.Exposure{}})
-			f.cluster.Status.Archiving = nil
+			f.cluster.Status.Archiving = &v1.ArchivingStatus{ServerName: "shop"}
 		},
 		"the backup is too old, and the operator does not say so": func(f *fake) {
 			archived(f, instanceapi.Archiving{
