@@ -30,10 +30,12 @@ type fetcher struct {
 	config  settings
 	clock   clock.Clock
 	log     *slog.Logger
-	// ahead bounds the transfers that nobody waits for yet.
-	ahead chan struct{}
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	// queue of the transfers that nobody waits for yet, in the order in which recovery will ask for them; so many run.
+	queue   []func()
+	running int
+
 	jobs   map[string]*fetchJob
 	status archiveapi.FetchStatus
 	// history of the newest timeline that recovery asked for.
@@ -61,7 +63,7 @@ type fetchJob struct {
 func newFetcher(sources []*Archive, config settings, clk clock.Clock, log *slog.Logger) *fetcher {
 	return &fetcher{
 		sources: sources, config: config, clock: clk, log: log,
-		ahead: make(chan struct{}, config.MaxParallel), jobs: map[string]*fetchJob{}, begun: make(chan struct{}),
+		jobs: map[string]*fetchJob{}, begun: make(chan struct{}),
 	}
 }
 
@@ -380,40 +382,55 @@ func (f *fetcher) keepOnly(wanted []string) {
 	}
 }
 
-// startAhead begins a transfer that nobody waits for yet. Called with mu held.
+// startAhead has a transfer that nobody waits for yet begin in its turn. Called with mu held.
 func (f *fetcher) startAhead(ctx context.Context, name string) {
 	ctx, cancel := context.WithCancel(ctx)
 	job := &fetchJob{done: make(chan struct{}), cancel: cancel}
 	f.jobs[name] = job
 
-	go func() {
+	f.queue = append(f.queue, func() {
 		defer cancel()
 
-		select {
-		case f.ahead <- struct{}{}:
+		if job.err = ctx.Err(); job.err == nil {
 			job.err = f.download(ctx, name)
-			<-f.ahead
-		case <-ctx.Done():
-			job.err = ctx.Err()
 		}
 
 		close(job.done)
+		f.ended(name, job)
+	})
+	f.advance()
+}
 
-		f.mu.Lock()
-		defer f.mu.Unlock()
+// advance begins as many transfers as may run. Called with mu held.
+func (f *fetcher) advance() {
+	for f.running < f.config.MaxParallel && len(f.queue) > 0 {
+		next := f.queue[0]
+		f.queue = f.queue[1:]
+		f.running++
 
-		if job.err == nil {
-			return
-		}
+		go next()
+	}
+}
 
-		if errors.Is(job.err, objectstore.ErrNotFound) && (f.end == "" || name < f.end || f.clock.Since(f.endSince) > time.Second) {
-			f.end, f.endSince = name, f.clock.Now()
-		}
+// ended notes the end of a transfer that was begun ahead.
+func (f *fetcher) ended(name string, job *fetchJob) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 
-		if f.jobs[name] == job {
-			delete(f.jobs, name)
-		}
-	}()
+	f.running--
+	f.advance()
+
+	if job.err == nil {
+		return
+	}
+
+	if errors.Is(job.err, objectstore.ErrNotFound) && (f.end == "" || name < f.end || f.clock.Since(f.endSince) > time.Second) {
+		f.end, f.endSince = name, f.clock.Now()
+	}
+
+	if f.jobs[name] == job {
+		delete(f.jobs, name)
+	}
 }
 
 // note counts what came of a fetch.
