@@ -250,7 +250,7 @@ func (f *archiveFlags) walFetchCommand() (string, error) {
 			return "", err
 		}
 
-		return strings.Join(append(words, "--config", quoteShell(file), "%f", "%p"), " "), nil
+		return strings.Join(append(words, "--config", archiveapi.Quote(file), "%f", "%p"), " "), nil
 	}
 
 	target, err := f.target()
@@ -267,16 +267,9 @@ func (f *archiveFlags) walFetchCommand() (string, error) {
 		{"--identities", target.IdentitiesFile},
 	} {
 		if flag[1] != "" {
-			words = append(words, flag[0], quoteShell(flag[1]))
+			words = append(words, flag[0], archiveapi.Quote(flag[1]))
 		}
 	}
 
 	return strings.Join(append(words, "%f", "%p"), " "), nil
-}
-
-// quoteShell also doubles what restore_command would take for a placeholder.
-func quoteShell(word string) string {
-	word = strings.ReplaceAll(word, "%", "%%")
-
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

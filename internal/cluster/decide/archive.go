@@ -147,8 +147,10 @@ func (p *planner) archiving() Feature {
 // hasJustBegunToArchive: the primary has not heard from the store yet, and what waits was waiting for another one, or for the one that it
 // was before.
 func (p *planner) hasJustBegunToArchive(seen *instanceapi.Archiving) bool {
-	return seen.FailingSince == nil && seen.LastWAL == "" && seen.Waiting > 0 &&
-		meta.IsStatusConditionFalse(p.Cluster.Status.Conditions, v1.ConditionContinuousArchiving)
+	last := meta.FindStatusCondition(p.Cluster.Status.Conditions, v1.ConditionContinuousArchiving)
+	hasFailed := last != nil && (last.Reason == v1.ReasonArchivingFailed || last.Reason == v1.ReasonWALMissing)
+
+	return hasFailed && seen.FailingSince == nil && seen.LastWAL == "" && seen.Waiting > 0
 }
 
 func (p *planner) placeName(place build.Place) string {
