@@ -230,15 +230,13 @@ func (f *following) look(cluster *v1.Cluster) (done bool, err error) {
 			cluster.Status.Primary, f.Member, f.from)
 	}
 
-	for _, member := range cluster.Status.Members {
-		if member.Name == f.from && member.Ready && member.Role == v1.RoleReplica {
-			f.step("%s follows it; done", f.from)
-
-			return true, nil
-		}
+	if old := memberOf(cluster, f.from); old == nil || !old.Ready || old.Role != v1.RoleReplica {
+		return false, nil
 	}
 
-	return false, nil
+	f.step("%s follows it; done", f.from)
+
+	return true, nil
 }
 
 // waiting for the operator to begin.

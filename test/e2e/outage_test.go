@@ -54,7 +54,7 @@ func TestOutage(t *testing.T) {
 		t.Helper()
 		o.began = time.Now()
 		o.scaleS3(t, s3Name, 0)
-		o.writeOn(t, 1)
+		o.writeOn(t)
 		o.waitArchiving(t, metav1.ConditionFalse, "PostgreSQL goes on")
 
 		told := time.Since(o.began)
@@ -97,7 +97,7 @@ func TestOutage(t *testing.T) {
 
 		began := time.Now()
 		segment := o.write(t, "SELECT pg_walfile_name(pg_current_wal_lsn())")
-		o.writeOn(t, 1)
+		o.writeOn(t)
 		kube.Eventually(t, readyTimeout+o.duration/4, segment+" is in the archive", func(ctx context.Context) error {
 			got, err := o.trySQL(ctx, o.primary(t), "app", "SELECT last_archived_wal FROM pg_stat_archiver")
 			if err == nil && got < segment {
@@ -141,15 +141,13 @@ type outageTest struct {
 	written, rows int
 }
 
-// writeOn writes some rows and ends the segment after each.
-func (o *outageTest) writeOn(t *testing.T, n int) {
+// writeOn writes a row and ends the segment.
+func (o *outageTest) writeOn(t *testing.T) {
 	t.Helper()
 
-	for range n {
-		o.written++
-		o.write(t, fmt.Sprintf("INSERT INTO ledger VALUES (%d)", o.written))
-		o.write(t, "SELECT pg_switch_wal()")
-	}
+	o.written++
+	o.write(t, fmt.Sprintf("INSERT INTO ledger VALUES (%d)", o.written))
+	o.write(t, "SELECT pg_switch_wal()")
 }
 
 // writeUntil goes on at a quiet pace until the outage has lasted so long.
@@ -160,7 +158,7 @@ func (o *outageTest) writeUntil(t *testing.T, lasted time.Duration) {
 	defer pace.Stop()
 
 	for time.Since(o.began) < lasted {
-		o.writeOn(t, 1)
+		o.writeOn(t)
 		<-pace.C
 	}
 }

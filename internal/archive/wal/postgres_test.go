@@ -18,6 +18,7 @@ import (
 
 	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore/stores"
+	"github.com/caretaker-dev/caretaker/internal/postgres"
 	"github.com/caretaker-dev/caretaker/internal/storeconfig"
 	"github.com/caretaker-dev/caretaker/internal/testport"
 	"github.com/caretaker-dev/caretaker/internal/walclient"
@@ -167,8 +168,10 @@ func (s *server) configure(more ...string) {
 	settings := append([]string{
 		"port = " + s.port, "listen_addresses = '127.0.0.1'", "unix_socket_directories = ''", "fsync = off", "wal_level = replica",
 		"archive_mode = always", "max_wal_size = 256MB", "wal_keep_size = 0", "shared_buffers = 32MB",
-		"archive_command = " + quoteSetting(archiveapi.ArchiveCommand(s.push, s.socket())),
-		"restore_command = " + quoteSetting(archiveapi.RestoreCommand(s.push, s.socket(), s.path(".spool"))),
+		postgres.RenderConf(map[string]string{
+			"archive_command": archiveapi.ArchiveCommand(s.push, s.socket()),
+			"restore_command": archiveapi.RestoreCommand(s.push, s.socket(), s.path(".spool")),
+		}),
 	}, more...)
 
 	path := filepath.Join(s.path(""), "postgresql.auto.conf")
@@ -180,8 +183,6 @@ func (s *server) configure(more ...string) {
 		s.t.Fatal(err)
 	}
 }
-
-func quoteSetting(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
 func (s *server) start() {
 	s.t.Helper()

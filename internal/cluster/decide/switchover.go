@@ -46,7 +46,7 @@ func (p *planner) switchover() {
 }
 
 func (p *planner) beginSwitchover(request string) {
-	target, _, _ := strings.Cut(request, "/")
+	target := targetOf(request)
 	state := v1.SwitchoverStatus{Request: request, From: p.primary, StartedAt: metav1.NewTime(p.Now.Truncate(time.Second))}
 	p.switched = &state
 
@@ -73,9 +73,16 @@ func (p *planner) beginSwitchover(request string) {
 	}
 }
 
+// targetOf a request is the instance that it names; empty for any.
+func targetOf(request string) string {
+	target, _, _ := strings.Cut(request, "/")
+
+	return target
+}
+
 // askSwitchover has the primary hand over, in the term that the record has now.
 func (p *planner) askSwitchover(state *v1.SwitchoverStatus) {
-	target, _, _ := strings.Cut(state.Request, "/")
+	target := targetOf(state.Request)
 	state.Result, state.Term = v1.SwitchoverInProgress, p.Record.Spec.Term
 	state.Attempts++
 	p.taken = true
@@ -94,7 +101,7 @@ func (p *planner) followSwitchover(state v1.SwitchoverStatus) {
 	case p.primary != state.From:
 		state.Result, state.To, state.Message = v1.SwitchoverCompleted, p.primary, ""
 
-		if target, _, _ := strings.Cut(state.Request, "/"); target != "" && target != p.primary {
+		if target := targetOf(state.Request); target != "" && target != p.primary {
 			state.Message = fmt.Sprintf("%s had not all of %s's log in time; give the annotation a new value to ask again", target, state.From)
 		}
 	case p.Now.Sub(state.StartedAt.Time) > switchoverPatience:

@@ -71,25 +71,26 @@ func (p *planner) withoutPrimaryVolume() string {
 	var left []string
 
 	for _, name := range p.members {
-		if name != p.primary && p.Volumes[name] != nil && p.states[name].report != nil && p.states[name].report.MemberID != "" {
+		if name != p.primary && p.Volumes[name] != nil && p.memberID(name) != "" {
 			left = append(left, name)
 		}
 	}
 
-	again := fmt.Sprintf("delete the Cluster, its volume claims and ClusterTerm/%s, and create it again", naming.ClusterTerm(p.Cluster.Name))
+	recovery, record := "", naming.ClusterTerm(p.Cluster.Name)
 	if _, archives := build.OwnPlace(p.Cluster); archives {
-		again = "recover a Backup into a new Cluster (kubectl caretaker restore), or, to start over with an empty database, " + again
-	} else {
-		again = "or, to start over with an empty database, " + again
+		recovery = "recover a Backup into a new Cluster (kubectl caretaker restore), "
 	}
+
+	gone := fmt.Sprintf("the volume of the primary %s is gone", p.primary)
+	otherwise := fmt.Sprintf("the volume claim %s from a snapshot, %sor, to start over with an empty database, delete the Cluster, its volume claims and "+
+		"ClusterTerm/%s, and create it again", p.primary, recovery, record)
 
 	if len(left) == 0 {
-		return fmt.Sprintf("the volume of the primary %s is gone: there is nothing to go on with. Restore the volume claim %s from a snapshot, %s", p.primary, p.primary, again)
+		return gone + ": there is nothing to go on with. Restore " + otherwise
 	}
 
-	return fmt.Sprintf("the volume of the primary %s is gone, and no replica is known to have all its commits. To go on with what %s has, without what it lacks: "+
-		"kubectl delete -n %s clusterterm %s. Else restore the volume claim %s from a snapshot, %s",
-		p.primary, strings.Join(left, " or "), p.Cluster.Namespace, naming.ClusterTerm(p.Cluster.Name), p.primary, again)
+	return fmt.Sprintf("%s, and no replica is known to have all its commits. To go on with what %s has, without what it lacks: "+
+		"kubectl delete -n %s clusterterm %s. Else restore %s", gone, strings.Join(left, " or "), p.Cluster.Namespace, record, otherwise)
 }
 
 func (p *planner) keepVolume(name string, live *corev1.PersistentVolumeClaim) {

@@ -18,6 +18,7 @@ import (
 	archivewal "github.com/caretaker-dev/caretaker/internal/archive/wal"
 	"github.com/caretaker-dev/caretaker/internal/archiveapi"
 	"github.com/caretaker-dev/caretaker/internal/objectstore/stores"
+	"github.com/caretaker-dev/caretaker/internal/postgres"
 )
 
 const nobody = 65534
@@ -272,7 +273,7 @@ func (b *bench) recovery(name string, isLocal bool) time.Duration { //nolint:rev
 		socket, stop := b.archiver(data)
 		defer stop()
 
-		settings = []string{"restore_command = '" + strings.ReplaceAll(archiveapi.RestoreCommand(b.helper, socket, b.path("spool")), "'", "''") + "'"}
+		settings = []string{postgres.RenderConf(map[string]string{"restore_command": archiveapi.RestoreCommand(b.helper, socket, b.path("spool"))})}
 	}
 
 	b.must(os.WriteFile(filepath.Join(data, "recovery.signal"), nil, 0o644))
