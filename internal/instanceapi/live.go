@@ -24,6 +24,20 @@ func (d Disk) UsedPercent() int {
 	return int((100*used + d.TotalBytes - 1) / d.TotalBytes)
 }
 
+// IsShared says whether the file system is so much larger than the volume of these bytes that others must use it too: some storage
+// classes give folders. It never grows with the volume.
+func (d Disk) IsShared(volumeBytes int64) bool { return d.TotalBytes > 2*volumeBytes }
+
+// IsFilling says whether so much of the volume is used, in percent, that somebody should know. Of a file system that is shared it is
+// when less is free than a volume was promised: a share of what others fill says nothing.
+func (d Disk) IsFilling(volumeBytes int64, percent int) bool {
+	if d.IsShared(volumeBytes) {
+		return d.FreeBytes < volumeBytes
+	}
+
+	return d.UsedPercent() >= percent
+}
+
 // Log is where an instance's WAL stands.
 type Log struct {
 	// LSN is the end of what the primary has written, or of what a replica has received.

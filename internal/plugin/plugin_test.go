@@ -176,6 +176,16 @@ func TestStatus(t *testing.T) {
 			p.Disk = &instanceapi.Disk{TotalBytes: 10 << 30, FreeBytes: 300 << 20, ReadOnly: true}
 			f.live["shop-1"] = p
 		},
+		"a file system that others use too has little left": func(f *fake) {
+			p := f.live["shop-1"]
+			p.Disk = &instanceapi.Disk{TotalBytes: 252 << 30, FreeBytes: 9 << 30}
+			f.live["shop-1"] = p
+		},
+		"a file system that others use too has enough left": func(f *fake) {
+			p := f.live["shop-1"]
+			p.Disk = &instanceapi.Disk{TotalBytes: 252 << 30, FreeBytes: 30 << 30}
+			f.live["shop-1"] = p
+		},
 		"the primary's volume is full": func(f *fake) {
 			p := f.live["shop-0"]
 			p.Disk = &instanceapi.Disk{TotalBytes: 10 << 30, FreeBytes: 300 << 20, ReadOnly: true}

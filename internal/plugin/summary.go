@@ -240,18 +240,6 @@ func (v *View) fullVolume() string {
 
 // diskAdvice is about the fullest volume.
 func diskAdvice(cluster *v1.Cluster, view View) (Advice, bool) {
-	var fullest Instance
-
-	for _, instance := range view.Instances {
-		if instance.Disk != nil && (fullest.Disk == nil || instance.Disk.UsedPercent() > fullest.Disk.UsedPercent()) {
-			fullest = instance
-		}
-	}
-
-	if fullest.Disk == nil || fullest.Disk.UsedPercent() < fullPercent {
-		return Advice{}, false
-	}
-
 	asked := orElse(cluster.Status.StorageSize, cluster.Spec.Storage.Size)
 
 	wanted, err := resource.ParseQuantity(asked)
@@ -259,10 +247,22 @@ func diskAdvice(cluster *v1.Cluster, view View) (Advice, bool) {
 		return Advice{}, false
 	}
 
-	// Some storage classes give folders of a file system that others use too; they never grow.
-	if fullest.Disk.TotalBytes > 2*wanted.Value() {
-		return Advice{Text: fmt.Sprintf("The file system under %s is %d%% full. It is much larger (%s) than the volume (%s), so others use it too: "+
-			"make room there.", fullest.Name, fullest.Disk.UsedPercent(), size(fullest.Disk.TotalBytes), asked)}, true
+	var fullest Instance
+
+	for _, instance := range view.Instances {
+		if instance.Disk != nil && instance.Disk.IsFilling(wanted.Value(), fullPercent) &&
+			(fullest.Disk == nil || instance.Disk.UsedPercent() > fullest.Disk.UsedPercent()) {
+			fullest = instance
+		}
+	}
+
+	if fullest.Disk == nil {
+		return Advice{}, false
+	}
+
+	if fullest.Disk.IsShared(wanted.Value()) {
+		return Advice{Text: fmt.Sprintf("The file system under %s has %s left, less than the volume was to have (%s). It is much larger (%s), so "+
+			"others use it too: make room there.", fullest.Name, size(fullest.Disk.FreeBytes), asked, size(fullest.Disk.TotalBytes))}, true
 	}
 
 	return Advice{

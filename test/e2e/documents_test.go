@@ -181,11 +181,9 @@ func (c terminal) watch(t *testing.T, timeout time.Duration, line, awaited strin
 	}
 }
 
-// waitSays runs a command until lines of what it prints match all of the regular expressions.
-func (c terminal) waitSays(t *testing.T, command string, lines ...string) {
+// waitSays runs a command until lines of what it prints match all of the regular expressions. It gives what was printed then.
+func (c terminal) waitSays(t *testing.T, command string, lines ...string) (printed string) {
 	t.Helper()
-
-	printed := ""
 
 	kube.Eventually(t, readyTimeout, command+" says it", func(ctx context.Context) error {
 		var code int
@@ -196,4 +194,6 @@ func (c terminal) waitSays(t *testing.T, command string, lines ...string) {
 		return lacks(printed, lines...)
 	})
 	t.Logf("$ %s\n%s", command, printed)
+
+	return printed
 }

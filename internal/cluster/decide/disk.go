@@ -34,11 +34,10 @@ func (p *planner) disk(name string) *instanceapi.Disk {
 	return nil
 }
 
-// isShared says whether a filesystem is so much larger than the volume that others must use it too. It does not grow.
 func (p *planner) isShared(disk *instanceapi.Disk) bool {
 	size := build.StorageSize(p.Cluster)
 
-	return disk.TotalBytes > 2*size.Value()
+	return disk.IsShared(size.Value())
 }
 
 // isFull says whether a member refuses writes, for want of room.
