@@ -47,12 +47,12 @@ func openArchive(ctx context.Context, target archiveapi.Target) (*opened, error)
 
 // read gives a file of the archive.
 func (o *opened) read(ctx context.Context, name string) ([]byte, error) {
-	return o.Fetch(ctx, name, nil)
+	return o.Fetch(ctx, name)
 }
 
 // check reads a file of the archive back.
 func (o *opened) check(ctx context.Context, name string) error {
-	_, err := o.Fetch(ctx, name, nil)
+	_, err := o.Fetch(ctx, name)
 
 	return damagedWAL(name, err)
 }

@@ -1,6 +1,7 @@
 package objectstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -72,23 +73,28 @@ type Store interface {
 }
 
 // Get reads a whole object into memory. It fails if the object is larger than limit bytes, and does not read further then.
-func Get(ctx context.Context, store Store, key string, limit int64) (body []byte, err error) {
+func Get(ctx context.Context, store Store, key string, limit int64) ([]byte, error) {
+	return GetInto(ctx, store, key, limit, nil)
+}
+
+// GetInto is Get into the memory of dst, or into more where it does not suffice. What dst held is lost.
+func GetInto(ctx context.Context, store Store, key string, limit int64, dst []byte) (body []byte, err error) {
 	reader, err := store.GetRange(ctx, key, 0, -1)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, reader.Close()) }()
 
-	body, err = io.ReadAll(io.LimitReader(reader, limit+1))
-	if err != nil {
+	buffer := bytes.NewBuffer(dst[:0])
+	if _, err := buffer.ReadFrom(io.LimitReader(reader, limit+1)); err != nil {
 		return nil, fmt.Errorf("read %s: %w", key, err)
 	}
 
-	if int64(len(body)) > limit {
+	if int64(buffer.Len()) > limit {
 		return nil, fmt.Errorf("%s is larger than %d bytes", key, limit)
 	}
 
-	return body, nil
+	return buffer.Bytes(), nil
 }
 
 // Within gives a store whose keys lie under prefix of another.

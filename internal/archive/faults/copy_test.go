@@ -113,7 +113,7 @@ func (w *world) verifyIn(t *testing.T, config storeconfig.Config, id string) {
 	report, err := basebackup.Verify(w.ctx, basebackup.VerifyOptions{
 		Store: archive.Store(), Backup: id, Clock: clock.RealClock{},
 		CheckWAL: func(ctx context.Context, name string) error {
-			_, err := archive.Fetch(ctx, name, nil)
+			_, err := archive.Fetch(ctx, name)
 
 			return damage(name, err)
 		},

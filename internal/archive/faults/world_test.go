@@ -375,7 +375,7 @@ func (w *world) readWAL(ctx context.Context, name string) ([]byte, error) {
 		return nil, err
 	}
 
-	return archive.Fetch(ctx, name, nil)
+	return archive.Fetch(ctx, name)
 }
 
 // recover the backup that leads to a target, and wait until it has promoted.

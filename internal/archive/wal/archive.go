@@ -312,7 +312,7 @@ func (a *Archive) compare(ctx context.Context, key string, file File, sum string
 	}
 
 	if file.Compare > 0 {
-		there, err := a.Fetch(ctx, file.Name, nil)
+		there, err := a.Fetch(ctx, file.Name)
 		if err != nil {
 			return false, err
 		}
@@ -368,25 +368,44 @@ func (a *Archive) Header(ctx context.Context, name string) (Header, error) {
 	return a.header(ctx, key)
 }
 
-// Fetch gives a file's content, checked. dst may have room for it. The error wraps objectstore.ErrNotFound if the store says that it
-// is not there, and ErrDamaged if it is not what was archived.
-func (a *Archive) Fetch(ctx context.Context, name string, dst []byte) ([]byte, error) {
+// Buffers are the memory that a transfer works in, and the next one again. The zero value is ready.
+type Buffers struct {
+	object, content []byte
+}
+
+// Fetch gives a file's content, checked. The error wraps objectstore.ErrNotFound if the store says that it is not there, and
+// ErrDamaged if it is not what was archived.
+func (a *Archive) Fetch(ctx context.Context, name string) ([]byte, error) {
+	return a.FetchInto(ctx, name, &Buffers{})
+}
+
+// FetchInto is Fetch in the memory of buffers: what it gives is there until they are used again.
+func (a *Archive) FetchInto(ctx context.Context, name string, buffers *Buffers) ([]byte, error) {
 	key, err := layout.WAL(name)
 	if err != nil {
 		return nil, err
 	}
 
-	object, err := objectstore.Get(ctx, a.store, key, maxPlain+maxHeader)
+	object, err := objectstore.GetInto(ctx, a.store, key, maxPlain+maxHeader, buffers.object)
 	if err != nil {
 		return nil, err
 	}
+
+	buffers.object = object
 
 	identities, err := a.identities()
 	if err != nil {
 		return nil, err
 	}
 
-	return open(dst, object, name, identities)
+	content, err := open(buffers.content[:0], object, name, identities)
+	if err != nil {
+		return nil, err
+	}
+
+	buffers.content = content
+
+	return content, nil
 }
 
 // Check says whether an object is what was archived under a name; the error wraps ErrDamaged if it is not. Of what no identity opens only the

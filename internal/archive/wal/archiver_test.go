@@ -394,7 +394,7 @@ func TestAnEmptyHistoryGivesWay(t *testing.T) {
 		t.Errorf("the real history is refused: %v", err)
 	}
 
-	if got, err := archive.Fetch(t.Context(), history.Name, nil); err != nil || string(got) != string(history.Content) {
+	if got, err := archive.Fetch(t.Context(), history.Name); err != nil || string(got) != string(history.Content) {
 		t.Errorf("the archive has %q, %v", got, err)
 	}
 
@@ -482,7 +482,7 @@ func TestKilledAtEachPut(t *testing.T) {
 			for i := range uint64(files) {
 				name, content := segment(1, i, 3)
 
-				got, err := r.archiver.pusher.archive.Fetch(t.Context(), name, nil)
+				got, err := r.archiver.pusher.archive.Fetch(t.Context(), name)
 				if archived[name] && (err != nil || !bytes.Equal(got, content)) {
 					t.Fatalf("death %d: %s was said to be archived: %v", death, name, err)
 				}

@@ -80,7 +80,7 @@ func wantDamageNamed(t *testing.T, r *rig, files map[string][]byte, damaged stri
 	}
 
 	for name, content := range files {
-		got, err := archive.Fetch(t.Context(), name, nil)
+		got, err := archive.Fetch(t.Context(), name)
 		isDamaged := strings.HasPrefix(filepath.Base(damaged), name)
 
 		switch {

@@ -46,7 +46,8 @@ type fetcher struct {
 	// end is the first segment that was not there, and when; asked again by prefetching after a second.
 	end      string
 	endSince time.Time
-	buffers  sync.Pool
+	// buffers that transfers work in (*Buffers): recovery competes with the collection of garbage for memory and time.
+	buffers sync.Pool
 
 	// begun is closed when something is to be spooled: from then on the spool is watched.
 	begun     chan struct{}
@@ -183,17 +184,18 @@ func isAnswer(err error) bool {
 
 // download from the first source that has the file.
 func (f *fetcher) download(ctx context.Context, name string) error {
+	buffers, _ := f.buffers.Get().(*Buffers)
+	if buffers == nil {
+		buffers = &Buffers{}
+	}
+	defer f.buffers.Put(buffers)
+
 	var damaged error
 
 	for _, source := range f.sources {
-		buffer, _ := f.buffers.Get().([]byte)
-
-		content, err := source.Fetch(ctx, name, buffer[:0])
+		content, err := source.FetchInto(ctx, name, buffers)
 		if err == nil {
-			err = f.spool(name, content)
-			f.buffers.Put(content) //nolint:staticcheck // a slice header is small beside a segment
-
-			return err
+			return f.spool(name, content)
 		}
 
 		switch {

@@ -130,7 +130,7 @@ func (a *Archive) lineOf(ctx context.Context, timeline postgres.Timeline) (postg
 
 // History of a timeline, from the archive.
 func (a *Archive) History(ctx context.Context, timeline postgres.Timeline) (postgres.History, error) {
-	text, err := a.Fetch(ctx, postgres.HistoryName(timeline), nil)
+	text, err := a.Fetch(ctx, postgres.HistoryName(timeline))
 	if err != nil {
 		return postgres.History{}, err
 	}

@@ -109,7 +109,7 @@ func TestASegmentThatNobodyAskedFor(t *testing.T) {
 	archive := must(Open(t.Context(), *r.config().Archive))
 
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		got, err := archive.Fetch(t.Context(), name, nil)
+		got, err := archive.Fetch(t.Context(), name)
 		if err == nil {
 			if !bytes.Equal(got, want) {
 				t.Error("the archive has what was in the file before")

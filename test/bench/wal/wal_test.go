@@ -2,6 +2,7 @@
 package wal
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,11 +10,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	archivewal "github.com/caretaker-dev/caretaker/internal/archive/wal"
 	"github.com/caretaker-dev/caretaker/internal/archiveapi"
@@ -39,9 +43,24 @@ func TestBench(t *testing.T) {
 	b.makeWAL()
 	b.push()
 	b.fetch()
-	local := b.recovery("local", true)
-	remote := b.recovery("archive", false)
-	b.say("recovery from the archive: %.2f × the speed of the same WAL in pg_wal (%.1f s, %.1f s)", local.Seconds()/remote.Seconds(), remote.Seconds(), local.Seconds())
+	b.recoveries()
+}
+
+// rounds of recovery, in turn: the first of them finds memory that the machine has not used yet, and is slower by a tenth.
+const rounds = 3
+
+func (b *bench) recoveries() {
+	var local, remote []float64
+
+	for range rounds {
+		local = append(local, b.recovery("local", true).Seconds())
+		remote = append(remote, b.recovery("archive", false).Seconds())
+	}
+
+	slices.Sort(local)
+	slices.Sort(remote)
+	b.say("recovery from the archive: %.2f × the speed of the same WAL in pg_wal (medians of %d: %.1f and %.1f s; %.1f, %.1f)",
+		local[rounds/2]/remote[rounds/2], rounds, remote[rounds/2], local[rounds/2], remote, local)
 }
 
 type bench struct {
@@ -281,14 +300,25 @@ func (b *bench) recovery(name string, isLocal bool) time.Duration { //nolint:rev
 	began := time.Now()
 	b.start(data, append(settings, "recovery_target_action = promote")...)
 
-	for b.sql("SELECT pg_is_in_recovery()") != "f" {
-		time.Sleep(50 * time.Millisecond)
-	}
+	b.awaitEnd()
 
 	took := time.Since(began)
 	b.stop(data)
+	b.must(os.RemoveAll(data))
 
 	return took
+}
+
+// awaitEnd of a recovery, over one connection: a psql every 50 ms takes a sixth of a processor.
+func (b *bench) awaitEnd() {
+	conn, err := pgx.Connect(b.t.Context(), fmt.Sprintf("host=%s port=5439 user=postgres database=postgres", b.dir))
+	b.must(err)
+
+	defer conn.Close(context.WithoutCancel(b.t.Context())) //nolint:errcheck // a benchmark
+
+	for isIn := true; isIn; time.Sleep(20 * time.Millisecond) {
+		b.must(conn.QueryRow(b.t.Context(), "SELECT pg_is_in_recovery()").Scan(&isIn))
+	}
 }
 
 // copyInto keeps the copy for the server's user.
