@@ -85,6 +85,16 @@ func testObjects(t *testing.T, store objectstore.Store) {
 			t.Errorf("replaced: %q, %v", got, err)
 		}
 
+		if _, err := objectstore.Get(ctx, store, key, 7); err == nil {
+			t.Error("an object of 8 bytes was read, where 7 are the limit")
+		}
+
+		// Into the same memory, whatever it held.
+		memory := bytes.Repeat([]byte("x"), 4096)
+		if got, err := objectstore.GetInto(ctx, store, key, 100, memory); err != nil || string(got) != "replaced" || &got[0] != &memory[0] {
+			t.Errorf("into memory that suffices: %q, %v", got, err)
+		}
+
 		for range 2 {
 			if err := store.Delete(ctx, key); err != nil {
 				t.Errorf("delete: %v", err)
