@@ -181,9 +181,11 @@ func (c terminal) watch(t *testing.T, timeout time.Duration, line, awaited strin
 	}
 }
 
-// waitSays runs a command until lines of what it prints match all of the regular expressions. It gives what was printed then.
-func (c terminal) waitSays(t *testing.T, command string, lines ...string) (printed string) {
+// waitStatus asks for the status of db until lines of it match all of the regular expressions. It gives what was printed then.
+func (c terminal) waitStatus(t *testing.T, lines ...string) (printed string) {
 	t.Helper()
+
+	const command = "kubectl caretaker status db"
 
 	kube.Eventually(t, readyTimeout, command+" says it", func(ctx context.Context) error {
 		var code int

@@ -200,7 +200,7 @@ func deleteByForce(t *testing.T, w *writer) {
 
 	// The plugin asks the instances, where nobody has written down yet who leads.
 	terminal := w.terminal(t)
-	terminal.waitSays(t, "kubectl caretaker status db", `Cluster db .* serves, but not all is well: 2 of 3 instances serve\.`,
+	terminal.waitStatus(t, `Cluster db .* serves, but not all is well: 2 of 3 instances serve\.`,
 		`db-\d +primary +yes +Running .*- +- +- +\d+% of .*`, `  - db-\d says that it leads, the Cluster's status names `+old+`: .*`, `.* kubectl get pods -A -l app.kubernetes.io/name=caretaker`)
 
 	// The service follows, too: nobody but the instances could have changed the labels.
@@ -211,7 +211,7 @@ func deleteByForce(t *testing.T, w *writer) {
 	w.scaleOperator(t, 2)
 	w.waitReady(t)
 	// On a starved machine there may have been another one meanwhile.
-	terminal.waitSays(t, "kubectl caretaker status db", `  Last failover: +\d+[sm] ago: db-\d took over from db-\d, term \d+.*`)
+	terminal.waitStatus(t, `  Last failover: +\d+[sm] ago: db-\d took over from db-\d, term \d+.*`)
 }
 
 // scaleOperator changes the number of the operator's pods and waits until it is so.

@@ -48,7 +48,7 @@ func tellsHowItIs(t *testing.T, p *pluginTest) {
 	}
 
 	// A replica whose WAL sender the primary ends, so that it takes up who counts, streams again within a second: "-" is true until then.
-	printed := p.terminal.waitSays(t, "kubectl caretaker status db",
+	printed := p.terminal.waitStatus(t,
 		`Cluster db \(namespace `+p.namespace+`\) is healthy: 3 of 3 instances serve\.`,
 		fmt.Sprintf(`  Primary: +%s, term %d, timeline %d`, primary, p.before.Term, p.before.TimelineID),
 		`  PostgreSQL: +\d+\.\d+ \(`+image(mainMajor)+`\)`,
@@ -146,7 +146,7 @@ func tellsOfTheSwitchover(t *testing.T, p *pluginTest) {
 			p.before.Primary, p.before.Term, p.before.TimelineID)
 	}
 
-	printed := p.terminal.waitSays(t, "kubectl caretaker status db",
+	printed := p.terminal.waitStatus(t,
 		fmt.Sprintf(`  Primary: +%s, term %d, timeline %d`, p.to, after.Term, after.TimelineID),
 		`  Last switchover: \d+[sm] ago: from `+p.before.Primary+` to `+p.to,
 		p.to+` +primary +yes +Running .*`,
