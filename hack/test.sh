@@ -64,13 +64,13 @@ unit() {
   gotest csi-driver devcluster/parts/csi-driver ./... || return
   gotest images images ./...
 }
-# One API server for all of them. On a cluster of the user's own they start one, where the machine can.
+# One API server for all of them; they wait for it more than they compute. On a cluster of the user's own they start one, where the machine can.
 api() {
   local state status=0
   state=$(mktemp -d)
   bin/devcluster up --control-plane-only --dir "$state" || return
   CARETAKER_REQUIRE_API=1 CARETAKER_APISERVER_KUBECONFIG=$state/kubeconfig \
-    gotest api . -count=1 -p 1 -timeout 30m ./test/api/... ./internal/instance/term/... || status=$?
+    gotest api . -count=1 -p 1 -parallel 4 -timeout 30m ./test/api/... ./internal/instance/term/... || status=$?
   bin/devcluster down --dir "$state" >/dev/null
   rm -rf "$state"
   return "$status"
