@@ -275,6 +275,7 @@ func dumpsOfMySQLItself(t *testing.T, f *fixture) {
 	f.waitTold(t, server, databasev1.ConditionBackup, metav1.ConditionTrue, "s3://nowhere/")
 	f.dumpNow(t, backup)
 	f.waitTold(t, server, databasev1.ConditionBackup, metav1.ConditionFalse, "Backup orders (kubectl describe dump): the last dump failed at")
+	f.waitTold(t, server, databasev1.ConditionBackup, metav1.ConditionFalse, "there is no bucket nowhere at http://"+s3Name)
 }
 
 // dumpNow is `kubectl create job --from=cronjob/…`, from a CronJob that goes where the Backup says.
